@@ -1,0 +1,68 @@
+//! Reading requests, with every failure as a problem.
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Violation};
+
+/// Largest JSON body, in bytes. Imports are streams and have a bound per record instead.
+pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// The parameters of a path, decoded.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let segments = Path::from_request_parts(parts, state).await;
+        let not_found = |_| Error::NotFound { what: "path", key: parts.uri.path().to_owned() };
+        segments.map(|Path(segments)| Self(segments)).map_err(not_found)
+    }
+}
+
+/// The parameters of a query string in their order, decoded.
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Pairs {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let refuse = |error: axum::extract::rejection::QueryRejection| Error::Query {
+            name: String::new(),
+            reason: error.body_text(),
+        };
+        Query::try_from_uri(&parts.uri).map(|Query(pairs)| Self(pairs)).map_err(refuse)
+    }
+}
+
+/// The whole of a small body.
+pub(crate) async fn read_body(body: Body) -> Result<Bytes, Error> {
+    to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+        match error.into_inner().is::<http_body_util::LengthLimitError>() {
+            true => Error::TooLarge(BODY_BYTES_MAX),
+            false => Error::BrokenBody,
+        }
+    })
+}
+
+/// The JSON of a body, as its type.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(Error::NotJson)?;
+    parse_value(value)
+}
+
+/// JSON as a type; what does not fit breaks the rules of that type.
+pub(crate) fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|error| Error::Invalid(vec![Violation::new("", error)]))
+}
+
+/// The media type of a body, without its parameters and in lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

@@ -1,0 +1,47 @@
+//! Everything that the catalog can be asked.
+//!
+//! Under `/api` reading is for everyone and writing for staff; `/internal` is for the shop's other services and
+//! on no public route.
+
+mod categories;
+mod products;
+mod reservations;
+mod transfer;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::answer;
+use crate::app::App;
+
+/// The description of the public and internal routes.
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+
+/// The service as a router.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/api/products/{key}", get(products::show).put(products::replace).patch(products::patch).delete(products::archive))
+        .route("/api/products", get(products::list).post(products::create))
+        .route("/api/products/{key}/variants/{sku}/stock", post(products::adjust_stock))
+        .route("/api/categories", get(categories::tree).post(categories::create))
+        .route("/api/categories/{slug}", get(categories::show).put(categories::update))
+        .route("/api/catalog/import", post(transfer::import))
+        .route("/api/catalog/export", get(transfer::export))
+        .route("/api/catalog/openapi.json", get(openapi))
+        .route("/internal/variants", get(reservations::variants))
+        .route("/internal/reservations", post(reservations::hold))
+        .route("/internal/reservations/sweep", post(reservations::sweep))
+        .route("/internal/reservations/{order_id}", get(reservations::show))
+        .route("/internal/reservations/{order_id}/commit", post(reservations::commit))
+        .route("/internal/reservations/{order_id}/release", post(reservations::release))
+        .fallback(commerce::not_found)
+        .method_not_allowed_fallback(commerce::method_not_allowed)
+        .with_state(Arc::new(app))
+}
+
+async fn openapi() -> Response {
+    answer::json(OPENAPI)
+}

@@ -1,0 +1,112 @@
+//! The category tree.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use commerce::{IdempotencyKey, Precondition, Slug, fingerprint};
+use serde_json::json;
+
+use crate::answer::{self, Answer};
+use crate::app::App;
+use crate::category::{CATEGORIES_MAX, Category, CategoryInput, Taxonomy};
+use crate::error::{Error, Violation};
+use crate::request::{Segments, parse, read_body};
+use crate::store::{categories, idempotency};
+
+type Reply = Result<Response, Error>;
+
+/// `GET /api/categories`: the tree, each category with the number of its products.
+pub(crate) async fn tree(State(app): State<Arc<App>>) -> Reply {
+    let taxonomy = categories::all(&app.database).await?;
+    Ok(answer::json(serde_json::to_string(&json!({ "categories": taxonomy.tree() }))?))
+}
+
+/// `GET /api/categories/{slug}`: one category, with the entity tag that a change needs.
+pub(crate) async fn show(State(app): State<Arc<App>>, Segments(slug): Segments<String>) -> Reply {
+    let taxonomy = categories::all(&app.database).await?;
+    Ok(described(&taxonomy, &slug, |_, body| Answer::ok(body))?.into_response())
+}
+
+/// `POST /api/categories`
+pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    let staff = app.staff(&headers).await?;
+    let key = IdempotencyKey::from_headers(&headers)?;
+    let body = read_body(body).await?;
+    let print = fingerprint("POST /api/categories", &body);
+    let input: CategoryInput = parse(&body)?;
+
+    let transaction = app.database.begin().await?;
+    if let Some(key) = &key
+        && let Some(answer) = idempotency::find(&transaction, staff.subject(), key, &print).await?
+    {
+        return Ok(answer.into_response());
+    }
+    let mut taxonomy = categories::load(&transaction).await?;
+    let slug = match &input.slug {
+        Some(slug) => Slug::try_from(slug.clone()).map_err(|error| Violation::new("slug", error)),
+        None => Slug::from_title(&input.name).ok_or_else(|| Violation::new("slug", "is required for this name")),
+    };
+    let slug = slug.map_err(|violation| Error::Invalid(vec![violation]))?.to_string();
+    if taxonomy.get(&slug).is_some() {
+        return Err(Error::Taken { what: "slug", key: slug });
+    }
+    let category = placed(&taxonomy, slug.clone(), input)?;
+    if taxonomy.len() >= CATEGORIES_MAX {
+        return Err(Error::Invalid(vec![Violation::new("", format!("at most {CATEGORIES_MAX} categories"))]));
+    }
+    categories::add(&transaction, std::slice::from_ref(&category)).await?;
+    taxonomy.insert(category);
+    let answer = described(&taxonomy, &slug, |slug, body| Answer::created(format!("/api/categories/{slug}"), body))?;
+    if let Some(key) = &key {
+        idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
+    }
+    transaction.commit().await?;
+    Ok(answer.into_response())
+}
+
+/// `PUT /api/categories/{slug}`: another name, place or position; the slug stays.
+pub(crate) async fn update(State(app): State<Arc<App>>, headers: HeaderMap, Segments(slug): Segments<String>, body: Body) -> Reply {
+    app.staff(&headers).await?;
+    let input: CategoryInput = parse(&read_body(body).await?)?;
+    let precondition = Precondition::from_headers(&headers)?;
+    if input.slug.as_ref().is_some_and(|given| *given != slug) {
+        return Err(Error::Invalid(vec![Violation::new("slug", "the slug of a category never changes")]));
+    }
+    let transaction = app.database.begin().await?;
+    let taxonomy = categories::load(&transaction).await?;
+    let not_found = || Error::NotFound { what: "category", key: slug.clone() };
+    let before = taxonomy.get(&slug).ok_or_else(not_found)?;
+    precondition.check(before.version)?;
+    let category = placed(&taxonomy, slug.clone(), input)?;
+    let moved = category.parent != before.parent;
+    categories::update(&transaction, &category, moved).await?;
+    let taxonomy = categories::load(&transaction).await?;
+    transaction.commit().await?;
+    Ok(described(&taxonomy, &slug, |_, body| Answer::ok(body))?.into_response())
+}
+
+fn placed(taxonomy: &Taxonomy, slug: String, input: CategoryInput) -> Result<Category, Error> {
+    let (name, parent) = (input.name.trim().to_owned(), input.parent.unwrap_or_default());
+    let wrong = taxonomy.check_place(&slug, &name, &parent);
+    match wrong.is_empty() {
+        true => Ok(Category { slug, name, parent, position: input.position, version: 1, products: 0 }),
+        false => Err(Error::Invalid(wrong)),
+    }
+}
+
+fn described(taxonomy: &Taxonomy, slug: &str, answer: impl FnOnce(&str, String) -> Answer) -> Result<Answer, Error> {
+    let not_found = || Error::NotFound { what: "category", key: slug.to_owned() };
+    let category = taxonomy.get(slug).ok_or_else(not_found)?;
+    let parent = (!category.parent.is_empty()).then_some(&category.parent);
+    let body = json!({
+        "slug": category.slug,
+        "name": category.name,
+        "parent": parent,
+        "position": category.position,
+        "products": category.products,
+    });
+    Ok(answer(slug, body.to_string()).etag(format!("\"{}-0\"", category.version)))
+}

@@ -1,0 +1,75 @@
+//! For the shop's other services: variants as cart and orders need them, and stock held for orders.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use commerce::unix_ms;
+use serde_json::json;
+
+use crate::answer;
+use crate::app::App;
+use crate::error::Error;
+use crate::request::{Pairs, Segments, parse, read_body};
+use crate::reservation::{Reservation, ReservationInput, State as Stage, Wish};
+use crate::store::{products, reservations};
+
+/// SKUs that one request may ask for.
+const SKUS_MAX: usize = 200;
+
+type Reply = Result<Response, Error>;
+
+/// `GET /internal/variants?sku=..&sku=..`
+pub(crate) async fn variants(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+    app.internal(&headers)?;
+    let refuse = |name: &str, reason: &str| Error::Query { name: name.to_owned(), reason: reason.to_owned() };
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| name != "sku") {
+        return Err(refuse(name, "there is no such parameter"));
+    }
+    let skus: Vec<String> = pairs.into_iter().map(|(_, sku)| sku).collect();
+    if !(1..=SKUS_MAX).contains(&skus.len()) {
+        return Err(refuse("sku", &format!("1 to {SKUS_MAX} SKUs")));
+    }
+    Ok(answer::json(format!(r#"{{"variants":{}}}"#, products::variants(&app.database, &skus)?)))
+}
+
+/// `POST /internal/reservations`: all lines or none.
+pub(crate) async fn hold(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    app.internal(&headers)?;
+    let input: ReservationInput = parse(&read_body(body).await?)?;
+    let wish = Wish::try_from(input).map_err(Error::Invalid)?;
+    let now_ms = unix_ms();
+    let expires_at_ms = now_ms + i64::from(wish.expires_in_s) * 1000;
+    shown(&reservations::hold(&app.database, &wish.order_id, &wish.lines, now_ms, expires_at_ms).await?)
+}
+
+/// `GET /internal/reservations/{order_id}`
+pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+    app.internal(&headers)?;
+    shown(&reservations::find(&app.database, &order_id).await?)
+}
+
+/// `POST /internal/reservations/{order_id}/commit`: the stock is sold.
+pub(crate) async fn commit(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+    app.internal(&headers)?;
+    shown(&reservations::end(&app.database, &order_id, Stage::Committed).await?)
+}
+
+/// `POST /internal/reservations/{order_id}/release`: the stock is free again.
+pub(crate) async fn release(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+    app.internal(&headers)?;
+    shown(&reservations::end(&app.database, &order_id, Stage::Released).await?)
+}
+
+/// `POST /internal/reservations/sweep`: ends those whose time is up.
+pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
+    app.internal(&headers)?;
+    let expired = reservations::sweep(&app.database, unix_ms()).await?;
+    Ok(answer::json(json!({ "expired": expired }).to_string()))
+}
+
+fn shown(reservation: &Reservation) -> Reply {
+    Ok(answer::json(serde_json::to_string(reservation)?))
+}

@@ -1,0 +1,58 @@
+//! Import and export of the whole catalogue, for staff.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::answer;
+use crate::app::App;
+use crate::error::Error;
+use crate::export;
+use crate::import::{self, Format, Job, Mapping};
+use crate::request::{Pairs, media_type};
+
+type Reply = Result<Response, Error>;
+
+/// `POST /api/catalog/import?dry_run=true&map=Name:title,Price:price`
+pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs, body: Body) -> Reply {
+    let staff = app.staff(&headers).await?;
+    let given = media_type(&headers);
+    let format = Format::of_media_type(&given);
+    let format = format.ok_or(Error::ContentType { given, expected: Format::MEDIA_TYPES })?;
+    let mut job = Job { format, mapping: Mapping::default(), dry_run: false, actor: staff.subject().to_owned() };
+    for (name, value) in pairs {
+        let refuse = |reason: String| Error::Query { name: name.clone(), reason };
+        match name.as_str() {
+            "dry_run" => job.dry_run = value.parse().map_err(|_| refuse("true or false".to_owned()))?,
+            "map" => job.mapping = Mapping::parse(&value).map_err(refuse)?,
+            _ => return Err(refuse("there is no such parameter".to_owned())),
+        }
+    }
+    let report = import::run(&app, &job, body.into_data_stream()).await?;
+    Ok(answer::json(serde_json::to_string(&report)?))
+}
+
+/// `GET /api/catalog/export?format=jsonl|json|csv`
+pub(crate) async fn export(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+    app.staff(&headers).await?;
+    let mut format = "jsonl".to_owned();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "format" => format = value,
+            _ => return Err(Error::Query { name, reason: "there is no such parameter".to_owned() }),
+        }
+    }
+    let (kind, media_type) = match format.as_str() {
+        "jsonl" => (Format::JsonLines, "application/x-ndjson"),
+        "json" => (Format::JsonArray, "application/json"),
+        "csv" => (Format::Csv, "text/csv; charset=utf-8"),
+        _ => return Err(Error::Query { name: "format".to_owned(), reason: "jsonl, json or csv".to_owned() }),
+    };
+    let disposition = format!("attachment; filename=\"catalog.{format}\"");
+    let headers = [(header::CONTENT_TYPE, media_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    let stream = export::export(app, kind).await?;
+    Ok((headers, Body::from_stream(stream)).into_response())
+}

@@ -1,0 +1,102 @@
+//! Reservations: stock held for an order until it is committed, released, or its time is up.
+//!
+//! Every step is one statement, and so one transaction of its own; the triggers of the schema move the stock
+//! with it. The constraint that reserved stock never exceeds counted stock decides between two buyers.
+
+use sql::{Database, Value};
+
+use super::json_list;
+use crate::error::{Error, Short};
+use crate::reservation::{Line, Reservation, State};
+
+/// Reservations that one sweep ends at most.
+pub(crate) const SWEEP_MAX: u32 = 500;
+
+/// Holds the lines for an order. The same order again gives the reservation it has; one that has expired is
+/// held anew.
+pub(crate) async fn hold(
+    database: &Database,
+    order_id: &str,
+    lines: &[Line],
+    now_ms: i64,
+    expires_at_ms: i64,
+) -> Result<Reservation, Error> {
+    const HOLD: &str = "
+        INSERT INTO reservations (order_id, lines, expires_at_ms) VALUES (?1, ?2, ?3)
+        ON CONFLICT (order_id) DO UPDATE SET state = 'held', expires_at_ms = excluded.expires_at_ms
+            WHERE state = 'expired' AND lines = excluded.lines
+        RETURNING order_id";
+    let params = [order_id.into(), json_list(lines), expires_at_ms.into()];
+    let mut swept = false;
+    loop {
+        match database.execute(HOLD, &params).await {
+            Ok(rows) if rows.is_empty() => break,
+            Ok(_) => {
+                let lines = lines.to_vec();
+                return Ok(Reservation { order_id: order_id.to_owned(), state: State::Held, lines, expires_at_ms });
+            }
+            // What is short may be held by orders whose time is up.
+            Err(error) if is_shortage(&error) && !swept && sweep(database, now_ms).await? > 0 => swept = true,
+            Err(error) if is_shortage(&error) => return Err(Error::OutOfStock(short(database, lines).await?)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let existing = find(database, order_id).await?;
+    match existing.lines == lines {
+        true => Ok(existing),
+        false => Err(Error::ReservationDiffers(order_id.to_owned())),
+    }
+}
+
+/// Ends a held reservation. Ending it the same way again changes nothing.
+pub(crate) async fn end(database: &Database, order_id: &str, state: State) -> Result<Reservation, Error> {
+    const END: &str = "UPDATE reservations SET state = ?2 WHERE order_id = ?1 AND state = 'held'";
+    database.execute(END, &[order_id.into(), state.as_str().into()]).await?;
+    let reservation = find(database, order_id).await?;
+    // Stock of an expired reservation has been given back, which is all that a release is for.
+    let fulfilled = reservation.state == state || (state == State::Released && reservation.state == State::Expired);
+    match fulfilled {
+        true => Ok(reservation),
+        false => Err(Error::ReservationClosed(reservation.state.as_str().to_owned(), state.as_str())),
+    }
+}
+
+/// Ends the reservations whose time is up, the oldest first, and tells how many.
+pub(crate) async fn sweep(database: &Database, now_ms: i64) -> Result<usize, Error> {
+    const SWEEP: &str = "
+        UPDATE reservations SET state = 'expired' WHERE order_id IN (
+            SELECT order_id FROM reservations
+            WHERE state = 'held' AND expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2
+        ) RETURNING order_id";
+    Ok(database.execute(SWEEP, &[Value::Integer(now_ms), SWEEP_MAX.into()]).await?.len())
+}
+
+/// The reservation of an order.
+pub(crate) async fn find(database: &Database, order_id: &str) -> Result<Reservation, Error> {
+    const FIND: &str = "SELECT state, lines, expires_at_ms FROM reservations WHERE order_id = ?1";
+    let found = database.execute(FIND, &[order_id.into()]).await?.pop();
+    let mut row = found.ok_or_else(|| Error::NotFound { what: "reservation", key: order_id.to_owned() })?;
+    Ok(Reservation {
+        order_id: order_id.to_owned(),
+        state: serde_json::from_value(row.take::<String>(0)?.into())?,
+        lines: serde_json::from_str(&row.take::<String>(1)?)?,
+        expires_at_ms: row.take(2)?,
+    })
+}
+
+fn is_shortage(error: &sql::Error) -> bool {
+    error.names("stock_covers_reservations") || error.names("reservation_names_unknown_sku")
+}
+
+/// The lines that are short now. If stock came back meanwhile there may be none, and the buyer may try again.
+async fn short(database: &Database, lines: &[Line]) -> Result<Vec<Short>, Error> {
+    const SHORT: &str = "
+        SELECT line.value ->> 'sku', line.value ->> 'quantity', coalesce(sellable.units, 0)
+        FROM json_each(?1) AS line LEFT JOIN (
+            SELECT sku, on_hand - reserved AS units FROM variants
+            JOIN products ON products.seq = variants.product AND products.archived = 0
+        ) AS sellable ON sellable.sku = line.value ->> 'sku'
+        WHERE coalesce(sellable.units, 0) < line.value ->> 'quantity' ORDER BY line.key";
+    let row = |mut row: sql::Row| Ok(Short { sku: row.take(0)?, requested: row.take(1)?, available: row.take(2)? });
+    database.execute(SHORT, &[json_list(lines)]).await?.into_iter().map(row).collect()
+}

@@ -1,0 +1,230 @@
+//! Writing products: one way for one product and for a thousand, in few statements for all of them together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sql::{Transaction, Value};
+
+use super::json_list;
+use super::products::Loaded;
+use crate::category::Taxonomy;
+use crate::error::Error;
+use crate::product::Product;
+use crate::terms::{Term, terms};
+
+/// A product with its new content, and what it was before (nothing for a new one).
+pub(crate) struct Edited {
+    pub(crate) before: Option<Loaded>,
+    pub(crate) product: Product,
+}
+
+/// Who changes what for which reason, for the audit of stock.
+pub(crate) struct Cause<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) reason: &'a str,
+}
+
+/// Writes the products. The caller has checked that slugs and SKUs are free and that the categories exist.
+pub(crate) async fn save(
+    transaction: &Transaction,
+    edited: &[Edited],
+    taxonomy: &Taxonomy,
+    cause: &Cause<'_>,
+) -> Result<(), Error> {
+    let numbered = number(transaction, edited).await?;
+    remove_variants(transaction, edited).await?;
+    transaction.insert(VARIANT_HEAD, variant_rows(&numbered), VARIANT_TAIL).await?;
+    transaction.insert(AUDIT_HEAD, audit_rows(edited, cause), "").await?;
+    transaction.insert(PRODUCT_HEAD, product_rows(&numbered)?, PRODUCT_TAIL).await?;
+    save_terms(transaction, &numbered, taxonomy).await?;
+    index(transaction, &numbered).await
+}
+
+type Numbered<'a> = Vec<(i64, &'a Edited)>;
+
+/// New products get the next numbers; the write lock keeps them ours.
+async fn number<'a>(transaction: &Transaction, edited: &'a [Edited]) -> Result<Numbered<'a>, Error> {
+    let rows = transaction.execute("SELECT coalesce(max(seq), 0) FROM products", &[]).await?;
+    let mut last: i64 = rows.into_iter().next().map_or(Ok(0), |mut row| row.take(0))?;
+    let numbered = edited.iter().map(|edited| match &edited.before {
+        Some(before) => (before.seq, edited),
+        None => {
+            last += 1;
+            (last, edited)
+        }
+    });
+    Ok(numbered.collect())
+}
+
+async fn remove_variants(transaction: &Transaction, edited: &[Edited]) -> Result<(), Error> {
+    let mut gone = Vec::new();
+    for edited in edited {
+        let Some(before) = &edited.before else { continue };
+        for variant in &before.product.variants {
+            if edited.product.variants.iter().any(|kept| kept.sku == variant.sku) {
+                continue;
+            }
+            if variant.stock.reserved > 0 {
+                return Err(Error::Reserved(variant.sku.as_str().to_owned()));
+            }
+            gone.push(variant.sku.as_str());
+        }
+    }
+    if !gone.is_empty() {
+        const DELETE: &str = "DELETE FROM variants WHERE sku IN (SELECT value FROM json_each(?1))";
+        transaction.execute(DELETE, &[json_list(&gone)]).await?;
+    }
+    Ok(())
+}
+
+const VARIANT_HEAD: &str = "INSERT INTO variants (sku, product, position, price, on_hand)";
+const VARIANT_TAIL: &str = "ON CONFLICT (sku) DO UPDATE SET
+    position = excluded.position, price = excluded.price, on_hand = excluded.on_hand";
+
+fn variant_rows(numbered: &Numbered<'_>) -> Vec<Vec<Value>> {
+    let rows = numbered.iter().flat_map(|(seq, edited)| {
+        edited.product.variants.iter().zip(0_i64..).map(|(variant, position)| {
+            vec![
+                variant.sku.as_str().into(),
+                (*seq).into(),
+                position.into(),
+                variant.price.minor().into(),
+                variant.stock.on_hand.into(),
+            ]
+        })
+    });
+    rows.collect()
+}
+
+const AUDIT_HEAD: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
+
+fn audit_rows(edited: &[Edited], cause: &Cause<'_>) -> Vec<Vec<Value>> {
+    let now_ms = commerce::unix_ms();
+    let mut rows = Vec::new();
+    for edited in edited {
+        let before: BTreeMap<_, u32> = edited.before.iter().flat_map(|before| &before.product.variants)
+            .map(|variant| (&variant.sku, variant.stock.on_hand))
+            .collect();
+        for variant in &edited.product.variants {
+            let counted = variant.stock.on_hand;
+            let delta = i64::from(counted) - before.get(&variant.sku).map_or(0, |on_hand| i64::from(*on_hand));
+            if delta != 0 {
+                rows.push(vec![
+                    variant.sku.as_str().into(),
+                    delta.into(),
+                    counted.into(),
+                    cause.reason.into(),
+                    cause.actor.into(),
+                    now_ms.into(),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+const PRODUCT_HEAD: &str =
+    "INSERT INTO products (seq, id, slug, archived, price, currency, available, title, brand, image, document)";
+const PRODUCT_TAIL: &str = "ON CONFLICT (seq) DO UPDATE SET
+    version = version + 1, slug = excluded.slug, archived = excluded.archived, price = excluded.price,
+    currency = excluded.currency, available = excluded.available, title = excluded.title,
+    brand = excluded.brand, image = excluded.image, document = excluded.document";
+
+fn product_rows(numbered: &Numbered<'_>) -> Result<Vec<Vec<Value>>, Error> {
+    let row = |(seq, edited): &(i64, &Edited)| {
+        let product = &edited.product;
+        // A product without variants does not pass validation; such a one would sort as free.
+        let (price, currency) = product.price().map_or((0, ""), |price| (price.minor(), price.currency().code()));
+        Ok(vec![
+            (*seq).into(),
+            product.id.to_string().into(),
+            product.slug.as_str().into(),
+            Value::Integer(product.archived.into()),
+            price.into(),
+            currency.into(),
+            Value::Integer(product.available().try_into().unwrap_or(i64::MAX)),
+            product.title.as_str().into(),
+            product.brand.clone().into(),
+            product.images.first().cloned().into(),
+            serde_json::to_string(&product.to_document())?.into(),
+        ])
+    };
+    numbered.iter().map(row).collect()
+}
+
+/// Moves only the terms that differ, so that a changed description touches none.
+async fn save_terms(transaction: &Transaction, numbered: &Numbered<'_>, taxonomy: &Taxonomy) -> Result<(), Error> {
+    let (mut gained, mut lost) = (Vec::new(), Vec::new());
+    let mut named = BTreeSet::new();
+    for (seq, edited) in numbered {
+        let before = edited.before.as_ref().map(|before| terms(&before.product, taxonomy)).unwrap_or_default();
+        let after = terms(&edited.product, taxonomy);
+        gained.extend(after.difference(&before).map(|term| (term.clone(), *seq)));
+        lost.extend(before.difference(&after).map(|term| (term.clone(), *seq)));
+        named.extend(after.union(&before).cloned());
+    }
+    if gained.is_empty() && lost.is_empty() {
+        return Ok(());
+    }
+    let ids = intern(transaction, named).await?;
+    let lost: Vec<(i64, i64)> = lost.iter().filter_map(|(term, seq)| Some((*ids.get(term)?, *seq))).collect();
+    if !lost.is_empty() {
+        const LOSE: &str = "
+            DELETE FROM product_terms
+            WHERE (term, product) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+        transaction.execute(LOSE, &[json_list(&lost)]).await?;
+    }
+    let gained = gained.iter().filter_map(|(term, seq)| Some(vec![(*ids.get(term)?).into(), (*seq).into()]));
+    transaction.insert("INSERT INTO product_terms (term, product)", gained.collect(), "ON CONFLICT DO NOTHING").await?;
+    Ok(())
+}
+
+/// The ids of terms, making those that are new.
+pub(crate) async fn intern(
+    transaction: &Transaction,
+    terms: impl IntoIterator<Item = Term>,
+) -> Result<BTreeMap<Term, i64>, Error> {
+    const MAKE: &str = "
+        INSERT INTO terms (facet, value) SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true
+        ON CONFLICT DO NOTHING";
+    const FIND: &str = "
+        SELECT terms.facet, terms.value, terms.id FROM json_each(?1) AS wanted
+        CROSS JOIN terms ON terms.facet = wanted.value ->> 0 AND terms.value = wanted.value ->> 1";
+    let wanted = [json_list(&terms.into_iter().collect::<Vec<_>>())];
+    transaction.execute(MAKE, &wanted).await?;
+    let rows = transaction.execute(FIND, &wanted).await?;
+    let term = |mut row: sql::Row| Ok(((row.take(0)?, row.take(1)?), row.take(2)?));
+    rows.into_iter().map(term).collect()
+}
+
+/// Brings the full-text index up to date where its texts have changed.
+async fn index(transaction: &Transaction, numbered: &Numbered<'_>) -> Result<(), Error> {
+    let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+    for (seq, edited) in numbered {
+        let before = edited.before.as_ref().map(|before| texts(&before.product));
+        let after = texts(&edited.product);
+        match after {
+            Some(_) if before.as_ref() == Some(&after) => {}
+            Some(texts) => shown.push([vec![(*seq).into()], texts.map(Value::from).to_vec()].concat()),
+            None if matches!(before, Some(Some(_))) => hidden.push(*seq),
+            None => {}
+        }
+    }
+    if !hidden.is_empty() {
+        const HIDE: &str = "DELETE FROM product_search WHERE rowid IN (SELECT value FROM json_each(?1))";
+        transaction.execute(HIDE, &[json_list(&hidden)]).await?;
+    }
+    const SHOW: &str = "INSERT OR REPLACE INTO product_search (rowid, title, brand, keywords, description)";
+    Ok(transaction.insert(SHOW, shown, "").await?)
+}
+
+/// The searchable texts; an archived product has none.
+fn texts(product: &Product) -> Option<[String; 4]> {
+    (!product.archived).then(|| {
+        [
+            product.title.clone(),
+            product.brand.clone().unwrap_or_default(),
+            product.keywords(),
+            product.description.clone(),
+        ]
+    })
+}

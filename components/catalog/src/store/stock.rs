@@ -1,0 +1,51 @@
+//! Adjusting a counted stock, with its audit row.
+
+use sql::{Transaction, Value};
+
+use super::save::Cause;
+use crate::error::Error;
+
+/// The stock of a variant after an adjustment.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Adjusted {
+    pub(crate) sku: String,
+    pub(crate) on_hand: u32,
+    pub(crate) reserved: u32,
+    pub(crate) available: u32,
+}
+
+/// Adds units to a variant of a product (or takes them away) and writes down who did it and why.
+pub(crate) async fn adjust(
+    transaction: &Transaction,
+    product_seq: i64,
+    sku: &str,
+    delta: i64,
+    cause: &Cause<'_>,
+) -> Result<Adjusted, Error> {
+    const MOVE: &str = "
+        UPDATE variants SET on_hand = on_hand + ?3 WHERE sku = ?1 AND product = ?2
+        RETURNING on_hand, reserved";
+    let of_variant = [sku.into(), Value::Integer(product_seq), delta.into()];
+    let moved = match transaction.execute(MOVE, &of_variant).await {
+        Err(error) if error.names("stock_") => {
+            const LEFT: &str = "SELECT on_hand - reserved FROM variants WHERE sku = ?1 AND product = ?2";
+            let mut rows = transaction.execute(LEFT, &of_variant[..2]).await?;
+            let available = rows.pop().map_or(Ok(0), |mut row| row.take(0))?;
+            return Err(Error::StockShort { sku: sku.to_owned(), available });
+        }
+        moved => moved?.pop(),
+    };
+    let mut moved = moved.ok_or_else(|| Error::NotFound { what: "variant", key: sku.to_owned() })?;
+    let (on_hand, reserved) = (moved.take::<u32>(0)?, moved.take::<u32>(1)?);
+    let audit = vec![
+        sku.into(),
+        delta.into(),
+        on_hand.into(),
+        cause.reason.into(),
+        cause.actor.into(),
+        commerce::unix_ms().into(),
+    ];
+    const AUDIT: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
+    transaction.insert(AUDIT, vec![audit], "").await?;
+    Ok(Adjusted { sku: sku.to_owned(), on_hand, reserved, available: on_hand.saturating_sub(reserved) })
+}

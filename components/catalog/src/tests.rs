@@ -1,0 +1,9 @@
+//! The whole service over its router, on a real database in a folder of its own.
+
+mod categories;
+mod openapi;
+mod products;
+mod reservations;
+mod search;
+mod shop;
+mod transfer;

@@ -1,0 +1,43 @@
+//! The caller that a token names, and what it may do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::IdentityError;
+
+/// A rank of callers; a higher one may do all that a lower one may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Buys.
+    Customer,
+    /// Runs the shop.
+    Staff,
+    /// Runs the shop and its settings.
+    Admin,
+}
+
+/// An authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    subject: String,
+    roles: Vec<Role>,
+}
+
+impl Principal {
+    pub(crate) fn new(subject: String, roles: Vec<Role>) -> Self {
+        Self { subject, roles }
+    }
+
+    /// The account's id: the token's `sub`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Passes callers of this role or a higher one.
+    pub fn require(&self, role: Role) -> Result<(), IdentityError> {
+        match self.roles.iter().any(|held| *held >= role) {
+            true => Ok(()),
+            false => Err(IdentityError::Forbidden(role)),
+        }
+    }
+}

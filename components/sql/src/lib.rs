@@ -1,0 +1,156 @@
+//! One service's SQLite database.
+//!
+//! In a component the statements go to the host (`spin:sqlite@3.1.0`); in a native test they run on the same
+//! SQLite in process, so that tests exercise the real SQL. Both offer the same [`Connection`]:
+//!
+//! - [`Database::read`] is one host call and holds the instance until it returns: only for reads by key.
+//! - [`Database::execute`] lets the instance serve other requests meanwhile: searches and all writes.
+//! - [`Database::begin`] opens a connection of its own, since an open transaction must never be seen by the
+//!   other requests of the instance.
+
+use std::sync::OnceLock;
+
+mod error;
+mod migrate;
+#[cfg(not(target_family = "wasm"))]
+mod native;
+mod row;
+#[cfg(target_family = "wasm")]
+mod spin;
+
+pub use error::Error;
+pub use migrate::migrate;
+pub use row::{FromValue, Row};
+pub use spin_sdk::sqlite::Value;
+
+#[cfg(not(target_family = "wasm"))]
+use native::Connection;
+#[cfg(target_family = "wasm")]
+use spin::Connection;
+
+/// Rows that one statement of [`Transaction::insert`] takes at most.
+const ROWS_PER_INSERT: usize = 64;
+
+/// A database by its label (in native tests: the path of its file).
+///
+/// Its connection is opened on first use and kept, because opening is a host call of its own.
+#[derive(Debug)]
+pub struct Database {
+    label: String,
+    connection: OnceLock<Connection>,
+}
+
+impl Database {
+    /// Names a database; nothing is opened yet.
+    pub fn new(label: impl Into<String>) -> Self {
+        Self { label: label.into(), connection: OnceLock::new() }
+    }
+
+    /// Runs one statement that is known to be short, such as a read by key.
+    pub fn read(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.connection()?.execute_now(sql, params)
+    }
+
+    /// Runs one statement in a transaction of its own.
+    pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.connection()?.execute(sql, params).await
+    }
+
+    /// Starts a write transaction. It is rolled back unless [`Transaction::commit`] is called.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        let connection = Connection::open(&self.label)?;
+        connection.execute("BEGIN IMMEDIATE", &[]).await?;
+        Ok(Transaction { connection, open: true })
+    }
+
+    fn connection(&self) -> Result<&Connection, Error> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        let opened = Connection::open(&self.label)?;
+        Ok(self.connection.get_or_init(|| opened))
+    }
+}
+
+/// A write transaction on a connection of its own.
+#[derive(Debug)]
+pub struct Transaction {
+    connection: Connection,
+    open: bool,
+}
+
+impl Transaction {
+    /// Runs one statement within the transaction.
+    pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.connection.execute(sql, params).await
+    }
+
+    /// Inserts any number of rows: `head` is the statement up to and without its `VALUES`, `tail` what follows
+    /// them. Few long statements cost far fewer host calls than one per row, and full ones share their text
+    /// and so the host's prepared statement.
+    pub async fn insert(&self, head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Result<(), Error> {
+        for rows in rows.chunks(ROWS_PER_INSERT) {
+            let tuples: Vec<String> = rows.iter().map(|row| format!("({})", vec!["?"; row.len()].join(","))).collect();
+            let sql = format!("{head} VALUES {} {tail}", tuples.join(","));
+            let params: Vec<Value> = rows.iter().flatten().cloned().collect();
+            self.execute(&sql, &params).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the changes durable.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.connection.execute("COMMIT", &[]).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open {
+            // Closing the connection rolls back as well; saying so ends the write lock at once. If even this
+            // fails there is nobody left to tell.
+            let _ = self.connection.execute_now("ROLLBACK", &[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    fn database(folder: &tempfile::TempDir) -> Database {
+        Database::new(folder.path().join("test.db").to_str().unwrap())
+    }
+
+    #[test]
+    fn a_dropped_transaction_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder);
+        block_on(async {
+            database.execute("CREATE TABLE t (n INTEGER NOT NULL)", &[]).await.unwrap();
+            let transaction = database.begin().await.unwrap();
+            transaction.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
+            drop(transaction);
+            let transaction = database.begin().await.unwrap();
+            let rows = (0..ROWS_PER_INSERT as i64 + 1).map(|n| vec![Value::Integer(n)]).collect();
+            transaction.insert("INSERT INTO t", rows, "ON CONFLICT DO NOTHING").await.unwrap();
+            transaction.commit().await.unwrap();
+        });
+        let mut rows = database.read("SELECT n FROM t ORDER BY n DESC", &[]).unwrap();
+        assert_eq!(rows.len(), ROWS_PER_INSERT + 1);
+        assert_eq!(rows[0].take::<i64>(0).unwrap(), ROWS_PER_INSERT as i64);
+    }
+
+    #[test]
+    fn a_failed_constraint_is_known_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder);
+        block_on(database.execute("CREATE TABLE t (n INTEGER CONSTRAINT positive CHECK (n > 0))", &[])).unwrap();
+        let error = database.read("INSERT INTO t VALUES (?1)", &[Value::Integer(0)]).unwrap_err();
+        assert!(error.names("positive"));
+        assert!(!error.names("negative"));
+    }
+}

@@ -1,0 +1,197 @@
+//! The request path on one worker thread: reserved paths, route, instance, answer, report.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::{App, Target};
+use crate::engine::outbound_http::{OutboundClient, ServiceChain};
+use crate::engine::pool::{DispatchError, InstancePool};
+use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
+use crate::manifest::StaticResponse;
+use crate::problem::Problem;
+use crate::router::{Match, RequestFacts};
+use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
+
+/// Where requests that a component sends to another one seem to come from, as in Spin.
+const CHAIN_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// One worker thread's side of the application: its own instances of every component.
+pub struct Worker {
+    app: Arc<App>,
+    pools: Vec<InstancePool>,
+    client: OutboundClient,
+}
+
+impl Worker {
+    /// A worker without instances; they come with the requests.
+    pub fn new(app: Arc<App>) -> Arc<Self> {
+        Arc::new_cyclic(|worker: &std::sync::Weak<Self>| {
+            let pool = |loaded: &super::Loaded| {
+                InstancePool::new(app.engine.clone(), loaded.pre.clone(), loaded.component.clone(), loaded.admission.clone(), worker.clone())
+            };
+            Self { pools: app.components.iter().map(pool).collect(), client: OutboundClient::new(), app }
+        })
+    }
+
+    /// Has the pool's component answer, and counts it.
+    async fn dispatch(&self, pool: &InstancePool, request: Request<WasiBody>, context: Arc<RequestContext>) -> Result<Response<WasiBody>, DispatchError> {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let result = pool.handle(request, context.clone()).await;
+        let status = match &result {
+            Ok(response) => response.status(),
+            Err(error) => {
+                tracing::error!(request_id = %context.request_id(), traceparent = %context.trace().to_traceparent(), "{error}");
+                if let Some(reason) = rejection(error) {
+                    pool.component().metrics.request_rejected(reason);
+                }
+                problem(error).status()
+            }
+        };
+        pool.component().metrics.request(&method, status, started.elapsed());
+        result
+    }
+
+    async fn answer(&self, request: Request<IncomingBody>, connection: &ConnectionInfo, context: Arc<RequestContext>) -> Response<WasiBody> {
+        let (mut parts, body) = request.into_parts();
+        let Some(route) = self.app.router.route(parts.uri.path()) else {
+            return Problem::NotFound.response(context.request_id());
+        };
+        let place = match route.target {
+            Target::Component(place) => *place,
+            Target::Static(response) => return static_response(response),
+        };
+        let Some(authority) = authority(&parts) else {
+            return Problem::BadRequest.response(context.request_id());
+        };
+        let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: connection.peer };
+        route.set_headers(&facts, &mut parts.headers);
+        context.write_headers(&mut parts.headers);
+        parts.uri = absolute(&parts.uri, scheme, authority);
+        let request = Request::from_parts(parts, guest_body(body));
+        match self.dispatch(&self.pools[place], request, context.clone()).await {
+            Ok(response) => response,
+            Err(error) => problem(&error).response(context.request_id()),
+        }
+    }
+}
+
+impl Handler for Arc<Worker> {
+    type Body = WasiBody;
+
+    async fn handle(&self, request: Request<IncomingBody>, connection: &ConnectionInfo) -> Response<WasiBody> {
+        let path = request.uri().path();
+        if let Some(response) = self.app.reserved(path) {
+            return response;
+        }
+        let context = Arc::new(RequestContext::of_request(request.headers()));
+        let mut response = self.answer(request, connection, context.clone()).await;
+        response.headers_mut().insert(REQUEST_ID, context.request_id_header());
+        response
+    }
+
+    fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<WasiBody> {
+        let problem = match refusal {
+            Refusal::ContentTooLarge => Problem::ContentTooLarge,
+            Refusal::UriTooLong => Problem::UriTooLong,
+        };
+        problem.response(RequestContext::of_request(request.headers()).request_id())
+    }
+}
+
+impl ServiceChain for Worker {
+    fn call(
+        self: Arc<Self>,
+        id: &str,
+        request: Request<WasiBody>,
+        context: RequestContext,
+    ) -> Option<Pin<Box<dyn Future<Output = Result<Response<WasiBody>, Error>> + Send>>> {
+        let place = self.app.components.iter().position(|loaded| loaded.component.id == id)?;
+        Some(Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
+            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: CHAIN_PEER };
+            Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
+            context.write_headers(&mut parts.headers);
+            let request = Request::from_parts(parts, body);
+            self.dispatch(&self.pools[place], request, Arc::new(context)).await.map_err(|error| chain_error(&error))
+        }))
+    }
+
+    fn self_authority(&self) -> Option<Authority> {
+        self.app.self_authority.get().cloned()
+    }
+
+    fn client(&self) -> &OutboundClient {
+        &self.client
+    }
+}
+
+fn problem(error: &DispatchError) -> Problem {
+    match error {
+        DispatchError::QueueFull { .. } => Problem::Overloaded,
+        DispatchError::DeadlineExceeded { .. } => Problem::DeadlineExceeded,
+        DispatchError::BodyTooLarge { .. } => Problem::ContentTooLarge,
+        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => Problem::ComponentFailed,
+    }
+}
+
+/// Why a request never reached a guest, as a metric label.
+fn rejection(error: &DispatchError) -> Option<&'static str> {
+    match error {
+        DispatchError::QueueFull { .. } => Some("queue_full"),
+        DispatchError::Instantiate { .. } => Some("no_instance"),
+        _ => None,
+    }
+}
+
+/// What the calling component sees when the called one fails.
+fn chain_error(error: &DispatchError) -> Error {
+    match error {
+        DispatchError::QueueFull { .. } => Error::ConnectionLimitReached,
+        DispatchError::DeadlineExceeded { .. } => Error::HttpResponseTimeout,
+        DispatchError::BodyTooLarge { .. } => Error::HttpRequestBodySize(None),
+        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => Error::HttpResponseIncomplete,
+    }
+}
+
+/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, else in `Host`.
+fn authority(parts: &http::request::Parts) -> Option<Authority> {
+    if let Some(authority) = parts.uri.authority() {
+        return Some(authority.clone());
+    }
+    Authority::try_from(parts.headers.get(HOST)?.as_bytes()).ok()
+}
+
+fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    // Scheme, authority and path are all there, which is all that a URI needs.
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+fn guest_body(body: IncomingBody) -> WasiBody {
+    body.map_err(|error| match error {
+        BodyError::TooLarge { bytes_max } => Error::HttpRequestBodySize(Some(bytes_max)),
+        BodyError::Transport(error) => Error::Hyper(error),
+    })
+    .boxed_unsync()
+}
+
+fn static_response(response: &StaticResponse) -> Response<WasiBody> {
+    let mut answer = Response::new(Full::new(response.body.clone()).map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = response.status;
+    *answer.headers_mut() = response.headers.clone();
+    answer
+}

@@ -1,0 +1,89 @@
+//! The command line: one file per command.
+//!
+//! `up` takes the arguments and the environment that `spin up` takes, so that the host can stand in for it.
+
+mod backup;
+mod build;
+mod check;
+mod transfer;
+mod up;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::config_file::ConfigError;
+use crate::runtime_config::RuntimeConfig;
+
+/// Runs a Spin application's components behind one HTTP listener.
+#[derive(Debug, Parser)]
+#[command(name = "bodega", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the application and serve it until SIGTERM.
+    Up(up::Up),
+    /// Run the build command of every component.
+    Build(build::Build),
+    /// Read the manifest and all that it names, and report the first mistake.
+    Check(check::Check),
+    /// Copy all stores of a running or stopped application to a folder.
+    Backup(backup::Backup),
+    /// Put a backup into an unused state folder.
+    Restore(backup::Restore),
+    /// Send a product catalogue (JSON Lines, JSON or CSV) to the running application.
+    Import(transfer::Import),
+    /// Write the product catalogue of the running application to a file.
+    Export(transfer::Export),
+}
+
+/// The manifest, as most commands take it.
+#[derive(Debug, clap::Args)]
+struct ManifestArgs {
+    /// The application's manifest, or the folder that has it as `spin.toml`.
+    #[arg(short = 'f', long = "from", visible_alias = "file", env = "BODEGA_FROM", default_value = "spin.toml")]
+    from: PathBuf,
+}
+
+impl ManifestArgs {
+    fn path(&self) -> PathBuf {
+        if self.from.is_dir() { self.from.join("spin.toml") } else { self.from.clone() }
+    }
+}
+
+/// The runtime configuration that is named, or that lies beside the manifest.
+fn runtime_config(manifest: &ManifestArgs, named: Option<&Path>) -> Result<RuntimeConfig, ConfigError> {
+    let beside = manifest.path().with_file_name("runtime-config.toml");
+    match named {
+        Some(path) => RuntimeConfig::load(path),
+        None if beside.is_file() => RuntimeConfig::load(&beside),
+        None => Ok(RuntimeConfig::default()),
+    }
+}
+
+/// The state folder, as most commands take it.
+#[derive(Debug, clap::Args)]
+struct StateDirArgs {
+    /// Where stores, secrets and compiled code are kept.
+    #[arg(long, env = "BODEGA_STATE_DIR", default_value = ".bodega")]
+    state_dir: PathBuf,
+}
+
+impl Cli {
+    /// Runs the command that the arguments name.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Up(up) => up.run(),
+            Command::Build(build) => build.run(),
+            Command::Check(check) => check.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Import(import) => import.run(),
+            Command::Export(export) => export.run(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `bodega backup` and `bodega restore`: consistent copies of all stores.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+use super::{ManifestArgs, StateDirArgs, runtime_config};
+use crate::admin::BACKUP_PATH;
+use crate::app::stores_config;
+use crate::generated::admin_token;
+use crate::manifest;
+use crate::state_dir::{RunningHost, StateDir};
+use crate::stores::{self, Stores, StoresConfig, StoresError};
+
+/// Which stores, as `up` finds them.
+#[derive(Debug, clap::Args)]
+struct StoreArgs {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    #[command(flatten)]
+    state_dir: StateDirArgs,
+    /// Where the stores are, by label.
+    #[arg(long, env = "RUNTIME_CONFIG_FILE")]
+    runtime_config_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    fn open(&self) -> anyhow::Result<(StateDir, StoresConfig)> {
+        let manifest = manifest::load(&self.manifest.path())?;
+        let runtime = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
+        let state = StateDir::open(runtime.state_dir.clone().unwrap_or_else(|| self.state_dir.state_dir.clone()))?;
+        let config = stores_config(&manifest, &runtime, &state);
+        Ok((state, config))
+    }
+}
+
+/// Arguments of `bodega backup`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// The folder to copy to; it is made, or has to be empty.
+    folder: PathBuf,
+    #[command(flatten)]
+    stores: StoreArgs,
+}
+
+impl Backup {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (state, config) = self.stores.open()?;
+        let folder = std::path::absolute(&self.folder)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match Stores::open(&config) {
+                Ok(stores) => {
+                    stores.backup(&folder).await?;
+                    stores.close().await;
+                }
+                // A host has the stores; it makes the copy while it serves.
+                Err(StoresError::InUse(_)) => {
+                    let host = state.running_host().context("another process has the state folder and does not say where it answers")?;
+                    ask_host(&host, &admin_token(&state)?, &folder).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            println!("backup written to {}", folder.display());
+            Ok(())
+        })
+    }
+}
+
+async fn ask_host(host: &RunningHost, token: &str, folder: &Path) -> anyhow::Result<()> {
+    let body = serde_json::json!({ "folder": folder }).to_string();
+    let uri: http::Uri = format!("{}{BACKUP_PATH}", host.admin_url).parse()?;
+    let request = Request::post(&uri)
+        .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
+        .header(AUTHORIZATION, format!("Bearer {token}"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+    let response = Client::builder(TokioExecutor::new()).build_http().request(request).await.context("the host does not answer")?;
+    if !response.status().is_success() {
+        let words = response.into_body().collect().await?.to_bytes();
+        bail!("the host could not make the backup: {}", String::from_utf8_lossy(&words));
+    }
+    Ok(())
+}
+
+/// Arguments of `bodega restore`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    /// The folder that `bodega backup` wrote.
+    folder: PathBuf,
+    /// Replace stores that are there already.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    stores: StoreArgs,
+}
+
+impl Restore {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (_, config) = self.stores.open()?;
+        stores::restore(&self.folder, &config, self.force)?;
+        println!("restored {}", self.folder.display());
+        Ok(())
+    }
+}

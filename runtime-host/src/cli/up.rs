@@ -1,0 +1,221 @@
+//! `bodega up`: starts the application and serves it until a signal ends it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use super::{ManifestArgs, StateDirArgs, build, runtime_config, transfer};
+use crate::admin::{self, Admin};
+use crate::app::{App, Parts, Worker, stores_config};
+use crate::generated;
+use crate::listener::{self, Drain, Listener, TlsFiles, drain_on_signals};
+use crate::manifest::{self, Manifest};
+use crate::runtime_config::RuntimeConfig;
+use crate::state_dir::{RunningHost, StateDir};
+use crate::stores::Stores;
+use crate::telemetry::Telemetry;
+use crate::telemetry::logs::{self, Format};
+use crate::variables::{Values, Variables, read_overrides};
+
+/// How often expired key-value entries are removed.
+const SWEEP_PERIOD: Duration = Duration::from_secs(60);
+
+/// Arguments of `bodega up`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Up {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    #[command(flatten)]
+    state_dir: StateDirArgs,
+    /// Where the application answers.
+    #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// Where metrics and the control API answer.
+    #[arg(long, env = "BODEGA_ADMIN_LISTEN", default_value = "127.0.0.1:3001")]
+    admin_listen: SocketAddr,
+    /// Where the stores are, by label.
+    #[arg(long, env = "RUNTIME_CONFIG_FILE")]
+    runtime_config_file: Option<PathBuf>,
+    /// Run only this component; may be given several times.
+    #[arg(short = 'c', long = "component-id", env = "SPIN_COMPONENTS_TO_RETAIN", value_delimiter = ',')]
+    component_id: Vec<String>,
+    /// A variable's value, `NAME=VALUE` or `@FILE`; may be given several times.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    variable: Vec<String>,
+    /// An environment variable for every component, `NAME=VALUE`; may be given several times.
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Run the components' build commands first.
+    #[arg(short = 'b', long)]
+    build: bool,
+    /// Fill the application with the manifest's demo data once it answers.
+    #[arg(long)]
+    demo: bool,
+    /// Linear memory of one instance, in bytes, where the manifest does not say.
+    #[arg(long, env = "SPIN_MAX_INSTANCE_MEMORY")]
+    max_instance_memory: Option<u64>,
+    /// Serve TLS with this certificate chain (PEM); read again when it changes.
+    #[arg(long, requires = "tls_key", env = "SPIN_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, requires = "tls_cert", env = "SPIN_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t = Format::Human, env = "BODEGA_LOG_FORMAT")]
+    log_format: Format,
+    /// What the log shows, as a filter such as `info` or `runtime_host=debug`.
+    #[arg(long, default_value = "info", env = "BODEGA_LOG")]
+    log: String,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Bounds on connections and requests.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Threads that answer requests; by default one for each core.
+    #[arg(long)]
+    workers: Option<std::num::NonZeroUsize>,
+    /// Connections open at once.
+    #[arg(long)]
+    connections_max: Option<usize>,
+    /// A request body, in bytes; 0 for no bound.
+    #[arg(long)]
+    body_bytes_max: Option<u64>,
+    /// Request line and headers, in bytes.
+    #[arg(long)]
+    header_bytes_max: Option<u32>,
+    /// How long a request's headers may take.
+    #[arg(long)]
+    header_read_timeout_ms: Option<u64>,
+    /// How long a connection is kept without a request.
+    #[arg(long)]
+    connection_idle_timeout_ms: Option<u64>,
+    /// How long a client may take nothing of an answer.
+    #[arg(long)]
+    write_timeout_ms: Option<u64>,
+    /// How long open requests may take to finish after SIGTERM.
+    #[arg(long)]
+    drain_timeout_ms: Option<u64>,
+    /// How long `/readyz` fails before connections are refused after SIGTERM.
+    #[arg(long)]
+    readiness_delay_ms: Option<u64>,
+}
+
+impl Up {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        // Dropped last, so that the last lines are written too.
+        let _log = logs::init(self.log_format, &self.log)?;
+        let mut manifest = manifest::load(&self.manifest.path())?;
+        let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
+        self.add_environment(&mut manifest)?;
+        if self.build {
+            build::build(&manifest, &self.component_id)?;
+        }
+        manifest.check_stores(&config)?;
+        manifest.check_sources()?;
+
+        // The acceptor and the admin listener need no more than one thread; requests have their own.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(self.serve(manifest, config))
+    }
+
+    fn add_environment(&self, manifest: &mut Manifest) -> anyhow::Result<()> {
+        for pair in &self.env {
+            let Some((name, value)) = pair.split_once('=') else {
+                bail!("--env {pair}: expected NAME=VALUE");
+            };
+            for component in &mut manifest.components {
+                component.environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve(self, manifest: Manifest, config: RuntimeConfig) -> anyhow::Result<()> {
+        let state = StateDir::open(config.state_dir.clone().unwrap_or_else(|| self.state_dir.state_dir.clone()))?;
+        let variables = self.variables(&manifest, &config, &state)?;
+        let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
+        let stores = Stores::open(&stores_config(&manifest, &config, &state))?;
+        let app = App::load(Parts {
+            manifest: &manifest,
+            variables: &variables,
+            stores: &stores,
+            state: &state,
+            components_to_retain: &self.component_id,
+            memory_bytes_max: self.max_instance_memory,
+            telemetry: telemetry.clone(),
+        })
+        .await?;
+
+        let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
+        let listener = Listener::bind(self.listener_config()).await?;
+        let admin = Admin::bind(self.admin_listen).await?;
+        let host = RunningHost {
+            pid: std::process::id(),
+            url: format!("{}://{}", if self.tls_cert.is_some() { "https" } else { "http" }, listener.local_addr()),
+            admin_url: format!("http://{}", admin.local_addr()),
+        };
+        app.listens_on(listener.local_addr().to_string().parse()?);
+        state.announce(&host)?;
+        let admin = tokio::spawn(admin.run(admin::routes(&telemetry, &stores, generated::admin_token(&state)?), drain.clone()));
+        let sweeper = tokio::spawn(sweep(stores.clone()));
+        println!("listening on {}", host.url);
+        println!("admin on {}", host.admin_url);
+        telemetry.health.ready();
+        let demo = self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
+
+        let drained = listener.run({ let app = app.clone(); move |_| Worker::new(app.clone()) }, drain).await?;
+        for task in [Some(sweeper), demo].into_iter().flatten() {
+            task.abort();
+        }
+        // It ends with the drain.
+        let _ = admin.await;
+        stores.close().await;
+        state.withdraw();
+        if drained.connections_cut > 0 {
+            tracing::warn!("{} connections were cut because they did not finish in time", drained.connections_cut);
+        }
+        Ok(())
+    }
+
+    fn variables(&self, manifest: &Manifest, config: &RuntimeConfig, state: &StateDir) -> anyhow::Result<Variables> {
+        let generated = manifest.application.settings.generate.iter();
+        let generated = generated.map(|(name, kind)| Ok((name.clone(), kind.value.value(name, state)?)));
+        let generated = generated.collect::<anyhow::Result<Values>>()?;
+        let overrides = read_overrides(&self.variable)?;
+        Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| std::env::var(name).ok())?)
+    }
+
+    fn readiness_delay(&self) -> Duration {
+        self.limits.readiness_delay_ms.map(Duration::from_millis).unwrap_or_default()
+    }
+
+    fn listener_config(&self) -> listener::Config {
+        let mut config = listener::Config::new(self.listen);
+        let args = &self.limits;
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
+        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+        config.workers = args.workers.unwrap_or(config.workers);
+        config.connections_max = args.connections_max.unwrap_or(config.connections_max);
+        config.drain_timeout = args.drain_timeout_ms.map_or(config.drain_timeout, Duration::from_millis);
+        let limits = &mut config.limits;
+        limits.body_bytes_max = args.body_bytes_max.map_or(limits.body_bytes_max, |bytes| (bytes > 0).then_some(bytes));
+        limits.header_bytes_max = args.header_bytes_max.unwrap_or(limits.header_bytes_max);
+        limits.header_read_timeout = args.header_read_timeout_ms.map_or(limits.header_read_timeout, Duration::from_millis);
+        limits.idle_timeout = args.connection_idle_timeout_ms.map_or(limits.idle_timeout, Duration::from_millis);
+        limits.write_timeout = args.write_timeout_ms.map_or(limits.write_timeout, Duration::from_millis);
+        config
+    }
+}
+
+async fn sweep(stores: Stores) {
+    loop {
+        tokio::time::sleep(SWEEP_PERIOD).await;
+        stores.sweep_expired().await;
+    }
+}

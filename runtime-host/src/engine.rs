@@ -1,0 +1,152 @@
+//! The WebAssembly engine: configuration, the linker with every interface offered to guests, loading and pre-linking.
+//!
+//! Only this module and its children name wasmtime. It knows nothing of routes or policies.
+
+pub mod code_cache;
+pub mod component;
+mod epoch;
+mod guest_io;
+pub mod interfaces;
+pub mod outbound_http;
+pub mod pool;
+pub mod state;
+
+use std::sync::Arc;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{p2, p3};
+
+use self::code_cache::CodeCache;
+use self::epoch::EpochTicker;
+use self::state::GuestState;
+
+/// How many component instances may be alive at once in the whole process.
+pub const INSTANCES_MAX: u32 = 1_000;
+/// Core modules, memories and tables that one component may consist of; composition multiplies them.
+const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
+/// Linear memories that one component may define.
+const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+/// Elements that one guest table may hold.
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Bytes of wasm stack before a recursing guest traps.
+const WASM_STACK_BYTES_MAX: usize = 512 << 10;
+/// Bytes of each linear memory that stay resident when a pooled slot is reused; resetting them costs less than faulting them in again.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 256 << 10;
+/// Bytes of each fiber stack that stay resident between uses.
+const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Free slots that keep their mapping, by which an instance of a recently seen module starts fastest.
+const WARM_SLOTS_MAX: u32 = 128;
+
+/// Why the engine could not be built or a component could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine or linker rejected its configuration.
+    #[error("the WebAssembly engine could not be set up")]
+    Setup(#[source] wasmtime::Error),
+    /// The file is not a component that can be compiled.
+    #[error("component `{component}`: {path} cannot be compiled: {reason}")]
+    Compile {
+        /// The component's id in the manifest.
+        component: String,
+        /// Where the bytes came from.
+        path: String,
+        /// The compiler's words.
+        reason: String,
+    },
+    /// The component imports what the host does not offer, or exports no HTTP handler.
+    #[error("component `{component}`: {reason}")]
+    Link {
+        /// The component's id in the manifest.
+        component: String,
+        /// What is missing, by name.
+        reason: String,
+    },
+}
+
+/// A configured wasmtime with its linker and code cache; one per process.
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<GuestState>,
+    cache: CodeCache,
+    _epoch: EpochTicker,
+}
+
+impl Engine {
+    /// Sets up the engine. `cache_dir` keeps compiled code between starts.
+    pub fn new(cache_dir: Option<&std::path::Path>) -> Result<Arc<Self>, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError::Setup)?;
+        let linker = interfaces::linker(&wasmtime).map_err(EngineError::Setup)?;
+        let cache = CodeCache::new(cache_dir, &wasmtime);
+        let epoch = EpochTicker::start(wasmtime.clone());
+        Ok(Arc::new(Self { wasmtime, linker, cache, _epoch: epoch }))
+    }
+
+    /// Compiles (or takes from the cache) and pre-links a component, so that an instance can be made at any time.
+    ///
+    /// A core module, a damaged file, an import that is not offered and a missing HTTP handler are refused by name.
+    pub fn load(&self, id: &str, path: &str, wasm: &[u8]) -> Result<ProxyPre<GuestState>, EngineError> {
+        let component = self.cache.load(&self.wasmtime, wasm).map_err(|error| EngineError::Compile {
+            component: id.to_owned(),
+            path: path.to_owned(),
+            reason: describe_compile_error(wasm, &error),
+        })?;
+        self.prelink(&component)
+            .map_err(|reason| EngineError::Link { component: id.to_owned(), reason })
+    }
+
+    /// Makes one instance and drops it: what cannot start is refused before anything is served.
+    pub async fn try_start(&self, pre: &ProxyPre<GuestState>, component: Arc<component::Component>) -> Result<(), EngineError> {
+        let id = component.id.clone();
+        let refused = |error: wasmtime::Error| EngineError::Link { component: id, reason: format!("it cannot start: {error:#}") };
+        pool::start_instance(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new()).await.map(drop).map_err(refused)
+    }
+
+    fn prelink(&self, component: &Component) -> Result<ProxyPre<GuestState>, String> {
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| format!("an import is not offered by this host: {error:#}"))?;
+        let p3_error = match p3::bindings::ServicePre::new(pre.clone()) {
+            Ok(service) => return Ok(ProxyPre::P3(service)),
+            Err(error) => error,
+        };
+        p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2).map_err(|_| {
+            format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})")
+        })
+    }
+}
+
+fn describe_compile_error(wasm: &[u8], error: &wasmtime::Error) -> String {
+    // The binary format's preamble: magic, version, layer. Layer 0 is a core module, layer 1 a component.
+    if wasm.starts_with(b"\0asm\x01\0\0\0") {
+        return "it is a core WebAssembly module, not a component; build it for wasm32-wasip2".to_owned();
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return "it is not a WebAssembly file".to_owned();
+    }
+    format!("{error:#}")
+}
+
+fn config() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_core_instances(INSTANCES_MAX * 8)
+        .total_memories(INSTANCES_MAX * 2)
+        .total_tables(INSTANCES_MAX * 4)
+        .total_stacks(INSTANCES_MAX * 4)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES);
+    let mut config = Config::new();
+    config
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES_MAX)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

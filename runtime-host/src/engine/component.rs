@@ -1,0 +1,72 @@
+//! What the host grants one revision of a component: variables, files, hosts, stores, limits.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::allowed_hosts::AllowedHosts;
+use crate::stores::key_value::KeyValue;
+use crate::stores::sqlite::Database;
+use crate::telemetry::guest_output::GuestOutput;
+use crate::telemetry::metrics::ComponentMetrics;
+use crate::variables::Values;
+
+/// One revision of a component with its grants; shared by all of its instances.
+pub struct Component {
+    /// The id in the manifest.
+    pub id: String,
+    /// Environment variables of the guest.
+    pub environment: Vec<(String, String)>,
+    /// A folder on the host that the guest sees, read-only, as `/`.
+    pub files: Option<PathBuf>,
+    /// Where the guest may send requests.
+    pub allowed_hosts: AllowedHosts,
+    /// Variables by name, templates resolved.
+    pub variables: Values,
+    /// Granted SQLite databases by label.
+    pub databases: HashMap<String, Arc<Database>>,
+    /// Granted key-value stores by label.
+    pub key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
+    /// Bounds on its instances.
+    pub limits: InstanceLimits,
+    /// Counters of this component and revision.
+    pub metrics: Arc<ComponentMetrics>,
+    /// Where its standard output goes.
+    pub stdout: Arc<GuestOutput>,
+    /// Where its standard error goes.
+    pub stderr: Arc<GuestOutput>,
+}
+
+/// Bounds on the instances of one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceLimits {
+    /// Requests that one instance answers before it is replaced.
+    pub reuse_max: usize,
+    /// Requests that one instance works on at once.
+    pub concurrency_max: usize,
+    /// Instances alive at once.
+    pub instances_max: usize,
+    /// How long an instance without work is kept.
+    pub idle_timeout: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes_max: usize,
+    /// How long a request may take until its response begins, and how long a response may stand still.
+    pub deadline: Duration,
+    /// Requests that may wait for an instance; one more is answered 503.
+    pub queue_length_max: usize,
+}
+
+impl Default for InstanceLimits {
+    fn default() -> Self {
+        Self {
+            reuse_max: 4_096,
+            concurrency_max: 16,
+            instances_max: 128,
+            idle_timeout: Duration::from_secs(10),
+            memory_bytes_max: 128 << 20,
+            deadline: Duration::from_secs(30),
+            queue_length_max: 1_024,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Key-value stores for guests: `spin:key-value@3.0.0` and `fermyon:spin/key-value@2.0.0`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{
+    Access, Accessor, ComponentType, Destination, FutureReader, Lift, Linker, Lower, Resource, ResourceType, StreamProducer, StreamReader,
+    StreamResult, VecBuffer,
+};
+
+use crate::engine::state::{GuestState, STORES_OPEN_MAX};
+use crate::stores::key_value::{self, KeyValue, Keys};
+use crate::telemetry::metrics::{ComponentMetrics, StoreOperation};
+
+/// `variant error`.
+#[derive(ComponentType, Lift, Lower, Debug, Clone)]
+#[component(variant)]
+enum Error {
+    #[component(name = "store-table-full")]
+    StoreTableFull,
+    #[component(name = "no-such-store")]
+    NoSuchStore,
+    #[component(name = "access-denied")]
+    AccessDenied,
+    #[component(name = "other")]
+    Other(String),
+}
+
+/// An open store of one component.
+#[derive(Clone)]
+pub(super) struct OpenStore {
+    pub(super) store: Arc<dyn KeyValue>,
+    metrics: Arc<ComponentMetrics>,
+}
+
+impl OpenStore {
+    /// Waits for an answer of the store and counts it.
+    pub(super) async fn timed<T, E>(&self, operation: StoreOperation, answer: impl Future<Output = Result<T, key_value::Error>>) -> Result<T, E>
+    where
+        E: From<key_value::Error>,
+    {
+        let timer = self.metrics.store_timer(operation);
+        let result = answer.await;
+        timer.finish(result.is_ok());
+        result.map_err(E::from)
+    }
+}
+
+type Handle = Resource<OpenStore>;
+type Streamed = (StreamReader<String>, FutureReader<Result<(), Error>>);
+
+/// Opens the store that the manifest grants under `label`. The inner errors are the guest's, the outer one ends the instance.
+pub(super) fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Result<Handle, OpenRefused>> {
+    let Some(store) = state.component.key_value_stores.get(label) else {
+        return Ok(Err(OpenRefused::NotGranted));
+    };
+    if state.stores_open == STORES_OPEN_MAX {
+        return Ok(Err(OpenRefused::TableFull));
+    }
+    let open = OpenStore { store: store.clone(), metrics: state.component.metrics.clone() };
+    let handle = state.table.push(open)?;
+    state.stores_open += 1;
+    Ok(Ok(handle))
+}
+
+/// Closes a store that [`open`] opened.
+pub(super) fn close(state: &mut GuestState, rep: u32) -> wasmtime::Result<()> {
+    state.table.delete(Handle::new_own(rep))?;
+    state.stores_open -= 1;
+    Ok(())
+}
+
+/// Why a store was not opened.
+pub(super) enum OpenRefused {
+    NotGranted,
+    TableFull,
+}
+
+impl From<OpenRefused> for Error {
+    fn from(refused: OpenRefused) -> Self {
+        match refused {
+            OpenRefused::NotGranted => Self::AccessDenied,
+            OpenRefused::TableFull => Self::StoreTableFull,
+        }
+    }
+}
+
+impl From<key_value::Error> for Error {
+    fn from(error: key_value::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+const OLDER: &str = "fermyon:spin/key-value@2.0.0";
+const NEWER: &str = "spin:key-value/key-value@3.0.0";
+
+/// Defines a method of both generations: in the older one the call blocks its instance, in the newer one it does not.
+macro_rules! method {
+    ($linker:ident, $name:literal, $operation:expr, |$store:ident $(, $param:ident: $type:ty)*| $call:expr) => {
+        $linker.instance(OLDER)?.func_wrap_async(
+            concat!("[method]store.", $name),
+            |context: StoreContextMut<'_, GuestState>, (handle, $($param),*): (Handle, $($type),*)| {
+                Box::new(async move {
+                    let open = context.data().table.get(&handle)?.clone();
+                    let $store = &open.store;
+                    Ok((open.timed::<_, Error>($operation, $call).await,))
+                })
+            },
+        )?;
+        $linker.instance(NEWER)?.func_wrap_concurrent(
+            concat!("[method]store.", $name),
+            |accessor: &Accessor<GuestState>, (handle, $($param),*): (Handle, $($type),*)| {
+                Box::pin(async move {
+                    let open = accessor.with(|mut access| wasmtime::Result::Ok(access.get().table.get(&handle)?.clone()))?;
+                    let $store = &open.store;
+                    Ok((open.timed::<_, Error>($operation, $call).await,))
+                })
+            },
+        )?;
+    };
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    for name in [OLDER, NEWER] {
+        linker.instance(name)?.resource("store", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
+    }
+    linker.instance(OLDER)?.func_wrap("[static]store.open", |mut store: StoreContextMut<'_, GuestState>, (label,): (String,)| {
+        Ok((open(store.data_mut(), &label)?.map_err(Error::from),))
+    })?;
+    linker.instance(NEWER)?.func_wrap_concurrent("[static]store.open", |accessor: &Accessor<GuestState>, (label,): (String,)| {
+        Box::pin(async move { Ok((accessor.with(|mut access| open(access.get(), &label))?.map_err(Error::from),)) })
+    })?;
+    method!(linker, "get", StoreOperation::KeyValueGet, |store, key: String| store.get(&key));
+    method!(linker, "set", StoreOperation::KeyValueSet, |store, key: String, value: Vec<u8>| store.set(key, value));
+    method!(linker, "delete", StoreOperation::KeyValueDelete, |store, key: String| store.delete(key));
+    method!(linker, "exists", StoreOperation::KeyValueExists, |store, key: String| store.exists(&key));
+    linker.instance(OLDER)?.func_wrap_async("[method]store.get-keys", |context: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
+        Box::new(async move {
+            let open = context.data().table.get(&handle)?.clone();
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, all_keys(&*open.store)).await,))
+        })
+    })?;
+    linker.instance(NEWER)?.func_wrap_concurrent("[method]store.get-keys", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
+        Box::pin(async move {
+            let streamed = accessor.with(|mut access| {
+                let open = access.get().table.get(&handle)?.clone();
+                stream_keys(access, open)
+            })?;
+            Ok((streamed,))
+        })
+    })
+}
+
+fn stream_keys(mut access: Access<'_, GuestState>, open: OpenStore) -> wasmtime::Result<Streamed> {
+    let (finished, outcome) = oneshot::channel();
+    let keys = StreamReader::new(&mut access, KeyProducer { open, page: None, cursor: None, finished: Some(finished) })?;
+    // A producer that is dropped early was not asked for the rest: that is no error.
+    let outcome = async move { wasmtime::Result::Ok(outcome.await.unwrap_or(Ok(()))) };
+    let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
+    Ok((keys, outcome))
+}
+
+/// Hands a store's keys to the guest page by page as it reads them.
+struct KeyProducer {
+    open: OpenStore,
+    /// The page that is being fetched.
+    page: Option<BoxFuture<'static, Result<Keys, Error>>>,
+    cursor: Option<String>,
+    finished: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl KeyProducer {
+    fn fetch(&self) -> BoxFuture<'static, Result<Keys, Error>> {
+        let (open, cursor) = (self.open.clone(), self.cursor.clone());
+        Box::pin(async move { open.timed(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await })
+    }
+
+    fn finish(&mut self, outcome: Result<(), Error>) -> Poll<wasmtime::Result<StreamResult>> {
+        if let Some(finished) = self.finished.take() {
+            // The guest may have dropped the future; then nobody asks.
+            let _ = finished.send(outcome);
+        }
+        Poll::Ready(Ok(StreamResult::Dropped))
+    }
+}
+
+impl StreamProducer<GuestState> for KeyProducer {
+    type Item = String;
+    type Buffer = VecBuffer<String>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _: StoreContextMut<'a, GuestState>,
+        mut destination: Destination<'a, String, VecBuffer<String>>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let mut page = self.page.take().unwrap_or_else(|| self.fetch());
+        let Poll::Ready(page) = page.as_mut().poll(cx) else {
+            self.page = Some(page);
+            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+        };
+        match page {
+            Ok(page) => {
+                destination.set_buffer(page.keys.into());
+                self.cursor = page.cursor;
+                if self.cursor.is_none() { self.finish(Ok(())) } else { Poll::Ready(Ok(StreamResult::Completed)) }
+            }
+            Err(error) => self.finish(Err(error)),
+        }
+    }
+}
+
+async fn all_keys(store: &dyn KeyValue) -> Result<Vec<String>, key_value::Error> {
+    let mut all = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = store.keys(cursor).await?;
+        all.extend(page.keys);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `wasi:http/client@0.3.0`: wasmtime's implementation, told on whose behalf the guest sends.
+
+use wasmtime::component::{Accessor, HasData, Linker, Resource};
+use wasmtime_wasi_http::p3::bindings::http::client::{self, HostWithStore};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView as _};
+
+use crate::engine::state::GuestState;
+
+struct TracedClient;
+
+impl HasData for TracedClient {
+    type Data<'a> = WasiHttpCtxView<'a>;
+}
+
+impl HostWithStore<GuestState> for TracedClient {
+    async fn send(accessor: &Accessor<GuestState, Self>, request: Resource<Request>) -> Result<Resource<Response>, TrappableError<ErrorCode>> {
+        accessor.with(|mut access| {
+            use wasmtime::AsContextMut as _;
+            let mut store = access.as_context_mut();
+            // The innermost task is this call's own; the outermost is the one that took the request.
+            let task = store.async_call_stack().ok().and_then(Iterator::last);
+            let state = store.data_mut();
+            state.outbound.on_behalf_of = state.request_of(task).or_else(|| state.request_of(None));
+        });
+        // `send` reads `on_behalf_of` before it first waits, so no other task can come between.
+        WasiHttp::send(&accessor.with_getter::<WasiHttp>(GuestState::http), request).await
+    }
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    client::add_to_linker::<_, TracedClient>(linker, GuestState::http)
+}

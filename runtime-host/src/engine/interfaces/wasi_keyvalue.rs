@@ -1,0 +1,168 @@
+//! `wasi:keyvalue@0.2.0-draft2` for guests: store, atomics and batch.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
+
+use super::key_value::{OpenRefused, OpenStore, close, open};
+use crate::engine::state::GuestState;
+use crate::stores::key_value::{self, Cas, Swap};
+use crate::telemetry::metrics::StoreOperation;
+
+/// `variant error`.
+#[derive(ComponentType, Lift, Lower, Debug, Clone)]
+#[component(variant)]
+enum Error {
+    #[component(name = "no-such-store")]
+    NoSuchStore,
+    #[component(name = "access-denied")]
+    AccessDenied,
+    #[component(name = "other")]
+    Other(String),
+}
+
+/// `variant cas-error`.
+#[derive(ComponentType, Lift, Lower)]
+#[component(variant)]
+enum CasError {
+    #[component(name = "store-error")]
+    StoreError(Error),
+    #[component(name = "cas-failed")]
+    CasFailed(Resource<OpenCas>),
+}
+
+/// `record key-response`.
+#[derive(ComponentType, Lift, Lower, Debug, Clone)]
+#[component(record)]
+struct KeyResponse {
+    keys: Vec<String>,
+    cursor: Option<String>,
+}
+
+/// A compare-and-swap in progress.
+struct OpenCas {
+    bucket: OpenStore,
+    cas: Cas,
+}
+
+type Bucket = Resource<OpenStore>;
+type Context<'a> = StoreContextMut<'a, GuestState>;
+
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    add_store(&mut linker.instance("wasi:keyvalue/store@0.2.0-draft2")?)?;
+    add_batch(&mut linker.instance("wasi:keyvalue/batch@0.2.0-draft2")?)?;
+    add_atomics(&mut linker.instance("wasi:keyvalue/atomics@0.2.0-draft2")?)
+}
+
+fn bucket(context: &Context<'_>, handle: &Bucket) -> wasmtime::Result<OpenStore> {
+    Ok(context.data().table.get(handle)?.clone())
+}
+
+fn add_store(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
+    instance.resource("bucket", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
+    instance.func_wrap("open", |mut context: Context<'_>, (label,): (String,)| Ok((open(context.data_mut(), &label)?.map_err(Error::from),)))?;
+    instance.func_wrap_async("[method]bucket.get", |context: Context<'_>, (handle, key): (Bucket, String)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.get(&key)).await,))
+        })
+    })?;
+    instance.func_wrap_async("[method]bucket.set", |context: Context<'_>, (handle, key, value): (Bucket, String, Vec<u8>)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueSet, open.store.set(key, value)).await,))
+        })
+    })?;
+    instance.func_wrap_async("[method]bucket.delete", |context: Context<'_>, (handle, key): (Bucket, String)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueDelete, open.store.delete(key)).await,))
+        })
+    })?;
+    instance.func_wrap_async("[method]bucket.exists", |context: Context<'_>, (handle, key): (Bucket, String)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueExists, open.store.exists(&key)).await,))
+        })
+    })?;
+    instance.func_wrap_async("[method]bucket.list-keys", |context: Context<'_>, (handle, cursor): (Bucket, Option<String>)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            let page = open.timed::<_, Error>(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await;
+            Ok((page.map(|page| KeyResponse { keys: page.keys, cursor: page.cursor }),))
+        })
+    })
+}
+
+fn add_batch(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
+    instance.func_wrap_async("get-many", |context: Context<'_>, (handle, keys): (Bucket, Vec<String>)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueGetMany, open.store.get_many(keys)).await,))
+        })
+    })?;
+    instance.func_wrap_async("set-many", |context: Context<'_>, (handle, pairs): (Bucket, Vec<(String, Vec<u8>)>)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueSetMany, open.store.set_many(pairs)).await,))
+        })
+    })?;
+    instance.func_wrap_async("delete-many", |context: Context<'_>, (handle, keys): (Bucket, Vec<String>)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueDeleteMany, open.store.delete_many(keys)).await,))
+        })
+    })
+}
+
+fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
+    instance.resource("cas", ResourceType::host::<OpenCas>(), |mut store, rep| {
+        store.data_mut().table.delete(Resource::<OpenCas>::new_own(rep))?;
+        Ok(())
+    })?;
+    instance.func_wrap_async("[static]cas.new", |mut context: Context<'_>, (handle, key): (Bucket, String)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            let cas = open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.compare(key)).await;
+            Ok((match cas {
+                Ok(cas) => Ok(context.data_mut().table.push(OpenCas { bucket: open, cas })?),
+                Err(error) => Err(error),
+            },))
+        })
+    })?;
+    instance.func_wrap("[method]cas.current", |context: Context<'_>, (handle,): (Resource<OpenCas>,)| {
+        let current = context.data().table.get(&handle)?.cas.current().map(<[u8]>::to_vec);
+        Ok((Ok::<_, Error>(current),))
+    })?;
+    instance.func_wrap_async("increment", |context: Context<'_>, (handle, key, delta): (Bucket, String, i64)| {
+        Box::new(async move {
+            let open = bucket(&context, &handle)?;
+            Ok((open.timed::<_, Error>(StoreOperation::KeyValueIncrement, open.store.increment(key, delta)).await,))
+        })
+    })?;
+    instance.func_wrap_async("swap", |mut context: Context<'_>, (handle, value): (Resource<OpenCas>, Vec<u8>)| {
+        Box::new(async move {
+            let OpenCas { bucket, cas } = context.data_mut().table.delete(handle)?;
+            let swap = bucket.timed::<_, Error>(StoreOperation::KeyValueSwap, bucket.store.swap(cas, value)).await;
+            Ok((match swap {
+                Ok(Swap::Done) => Ok(()),
+                Ok(Swap::Changed(cas)) => Err(CasError::CasFailed(context.data_mut().table.push(OpenCas { bucket, cas })?)),
+                Err(error) => Err(CasError::StoreError(error)),
+            },))
+        })
+    })
+}
+
+impl From<OpenRefused> for Error {
+    fn from(refused: OpenRefused) -> Self {
+        match refused {
+            OpenRefused::NotGranted => Self::AccessDenied,
+            OpenRefused::TableFull => Self::Other("too many stores are open".to_owned()),
+        }
+    }
+}
+
+impl From<key_value::Error> for Error {
+    fn from(error: key_value::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}

@@ -1,0 +1,444 @@
+//! The instances of one component on one worker thread: admission, dispatch, deadlines, replacement.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ProxyPre, ShouldAccept, TrapOrPanicError,
+    WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
+use wasmtime_wasi_http::p3::bindings::http::types as p3;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+
+use super::Engine;
+use super::component::Component;
+use super::outbound_http::{Outbound, ServiceChain};
+use super::state::{Activity, GuestState, Job};
+use crate::telemetry::request_context::RequestContext;
+
+/// How often a request that never reached a guest is given to another instance.
+const RETRIES_MAX: usize = 1;
+/// Turns that the other tasks of the thread get before an unfinished body is passed on as a stream.
+const GATHER_TURNS_MAX: usize = 4;
+/// How much longer than a request an instance may stand still before it is dropped with all its requests.
+const INSTANCE_GRACE: Duration = Duration::from_millis(50);
+
+/// Why a request got no response from its guest.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The queue of the component is full.
+    #[error("too many requests wait for component `{component}`")]
+    QueueFull {
+        /// The component's id.
+        component: String,
+    },
+    /// The response did not begin within the deadline.
+    #[error("component `{component}` did not answer within {deadline_ms} ms")]
+    DeadlineExceeded {
+        /// The component's id.
+        component: String,
+        /// The deadline that passed.
+        deadline_ms: u128,
+    },
+    /// The instance trapped.
+    #[error("component `{component}` trapped: {reason}")]
+    Trapped {
+        /// The component's id.
+        component: String,
+        /// The trap, for the log; never for the client.
+        reason: String,
+    },
+    /// The handler returned a `wasi:http` error code in place of a response.
+    #[error("component `{component}` returned an error: {reason}")]
+    ErrorCode {
+        /// The component's id.
+        component: String,
+        /// The code, for the log.
+        reason: String,
+    },
+    /// The handler gave up because the request body is larger than the listener allows.
+    #[error("component `{component}` was sent a body that is too large")]
+    BodyTooLarge {
+        /// The component's id.
+        component: String,
+    },
+    /// No instance could be made.
+    #[error("no instance of component `{component}` could be started: {reason}")]
+    Instantiate {
+        /// The component's id.
+        component: String,
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// Bounds the requests that one component works on or keeps waiting, over all worker threads.
+pub struct Admission {
+    running: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    queue_length_max: usize,
+}
+
+impl Admission {
+    /// Admission for the limits of `component`.
+    pub fn new(component: &Component) -> Self {
+        let limits = &component.limits;
+        let running = (limits.instances_max * limits.concurrency_max).min(Semaphore::MAX_PERMITS);
+        Self { running: Arc::new(Semaphore::new(running)), waiting: AtomicUsize::new(0), queue_length_max: limits.queue_length_max }
+    }
+
+    /// Requests that wait at this moment.
+    pub fn queue_length(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A place for one request, at once or after waiting in the bounded queue.
+    async fn enter(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Refused> {
+        if let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Waiting::take(self).ok_or(Refused::QueueFull)?;
+        match tokio::time::timeout(timeout, self.running.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed, so only time can run out.
+            _ => Err(Refused::WaitedTooLong),
+        }
+    }
+}
+
+enum Refused {
+    QueueFull,
+    WaitedTooLong,
+}
+
+/// A place in the queue, given back on drop, also when the client goes away while it waits.
+struct Waiting<'a>(&'a Admission);
+
+impl<'a> Waiting<'a> {
+    fn take(admission: &'a Admission) -> Option<Self> {
+        let place = Self(admission);
+        // Counted first and checked after: two that race for the last place cannot both get it.
+        (admission.waiting.fetch_add(1, Ordering::Relaxed) < admission.queue_length_max).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The instances of one component on one worker thread.
+pub struct InstancePool {
+    handler: ProxyHandler<Instances>,
+    component: Arc<Component>,
+    admission: Arc<Admission>,
+}
+
+impl InstancePool {
+    /// A pool that starts empty; instances come with the requests.
+    pub fn new(
+        engine: Arc<Engine>,
+        pre: ProxyPre<GuestState>,
+        component: Arc<Component>,
+        admission: Arc<Admission>,
+        chain: Weak<dyn ServiceChain>,
+    ) -> Self {
+        let instances = Instances { engine, pre, component: component.clone(), chain };
+        Self { handler: ProxyHandler::new(instances), component, admission }
+    }
+
+    /// The component whose instances these are.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// Has an instance answer `request`.
+    pub async fn handle(
+        &self,
+        mut request: Request<WasiBody>,
+        context: Arc<RequestContext>,
+    ) -> Result<Response<WasiBody>, DispatchError> {
+        let id = &self.component.id;
+        let started = Instant::now();
+        let deadline = self.component.limits.deadline;
+        let place = match self.admission.enter(deadline).await {
+            Ok(place) => place,
+            Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: id.clone() }),
+            Err(Refused::WaitedTooLong) => return Err(self.deadline_exceeded()),
+        };
+        let job = Arc::new(Job { context, activity: OnceLock::new(), failure: OnceLock::new() });
+        for attempt in 0.. {
+            let error = match self.handler.handle(job.clone(), request).await {
+                Ok(response) => {
+                    let (parts, body) = response.into_parts();
+                    let activity = job.activity.get().cloned().unwrap_or_default();
+                    let body = GuestBody { body, activity, stall_timeout: deadline, timer: None, _place: place };
+                    return Ok(Response::from_parts(parts, gather(body).await));
+                }
+                Err(error) => error,
+            };
+            match error.downcast::<InstantiationError<Arc<Job>>>() {
+                Ok(failed) => {
+                    if attempt == RETRIES_MAX {
+                        return Err(DispatchError::Instantiate { component: id.clone(), reason: format!("{:#}", failed.error) });
+                    }
+                    request = failed.request.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+                }
+                Err(error) => return Err(self.failure(&error, &job, started)),
+            }
+        }
+        unreachable!("the loop returns on its last attempt")
+    }
+
+    fn failure(&self, error: &wasmtime::Error, job: &Job, started: Instant) -> DispatchError {
+        let component = self.component.id.clone();
+        let late = started.elapsed() >= self.component.limits.deadline;
+        if error.is::<ExpirationError>() || (error.is::<TrapOrPanicError>() && late) {
+            return self.deadline_exceeded();
+        }
+        // A trap is told to every request of the instance; the error says only that there was one.
+        let reason = job.failure.get().cloned().unwrap_or_else(|| format!("{error:#}"));
+        match (error.downcast_ref::<p3::ErrorCode>(), error.downcast_ref::<p2::ErrorCode>()) {
+            (Some(p3::ErrorCode::HttpRequestBodySize(_)), _) | (_, Some(p2::ErrorCode::HttpRequestBodySize(_))) => {
+                DispatchError::BodyTooLarge { component }
+            }
+            (None, None) => DispatchError::Trapped { component, reason },
+            _ => DispatchError::ErrorCode { component, reason },
+        }
+    }
+
+    fn deadline_exceeded(&self) -> DispatchError {
+        DispatchError::DeadlineExceeded {
+            component: self.component.id.clone(),
+            deadline_ms: self.component.limits.deadline.as_millis(),
+        }
+    }
+}
+
+/// Makes instances.
+struct Instances {
+    engine: Arc<Engine>,
+    pre: ProxyPre<GuestState>,
+    component: Arc<Component>,
+    /// Weak, because the worker that it stands for owns this pool.
+    chain: Weak<dyn ServiceChain>,
+}
+
+impl HandlerState for Instances {
+    type StoreData = GuestState;
+    type WorkerExpiration = Expiration;
+    type WorkerState = InstanceRules;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Expiration, InstanceRules>> {
+        let (store, proxy) = start_instance(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await?;
+        let activity = store.data().activity.clone();
+        let deadline = self.component.limits.deadline;
+        self.component.metrics.instance_created();
+        Ok(Instance {
+            store,
+            proxy,
+            view: GuestState::http,
+            expiration: Expiration {
+                activity,
+                deadline: deadline + INSTANCE_GRACE,
+                idle_timeout: self.component.limits.idle_timeout,
+                timer: None,
+            },
+            state: InstanceRules(self.component.clone()),
+        })
+    }
+}
+
+/// Makes an instance, within the deadline of a request.
+pub(super) async fn start_instance(
+    engine: &wasmtime::Engine,
+    pre: &ProxyPre<GuestState>,
+    component: Arc<Component>,
+    chain: Weak<dyn ServiceChain>,
+) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
+    let deadline = component.limits.deadline;
+    let outbound = Outbound::new(component.clone(), chain);
+    let mut store = Store::new(engine, GuestState::new(component, outbound)?);
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(1);
+    // Tokio's own yield, not a bare wake: it lets the runtime look for new I/O before this guest goes on.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    let proxy = tokio::time::timeout(deadline, pre.instantiate_async(&mut store))
+        .await
+        .map_err(|_| wasmtime::format_err!("the instance did not start within {} ms", deadline.as_millis()))??;
+    Ok((store, proxy))
+}
+
+/// When an instance takes requests and what happens at their start and its end.
+struct InstanceRules(Arc<Component>);
+
+impl WorkerState for InstanceRules {
+    type StoreData = GuestState;
+    type RequestData = Arc<Job>;
+
+    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
+        if total_count >= self.0.limits.reuse_max {
+            ShouldAccept::Never
+        } else if concurrent_count >= self.0.limits.concurrency_max {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, GuestState>,
+        job: Arc<Job>,
+        task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        store.data_mut().request_started(task, job);
+        Box::pin(tokio::time::sleep(self.0.limits.deadline))
+    }
+
+    fn drop(&self, store: Store<GuestState>, result: wasmtime::Result<()>) {
+        self.0.metrics.instance_dropped();
+        if let Err(error) = result {
+            store.data().fail_requests(&format!("{error:#}"));
+            self.0.metrics.instance_trapped(trap_kind(&error));
+            tracing::warn!(component = %self.0.id, "an instance was lost: {error:#}");
+        }
+    }
+}
+
+/// A trap's kind as a metric label: few, fixed values.
+fn trap_kind(error: &wasmtime::Error) -> &'static str {
+    use wasmtime::Trap;
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => "stack_overflow",
+        Some(Trap::UnreachableCodeReached) => "unreachable",
+        Some(Trap::MemoryOutOfBounds | Trap::TableOutOfBounds | Trap::HeapMisaligned) => "out_of_bounds",
+        Some(_) => "trap",
+        None if error.to_string().contains("timed out") => "deadline",
+        None => "other",
+    }
+}
+
+/// When an instance is dropped: idle for too long, or at work without progress for longer than any request may take.
+struct Expiration {
+    activity: Arc<Activity>,
+    deadline: Duration,
+    idle_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        loop {
+            let expires = match status {
+                WorkerStatus::Idle => start + self.idle_timeout,
+                WorkerStatus::Requests => start + self.deadline,
+                WorkerStatus::PostReturn => start.max(self.activity.last()) + self.deadline,
+            };
+            if Instant::now() >= expires {
+                return Poll::Ready(());
+            }
+            // The timer is moved only when it fires: a busy instance keeps one timer for thousands of requests.
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(expires.into())));
+            if timer.deadline() > expires.into() {
+                timer.as_mut().reset(expires.into());
+            }
+            ready!(timer.as_mut().poll(cx));
+            timer.as_mut().reset(expires.into());
+        }
+    }
+}
+
+/// Gives a body that its guest finishes at once a known length.
+///
+/// Such a response leaves in one piece with a `content-length`, which spares it the chunked coding and a second system call.
+/// A body that goes on is passed through as it comes.
+async fn gather(mut body: GuestBody) -> WasiBody {
+    let Some(first) = next_frame_soon(&mut body).await else {
+        return body.boxed_unsync();
+    };
+    let first = match first {
+        None => return full(Bytes::new()),
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return StreamBody::new(futures::stream::iter([Ok(trailers)])).boxed_unsync(),
+        },
+        Some(Err(error)) => return StreamBody::new(futures::stream::iter([Err(error)])).boxed_unsync(),
+    };
+    match next_frame_soon(&mut body).await {
+        Some(None) => full(first),
+        Some(Some(Ok(second))) => {
+            let frames = [Ok(Frame::data(first)), Ok(second)];
+            StreamBody::new(futures::stream::iter(frames).chain(BodyStream::new(body))).boxed_unsync()
+        }
+        Some(Some(Err(error))) => StreamBody::new(futures::stream::iter([Ok(Frame::data(first)), Err(error)])).boxed_unsync(),
+        None => StreamBody::new(futures::stream::iter([Ok(Frame::data(first))]).chain(BodyStream::new(body))).boxed_unsync(),
+    }
+}
+
+/// The next frame of `body` if its guest has it ready within a few turns of this thread's tasks.
+async fn next_frame_soon(body: &mut GuestBody) -> Option<Option<Result<Frame<Bytes>, wasmtime_wasi_http::Error>>> {
+    let mut turns = 0;
+    std::future::poll_fn(|cx| match Pin::new(&mut body.body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending if turns == GATHER_TURNS_MAX => Poll::Ready(None),
+        Poll::Pending => {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn full(bytes: Bytes) -> WasiBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A response body that fails when its guest stands still, so that no client waits forever, and holds the request's place until it ends.
+struct GuestBody {
+    body: WasiBody,
+    activity: Arc<Activity>,
+    stall_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.timer = None;
+            self.activity.touch();
+            return Poll::Ready(frame);
+        }
+        let timeout = self.stall_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,21 @@
+//! The Bodega host: runs the components of a Spin application behind one HTTP listener.
+//!
+//! Arrows go one way: `cli -> app -> engine -> stores`. Only `engine` and its children name wasmtime; `manifest`, `router` and
+//! `stores` know nothing of HTTP servers.
+
+pub mod admin;
+pub mod allowed_hosts;
+pub mod app;
+pub mod cli;
+pub mod config_file;
+pub mod engine;
+pub mod generated;
+pub mod listener;
+pub mod manifest;
+pub mod problem;
+pub mod router;
+pub mod runtime_config;
+pub mod state_dir;
+pub mod stores;
+pub mod telemetry;
+pub mod variables;

@@ -1,0 +1,214 @@
+//! One connection from its first byte to its end: handshake, protocol, limits, timeouts, drain.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::activity::{Activity, Expired, OpenRequest, Watchdog};
+use super::body::IncomingBody;
+use super::drain::Drain;
+use super::io::{ConnectionIo, Stream};
+use super::{ConnectionInfo, Handler, Limits, Refusal};
+
+/// How HTTP/2 begins (RFC 9113, section 3.4); no request line does, because `PRI` is reserved for this.
+const HTTP2_PREFACE_START: &[u8] = b"PRI ";
+/// Bytes that are asked for when a connection begins: most requests fit.
+const FIRST_READ_BYTES: usize = 2 << 10;
+/// Bytes of a body that an HTTP/1 connection reads or writes ahead.
+const HTTP1_BUFFER_BYTES: usize = 128 << 10;
+/// Bytes of a response that an HTTP/2 stream takes ahead of its client.
+const HTTP2_SEND_BUFFER_BYTES: usize = 128 << 10;
+/// How often an HTTP/2 client is asked whether it is still there, and how long its answer may take.
+const HTTP2_PING_PERIOD: Duration = Duration::from_secs(20);
+
+/// What serves the connections of one worker.
+#[derive(Clone)]
+pub(crate) struct Server<H> {
+    pub(crate) handler: H,
+    pub(crate) limits: Limits,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) drain: Drain,
+}
+
+impl<H: Handler> Server<H> {
+    /// Serves one connection until its end.
+    pub(crate) async fn serve(self, socket: TcpStream, peer: SocketAddr) {
+        let opened = tokio::select! {
+            () = self.drain.begun() => return,
+            opened = tokio::time::timeout(self.limits.header_read_timeout, open(socket, self.tls.as_ref())) => opened,
+        };
+        let ended = match opened {
+            Ok(Ok(opened)) => self.serve_http(opened, peer).await,
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("nothing came within the header read timeout".to_owned()),
+        };
+        // Clients that go away in the middle are everyday life on a public port.
+        if let Err(reason) = ended {
+            tracing::debug!(%peer, reason, "connection closed early");
+        }
+    }
+
+    async fn serve_http(self, opened: Opened, peer: SocketAddr) -> Result<(), String> {
+        let Self { handler, limits, tls, drain } = self;
+        let connection = ConnectionInfo { peer, local: opened.local, tls: tls.is_some() };
+        let activity = Arc::new(Activity::default());
+        let noting = activity.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let open = noting.request_started();
+            let request = request.map(|body| IncomingBody::new(body, limits.body_bytes_max, noting.clone()));
+            let handler = handler.clone();
+            async move {
+                let response = match refusal(&request, &limits) {
+                    None => handler.handle(request, &connection).await,
+                    Some(refusal) => handler.refuse(&request.map(drop), refusal),
+                };
+                Ok::<_, Infallible>(response.map(|body| AnswerBody { body, _open: open }))
+            }
+        });
+        let io = TokioIo::new(ConnectionIo::new(opened.stream, opened.first_bytes, activity.clone()));
+        let watchdog = Watchdog::new(limits, !opened.http2);
+        let drain = drain.begun();
+        if opened.http2 {
+            let connection = http2_builder(&limits).serve_connection(io, service);
+            drive(connection, http2::Connection::graceful_shutdown, drain, &activity, watchdog).await
+        } else {
+            let connection = http1_builder(&limits).serve_connection(io, service);
+            drive(connection, http1::Connection::graceful_shutdown, drain, &activity, watchdog).await
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Hyper's own timer covers idle time and header section in one, and is made anew for every request: ours is not.
+    // Its `pipeline_flush` stays off: it holds an answer back while half of the next request has come.
+    builder
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes_max as usize)
+        .max_buf_size(HTTP1_BUFFER_BYTES.max(limits.header_bytes_max as usize));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    // The bounds on floods of resets stay at their defaults: 20 resets that we have not seen yet, 1024 that we caused.
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_PERIOD)
+        .keep_alive_timeout(HTTP2_PING_PERIOD)
+        .max_concurrent_streams(limits.concurrent_streams_max)
+        .max_header_list_size(limits.header_bytes_max)
+        .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES);
+    builder
+}
+
+/// A connection whose protocol is known.
+struct Opened {
+    stream: Stream,
+    first_bytes: Bytes,
+    http2: bool,
+    local: SocketAddr,
+}
+
+/// Shakes hands and reads until the protocol can be told. ALPN only tells the client what it may speak.
+async fn open(socket: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<Opened> {
+    // Without this the last part of an answer waits for the client's delayed acknowledgement, some 40 ms.
+    socket.set_nodelay(true)?;
+    let local = socket.local_addr()?;
+    let mut stream = match tls {
+        None => Stream::Plain(socket),
+        Some(tls) => Stream::Tls(Box::new(tls.accept(socket).await?)),
+    };
+    let mut first_bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
+    loop {
+        let read = stream.read_buf(&mut first_bytes).await?;
+        let decided = first_bytes.len() >= HTTP2_PREFACE_START.len() || !HTTP2_PREFACE_START.starts_with(&first_bytes);
+        if decided || read == 0 {
+            let http2 = first_bytes.starts_with(HTTP2_PREFACE_START);
+            return Ok(Opened { stream, first_bytes: first_bytes.freeze(), http2, local });
+        }
+    }
+}
+
+/// Works on a connection until it ends by itself, or by its watchdog.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    graceful_shutdown: fn(Pin<&mut C>),
+    drain_begun: impl Future<Output = ()>,
+    activity: &Activity,
+    mut watchdog: Watchdog,
+) -> Result<(), String> {
+    let mut connection = pin!(connection);
+    let mut drain_begun = pin!(drain_begun);
+    let mut closing = false;
+    poll_fn(|cx| {
+        if !closing && drain_begun.as_mut().poll(cx).is_ready() {
+            closing = true;
+            graceful_shutdown(connection.as_mut());
+            watchdog.hasten();
+        }
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended.map_err(|error| error.to_string()));
+            }
+            match ready!(watchdog.poll(cx, activity)) {
+                Expired::Idle if !closing => {
+                    closing = true;
+                    graceful_shutdown(connection.as_mut());
+                    watchdog.hasten();
+                }
+                expired => return Poll::Ready(Err(format!("timed out: {expired:?}"))),
+            }
+        }
+    })
+    .await
+}
+
+fn refusal(request: &Request<IncomingBody>, limits: &Limits) -> Option<Refusal> {
+    let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if uri_bytes > limits.uri_bytes_max {
+        return Some(Refusal::UriTooLong);
+    }
+    // The lower bound is what `Content-Length` announces.
+    let announced = request.body().size_hint().lower();
+    limits.body_bytes_max.is_some_and(|max| announced > max).then_some(Refusal::ContentTooLarge)
+}
+
+/// A response body that keeps its request open until it has been handed over.
+struct AnswerBody<B> {
+    body: B,
+    _open: OpenRequest,
+}
+
+impl<B: Body + Unpin> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,110 @@
+//! The orderly end: readiness fails, no new connections, open requests finish, then the process may exit.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::telemetry::health::Health;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    Draining,
+    Ended,
+}
+
+/// How far the end has come. Clones speak of the same end.
+#[derive(Debug, Clone)]
+pub struct Drain(Arc<watch::Sender<Stage>>);
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// Nothing ends yet.
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Stage::Serving)))
+    }
+
+    /// Takes no further connections or requests; those that are open finish.
+    pub fn begin(&self) {
+        self.advance(Stage::Draining);
+    }
+
+    /// Cuts what is still open. A listener does so itself at the end of its drain.
+    pub fn end(&self) {
+        self.advance(Stage::Ended);
+    }
+
+    /// Waits until the drain has begun.
+    pub fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.reached(Stage::Draining)
+    }
+
+    /// Waits until the drain has ended.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.reached(Stage::Ended)
+    }
+
+    fn advance(&self, stage: Stage) {
+        self.0.send_if_modified(|current| {
+            let later = stage > *current;
+            *current = stage.max(*current);
+            later
+        });
+    }
+
+    fn reached(&self, stage: Stage) -> impl Future<Output = ()> + Send + 'static {
+        // The future holds the sender too, so that waiting cannot fail.
+        let drain = self.clone();
+        async move {
+            let _ = drain.0.subscribe().wait_for(|current| *current >= stage).await;
+        }
+    }
+}
+
+/// Drains on the first SIGTERM or SIGINT and ends at once on the second.
+///
+/// Readiness fails `readiness_delay` before connections are refused, so that load balancers look elsewhere in time.
+/// To be called inside a runtime, which then handles these signals.
+pub fn drain_on_signals(health: Health, readiness_delay: Duration) -> io::Result<Drain> {
+    let mut signals = Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let drain = Drain::new();
+    tokio::spawn({
+        let drain = drain.clone();
+        async move {
+            signals.next().await;
+            health.draining();
+            tokio::select! {
+                () = tokio::time::sleep(readiness_delay) => {
+                    drain.begin();
+                    signals.next().await;
+                }
+                () = signals.next() => {}
+            }
+            tracing::warn!("second signal: open requests are cut");
+            drain.end();
+        }
+    });
+    Ok(drain)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

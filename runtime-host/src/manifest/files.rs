@@ -1,0 +1,108 @@
+//! Which files a component sees, by the manifest's `files` and `exclude_files`.
+
+use std::path::{Path, PathBuf};
+
+use glob::{Pattern, PatternError};
+
+use super::{Component, FilesMount, Manifest, folder_of};
+use crate::config_file::{ConfigError, Position};
+
+/// One file that a component sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountedFile {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Where the component sees it, relative to its root.
+    pub guest_path: PathBuf,
+}
+
+impl Manifest {
+    /// The folder of the manifest, which its paths and glob patterns are relative to.
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
+    /// The files that `component` sees, or the first entry of its `files` that is not there.
+    pub fn files_of(&self, component: &Component) -> Result<Vec<MountedFile>, ConfigError> {
+        let mut files = Vec::new();
+        for mount in &component.files {
+            let found = match &mount.value {
+                FilesMount::Pattern(pattern) => {
+                    let path = self.folder().join(pattern);
+                    // A path may hold characters that mean something in a pattern, so that it is tried first.
+                    match !path.exists() && pattern.contains(['*', '?', '[']) {
+                        true => self.glob(self.folder(), pattern, mount.position)?,
+                        false => self.files_at(&path, Path::new(pattern), mount.position)?,
+                    }
+                }
+                FilesMount::Placement {
+                    source,
+                    destination,
+                } => {
+                    let destination = Path::new(destination.trim_start_matches('/'));
+                    self.files_at(source, destination, mount.position)?
+                }
+            };
+            files.extend(found.into_iter().filter(|file| {
+                let path = file
+                    .source
+                    .strip_prefix(self.folder())
+                    .unwrap_or(&file.source);
+                !component
+                    .exclude_files
+                    .iter()
+                    .any(|pattern| pattern.matches_path(path))
+            }));
+        }
+        Ok(files)
+    }
+
+    /// A file, or all files below a folder.
+    fn files_at(
+        &self,
+        path: &Path,
+        guest_path: &Path,
+        position: Position,
+    ) -> Result<Vec<MountedFile>, ConfigError> {
+        if path.is_file() {
+            return Ok(vec![MountedFile {
+                source: path.to_owned(),
+                guest_path: guest_path.to_owned(),
+            }]);
+        }
+        if !path.is_dir() {
+            return Err(self.error(position, format!("{} does not exist", path.display())));
+        }
+        let mut files = self.glob(path, "**/*", position)?;
+        for file in &mut files {
+            file.guest_path = guest_path.join(&file.guest_path);
+        }
+        Ok(files)
+    }
+
+    /// The files below `base` that match, with their paths relative to it.
+    fn glob(
+        &self,
+        base: &Path,
+        pattern: &str,
+        position: Position,
+    ) -> Result<Vec<MountedFile>, ConfigError> {
+        let full = format!("{}/{pattern}", Pattern::escape(&base.to_string_lossy()));
+        let paths = glob::glob(&full)
+            .map_err(|error| self.error(position, invalid_pattern(pattern, &error)))?;
+        let mut files = Vec::new();
+        for path in paths {
+            let source = path.map_err(|error| self.error(position, error))?;
+            if source.is_file() {
+                let guest_path = source.strip_prefix(base).unwrap_or(&source).to_owned();
+                files.push(MountedFile { source, guest_path });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// The problem with a text that is no glob pattern.
+pub(super) fn invalid_pattern(pattern: &str, error: &PatternError) -> String {
+    format!("{pattern:?} is no glob pattern: {}", error.msg)
+}

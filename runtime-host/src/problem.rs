@@ -1,0 +1,75 @@
+//! Error answers of the host itself, as RFC 9457 problem documents.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use wasmtime_wasi_http::WasiBody;
+
+/// What went wrong, with a stable type that clients may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// No route matches the path.
+    NotFound,
+    /// The request's `Host` header is missing or malformed.
+    BadRequest,
+    /// The request body is larger than the listener allows.
+    ContentTooLarge,
+    /// The path and query are longer than the listener allows.
+    UriTooLong,
+    /// The component trapped or broke its protocol.
+    ComponentFailed,
+    /// The component's queue is full.
+    Overloaded,
+    /// The component did not answer in time.
+    DeadlineExceeded,
+}
+
+impl Problem {
+    /// The HTTP status of the answer.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn name_and_title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotFound => ("no-such-route", "No route matches this path"),
+            Self::BadRequest => ("bad-request", "The request has no valid Host header"),
+            Self::ContentTooLarge => ("content-too-large", "The request body is too large"),
+            Self::UriTooLong => ("uri-too-long", "The path and query are too long"),
+            Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
+            Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
+            Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
+        }
+    }
+
+    /// The whole answer. It never tells more than the kind of the failure; the details are in the log under the request id.
+    pub fn response(self, request_id: &str) -> Response<WasiBody> {
+        let (name, title) = self.name_and_title();
+        let status = self.status();
+        let document = serde_json::json!({
+            "type": format!("urn:bodega:problem:{name}"),
+            "title": title,
+            "status": status.as_u16(),
+            "request_id": request_id,
+        });
+        let body = Full::new(Bytes::from(document.to_string())).map_err(|never| match never {});
+        let mut response = Response::new(body.boxed_unsync());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self == Self::Overloaded {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,160 @@
+//! The pattern of a route: literals, `:param` segments and a trailing `/...`.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use http::{HeaderName, HeaderValue};
+
+/// Paths that the host answers itself, so that no route can have them.
+const RESERVED_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
+/// The part of the path space that Spin keeps for itself.
+const RESERVED_PREFIX: &str = "/.well-known/spin";
+/// What a route ends in when it stands for everything under it.
+const WILDCARD: &str = "/...";
+
+/// A parsed route, with the values of the headers that tell a component about it.
+#[derive(Clone)]
+pub struct RoutePattern {
+    raw: Box<str>,
+    segments: Vec<Segment>,
+    wildcard: bool,
+    /// `spin-raw-component-route`: the route as written.
+    pub(super) raw_header: HeaderValue,
+    /// `spin-component-route`: without the wildcard.
+    pub(super) prefix_header: HeaderValue,
+    /// `spin-matched-route`: with the base path before it and without a slash at its end.
+    pub(super) matched_header: HeaderValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(Box<str>),
+    /// The header that carries the value; its name holds the parameter's name.
+    Param(HeaderName),
+}
+
+/// Why a text is no route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the route {route:?} {problem}")]
+pub struct InvalidPattern {
+    /// The text.
+    pub route: String,
+    /// What is wrong with it, as the rest of a sentence.
+    pub problem: String,
+}
+
+impl RoutePattern {
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether the route ends in `/...` and so stands for everything under it.
+    pub fn has_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    /// The route as written.
+    pub fn as_str(&self) -> &str {
+        &self.raw
+    }
+}
+
+impl FromStr for RoutePattern {
+    type Err = InvalidPattern;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidPattern> {
+        let invalid = |problem: String| InvalidPattern {
+            route: raw.to_owned(),
+            problem,
+        };
+        if !raw.starts_with('/') {
+            return Err(invalid("does not begin with `/`".into()));
+        }
+        if let Some(found) = raw
+            .chars()
+            .find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#'))
+        {
+            return Err(invalid(format!(
+                "contains {found:?}, which no path can hold; write it percent-encoded"
+            )));
+        }
+        if raw.contains("//") {
+            return Err(invalid("has two slashes in a row".into()));
+        }
+        let (prefix, wildcard) = raw
+            .strip_suffix(WILDCARD)
+            .map_or((raw, false), |prefix| (prefix, true));
+        let inner = prefix.trim_matches('/');
+        let mut segments = Vec::new();
+        for text in inner.split('/').filter(|_| !inner.is_empty()) {
+            let segment = Segment::parse(text).map_err(invalid)?;
+            if matches!(segment, Segment::Param(_)) && segments.contains(&segment) {
+                return Err(invalid(format!(
+                    "has two parameters named `{}`",
+                    &text[1..]
+                )));
+            }
+            segments.push(segment);
+        }
+        let trimmed = raw.strip_suffix('/').unwrap_or(raw);
+        if RESERVED_PATHS.contains(&trimmed) || trimmed.starts_with(&format!("{RESERVED_PREFIX}/"))
+        {
+            return Err(invalid("is one that the host answers itself".into()));
+        }
+        // A header value may hold every character that is left in the route.
+        let header =
+            |text: &str| HeaderValue::from_str(text).map_err(|error| invalid(error.to_string()));
+        Ok(Self {
+            raw: raw.into(),
+            segments,
+            wildcard,
+            raw_header: header(raw)?,
+            prefix_header: header(prefix)?,
+            matched_header: header(trimmed)?,
+        })
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix(':')) {
+            ("...", _) => Err("has `...` before its end".into()),
+            ("*", _) => Err("contains `*`; a wildcard is a trailing `/...`".into()),
+            (_, Some("")) => Err("has a parameter without a name".into()),
+            (_, Some(name)) => match name
+                .bytes()
+                .find(|b| !b.is_ascii_alphanumeric() && !b"_-".contains(b))
+            {
+                Some(found) => Err(format!(
+                    "has a parameter `{name}` with {:?} in its name",
+                    char::from(found)
+                )),
+                None => HeaderName::try_from(format!("spin-path-match-{}", name.replace('_', "-")))
+                    .map(Self::Param)
+                    .map_err(|error| error.to_string()),
+            },
+            (literal, None) => Ok(Self::Literal(literal.into())),
+        }
+    }
+}
+
+impl Display for RoutePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.raw)
+    }
+}
+
+impl Debug for RoutePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RoutePattern({})", self.raw)
+    }
+}
+
+/// Two patterns are equal if they are written alike.
+impl PartialEq for RoutePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for RoutePattern {}

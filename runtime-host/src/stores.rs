@@ -1,0 +1,262 @@
+//! The stores of an application by label: SQLite databases and key-value stores, and their backup.
+//!
+//! One host has the state folder at a time. Labels that name the same file share its writer.
+
+mod backup;
+pub mod key_value;
+mod restore;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use backup::{BackupError, BackupReport};
+use key_value::{Embedded, KeyValue};
+pub use restore::{RestoreError, restore};
+use sqlite::{Database, Location, OpenError, Settings};
+
+/// The label that Spin offers without configuration.
+pub const DEFAULT_LABEL: &str = "default";
+/// The file that a host locks while it uses a state folder.
+const LOCK_FILE: &str = "lock";
+
+/// Where the stores are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoresConfig {
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// SQLite databases by label.
+    pub sqlite: BTreeMap<String, SqliteConfig>,
+    /// Key-value stores by label.
+    pub key_value: BTreeMap<String, KeyValueConfig>,
+}
+
+/// A SQLite database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteConfig {
+    /// Where it lives.
+    pub location: Location,
+    /// How it is run.
+    pub settings: Settings,
+}
+
+/// A key-value store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValueConfig {
+    /// Where it lives.
+    pub location: Location,
+    /// How its file is run.
+    pub settings: Settings,
+    /// How long an entry lives after it was written; `None` for ever.
+    pub ttl: Option<Duration>,
+}
+
+impl StoresConfig {
+    /// The default database and the default key-value store, as files in the state folder.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        let state_dir = state_dir.into();
+        let file = |name: &str| Location::File(state_dir.join(name));
+        let sqlite = SqliteConfig { location: file("sqlite_db.db"), settings: Settings::default() };
+        let key_value = KeyValueConfig { location: file("sqlite_key_value.db"), settings: Settings::default(), ttl: None };
+        Self {
+            sqlite: BTreeMap::from([(DEFAULT_LABEL.to_owned(), sqlite)]),
+            key_value: BTreeMap::from([(DEFAULT_LABEL.to_owned(), key_value)]),
+            state_dir,
+        }
+    }
+}
+
+/// The stores could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoresError {
+    /// The state folder cannot be used.
+    #[error("the state folder {path} cannot be used")]
+    StateDir {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has the state folder.
+    #[error("another host is using the state folder {0}")]
+    InUse(PathBuf),
+    /// A database could not be opened.
+    #[error("the store `{label}` cannot be opened")]
+    Open {
+        /// Its label.
+        label: String,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The table of a key-value store could not be made.
+    #[error("the key-value store `{label}` cannot be set up")]
+    KeyValue {
+        /// Its label.
+        label: String,
+        /// Why.
+        #[source]
+        source: sqlite::Error,
+    },
+    /// Two labels name one file and want different settings for it.
+    #[error("the store `{label}` shares {path} with another label, whose settings differ")]
+    Settings {
+        /// The later label.
+        label: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// All open stores. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Stores(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sqlite: HashMap<String, Arc<Database>>,
+    key_value: HashMap<String, Arc<dyn KeyValue>>,
+    files: Vec<OpenFile>,
+    /// Held until the last clone is gone.
+    _lock: File,
+}
+
+/// One file and who uses it.
+#[derive(Debug)]
+struct OpenFile {
+    database: Arc<Database>,
+    settings: Settings,
+    /// The file; `None` for a temporary one.
+    path: Option<PathBuf>,
+    users: Vec<StoreName>,
+}
+
+/// A label and its kind, which have name spaces of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", content = "label", rename_all = "kebab-case")]
+enum StoreName {
+    /// A SQLite database.
+    Sqlite(String),
+    /// A key-value store.
+    KeyValue(String),
+}
+
+impl StoreName {
+    fn label(&self) -> &str {
+        match self {
+            Self::Sqlite(label) | Self::KeyValue(label) => label,
+        }
+    }
+}
+
+impl Stores {
+    /// Locks the state folder and opens every store. Blocks while files are opened.
+    pub fn open(config: &StoresConfig) -> Result<Self, StoresError> {
+        let lock = lock(&config.state_dir)?;
+        restore::finish(&config.state_dir).map_err(|source| StoresError::StateDir { path: config.state_dir.clone(), source })?;
+        let mut files = Vec::new();
+        let mut sqlite = HashMap::new();
+        for (label, config) in &config.sqlite {
+            let database = open_file(&mut files, StoreName::Sqlite(label.clone()), &config.location, &config.settings)?;
+            sqlite.insert(label.clone(), database);
+        }
+        let mut key_value = HashMap::new();
+        for (label, config) in &config.key_value {
+            let database = open_file(&mut files, StoreName::KeyValue(label.clone()), &config.location, &config.settings)?;
+            let store = Embedded::open(database, label, config.ttl, Embedded::system_clock())
+                .map_err(|source| StoresError::KeyValue { label: label.clone(), source })?;
+            key_value.insert(label.clone(), Arc::new(store) as Arc<dyn KeyValue>);
+        }
+        Ok(Self(Arc::new(Inner { sqlite, key_value, files, _lock: lock })))
+    }
+
+    /// The SQLite database of a label.
+    pub fn sqlite(&self, label: &str) -> Option<Arc<Database>> {
+        self.0.sqlite.get(label).cloned()
+    }
+
+    /// The key-value store of a label.
+    pub fn key_value(&self, label: &str) -> Option<Arc<dyn KeyValue>> {
+        self.0.key_value.get(label).cloned()
+    }
+
+    /// Every SQLite database with its label.
+    pub fn databases(&self) -> impl Iterator<Item = (&str, &Arc<Database>)> {
+        self.0.sqlite.iter().map(|(label, database)| (label.as_str(), database))
+    }
+
+    /// Removes what expired from every key-value store, and returns how many entries that were.
+    pub async fn sweep_expired(&self) -> u64 {
+        let mut swept = 0;
+        for (label, store) in &self.0.key_value {
+            match store.sweep_expired().await {
+                Ok(removed) => swept += removed,
+                Err(error) => tracing::warn!(%label, %error, "expired entries could not be removed"),
+            }
+        }
+        swept
+    }
+
+    /// Copies every store that is kept in a file to `folder`, which is made or has to be empty.
+    ///
+    /// All copies show the same moment: the writers stand still until each file's snapshot is taken, then go on while the
+    /// snapshots are copied.
+    pub async fn backup(&self, folder: &Path) -> Result<BackupReport, BackupError> {
+        backup::backup(&self.0.files, folder).await
+    }
+
+    /// Finishes the writes that are queued and writes every log back into its file. Later calls on a store are errors.
+    pub async fn close(&self) {
+        for file in &self.0.files {
+            if let Err(error) = file.database.close().await {
+                tracing::warn!(path = %file.database.path().display(), %error, "a database was not closed cleanly");
+            }
+        }
+    }
+}
+
+/// Makes the state folder where it is missing, and keeps other hosts out of it while the file lives.
+fn lock(state_dir: &Path) -> Result<File, StoresError> {
+    let failed = |path: &Path, source| StoresError::StateDir { path: path.to_owned(), source };
+    fs::create_dir_all(state_dir).map_err(|source| failed(state_dir, source))?;
+    let path = state_dir.join(LOCK_FILE);
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(|source| failed(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoresError::InUse(state_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(&path, source)),
+    }
+}
+
+fn open_file(
+    files: &mut Vec<OpenFile>,
+    name: StoreName,
+    location: &Location,
+    settings: &Settings,
+) -> Result<Arc<Database>, StoresError> {
+    let path = match location {
+        // Names of one file are told apart by their text alone; a link to it is taken for another file.
+        Location::File(path) => Some(std::path::absolute(path).map_err(|source| StoresError::StateDir { path: path.clone(), source })?),
+        Location::Memory => None,
+    };
+    if let Some(path) = &path
+        && let Some(file) = files.iter_mut().find(|file| file.path.as_ref() == Some(path))
+    {
+        if file.settings != *settings {
+            return Err(StoresError::Settings { label: name.label().to_owned(), path: path.clone() });
+        }
+        file.users.push(name);
+        return Ok(file.database.clone());
+    }
+    let database = Database::open(location.clone(), settings.clone())
+        .map_err(|source| StoresError::Open { label: name.label().to_owned(), source })?;
+    files.push(OpenFile { database: database.clone(), settings: settings.clone(), path, users: vec![name] });
+    Ok(database)
+}

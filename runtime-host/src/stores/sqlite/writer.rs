@@ -1,0 +1,441 @@
+//! The one writer of a file: a thread that commits the writes of many callers together.
+//!
+//! Every unit of writes is a savepoint in one transaction of the writer, and so is every transaction that a guest keeps
+//! open over several calls. The answers wait for the COMMIT, which one fsync makes true for all of them. While the disk
+//! syncs, the next writes queue up: that is what makes the groups, no write waits for company.
+//! Readers see a write when it is on disk, never before.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rusqlite::wal::CheckpointMode;
+
+use super::queue::{Action, Request, Shared, Step, Unit, foreign_key_failed};
+use super::raw::{Output, Raw, Role};
+use super::session::{self, Session};
+use super::statement::Kind;
+use super::{Error, Settings};
+
+/// Units and transactions in one group.
+const GROUP_LENGTH_MAX: usize = 256;
+/// Age of a group at which it is committed though more is queued.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(10);
+/// Rows that the answers of one group hold in memory, in bytes.
+const GROUP_BYTES_MAX: usize = 32 << 20;
+/// How long one statement outside of a transaction may write.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Frames in the write-ahead log from which it is written back into the file.
+const CHECKPOINT_FRAMES: usize = 1_000;
+
+/// The writer's state.
+pub(super) struct Writer {
+    raw: Raw,
+    path: PathBuf,
+    settings: Settings,
+    requests: Receiver<Request>,
+    shared: Arc<Shared>,
+    /// Requests that came while a transaction of another handle was open, in their order.
+    backlog: VecDeque<Request>,
+    open: Option<Transaction>,
+    group: Vec<Done>,
+    group_since: Instant,
+    /// What a COMMIT takes, and how long guests keep their transactions open, both averaged over the latest ones.
+    commit_time: Duration,
+    hold_time: Duration,
+    frames_checkpointed: usize,
+}
+
+/// A guest's transaction over several calls.
+struct Transaction {
+    session: Arc<Session>,
+    since: Instant,
+    deadline: Instant,
+    savepoints: Vec<String>,
+    /// Whether a SAVEPOINT began it, so that its RELEASE commits.
+    by_savepoint: bool,
+    /// Whether it ran a PRAGMA, which may have deferred the foreign keys.
+    ran_pragma: bool,
+    /// Requests of its handle that came before it was open.
+    queued: VecDeque<Request>,
+}
+
+/// What waits for the group's COMMIT.
+enum Done {
+    Unit { unit: Box<dyn Unit>, alone: bool },
+    Transaction(Step),
+}
+
+impl Done {
+    fn answer(self, committed: Result<(), Error>) {
+        match self {
+            Self::Unit { unit, .. } => unit.answer(committed),
+            Self::Transaction(step) => step.answer(committed.map(|()| Output::default())),
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(raw: Raw, path: PathBuf, settings: Settings, requests: Receiver<Request>, shared: Arc<Shared>) -> Self {
+        Self {
+            raw,
+            path,
+            settings,
+            requests,
+            shared,
+            backlog: VecDeque::new(),
+            open: None,
+            group: Vec::new(),
+            group_since: Instant::now(),
+            commit_time: Duration::ZERO,
+            hold_time: Duration::ZERO,
+            frames_checkpointed: 0,
+        }
+    }
+
+    /// Works until the database is closed or dropped.
+    pub(super) fn run(mut self) {
+        // What a panic may have left half done is the SQLite connection, which is opened anew.
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            if let Err(error) = self.recover() {
+                tracing::error!(path = %self.path.display(), %error, "the writer could not be restarted; the database takes no more writes");
+                break;
+            }
+            tracing::error!(path = %self.path.display(), "the writer panicked and was restarted");
+        }
+        self.shared.closed.store(true, Ordering::Release);
+    }
+
+    fn work(&mut self) {
+        while let Some(request) = self.next() {
+            match request {
+                Request::Unit { unit, alone } => self.unit(unit, alone),
+                Request::Step(step, action) => self.step(step, action),
+                Request::Abandon(session) => self.abandon(&session),
+                Request::Outside(work) => {
+                    self.commit();
+                    work(&self.raw);
+                }
+                Request::Close(answer) => {
+                    self.commit();
+                    // The readers still have the file open, so the end of this connection would not do it.
+                    let closed = self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop);
+                    self.shared.closed.store(true, Ordering::Release);
+                    let _ = answer.send(closed.map_err(Error::from));
+                    return;
+                }
+            }
+            let full = self.group.len() >= GROUP_LENGTH_MAX
+                || self.group_since.elapsed() >= GROUP_TIME_MAX
+                || self.raw.context.rows_bytes.load(Ordering::Relaxed) >= GROUP_BYTES_MAX;
+            if self.open.is_none() && full {
+                self.commit();
+            }
+        }
+        self.commit();
+    }
+
+    /// The next request in turn; what is queued is taken before the group is committed, and then the thread sleeps.
+    fn next(&mut self) -> Option<Request> {
+        loop {
+            if let Some(open) = &mut self.open {
+                let left = open.deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    self.lose_transaction();
+                    continue;
+                }
+                if let Some(request) = open.queued.pop_front() {
+                    return Some(request);
+                }
+                match self.requests.recv_timeout(left) {
+                    Ok(request) if request.session().is_some_and(|session| Arc::ptr_eq(session, &open.session)) => return Some(request),
+                    Ok(request) => self.backlog.push_back(request),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => self.lose_transaction(),
+                }
+            } else if let Some(request) = self.backlog.pop_front() {
+                return Some(request);
+            } else {
+                match self.requests.try_recv() {
+                    Ok(request) => return Some(request),
+                    Err(TryRecvError::Disconnected) => return None,
+                    Err(TryRecvError::Empty) if !self.raw.connection.is_autocommit() => self.commit(),
+                    Err(TryRecvError::Empty) => return self.requests.recv().ok(),
+                }
+            }
+        }
+    }
+
+    /// Opens the group's transaction where it is not, and a savepoint in it.
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.raw.connection.is_autocommit() {
+            self.raw.control("BEGIN IMMEDIATE")?;
+            self.group_since = Instant::now();
+        }
+        self.raw.control("SAVEPOINT host")
+    }
+
+    /// Takes back what was written since `begin`; false when only the whole group could be taken back.
+    fn undo(&mut self) -> bool {
+        let undone = self.raw.control("ROLLBACK TO host").and_then(|()| self.raw.control("RELEASE host")).is_ok();
+        if !undone {
+            self.lose_group();
+        }
+        undone
+    }
+
+    fn unit(&mut self, mut unit: Box<dyn Unit>, alone: bool) {
+        if unit.is_unwanted() {
+            return;
+        }
+        if let Err(error) = self.begin() {
+            return unit.answer(Err(error));
+        }
+        self.raw.context.start(WRITE_TIME_MAX, None);
+        let keep = unit.run(&self.raw);
+        if self.raw.connection.is_autocommit() {
+            // Out of space, stopped, or ON CONFLICT ROLLBACK: SQLite took the neighbours' writes back too.
+            unit.answer(if keep { Err(Error::WriterFailed) } else { Ok(()) });
+            return self.lose_group();
+        }
+        if !keep {
+            if !self.undo() {
+                return unit.answer(Ok(()));
+            }
+        } else if let Err(error) = self.raw.control("RELEASE host") {
+            unit.answer(Err(error));
+            return self.lose_group();
+        }
+        self.group.push(Done::Unit { unit, alone });
+        if alone {
+            self.commit();
+        }
+    }
+
+    fn step(&mut self, step: Step, action: Action) {
+        if self.open.is_some() {
+            return self.step_inside(step, action);
+        }
+        match (step.session.transaction(), action) {
+            (session::Transaction::Lost, _) => step.answer(Err(Error::TransactionLost)),
+            (session::Transaction::Opening, action @ (Action::Begin | Action::Savepoint(_) | Action::Run { .. })) => {
+                if action.opens() && step.is_unwanted() {
+                    return step.session.set_transaction(session::Transaction::None);
+                }
+                if let Err(error) = self.open_transaction(&step.session, matches!(action, Action::Savepoint(_))) {
+                    let state = if action.opens() { session::Transaction::None } else { session::Transaction::Lost };
+                    step.session.set_transaction(state);
+                    return step.answer(Err(error));
+                }
+                match action {
+                    Action::Begin => step.answer(Ok(Output::default())),
+                    action => self.step_inside(step, action),
+                }
+            }
+            // The guest did not wait for the end of its transaction before it sent this.
+            (_, Action::Run { sql, params }) => self.unit(step.into_unit(sql, params), false),
+            _ => step.answer(Err(Error::NoTransaction)),
+        }
+    }
+
+    fn open_transaction(&mut self, session: &Arc<Session>, by_savepoint: bool) -> Result<(), Error> {
+        // A shared COMMIT saves those who wait for this group a sync, but costs them the wait for this guest.
+        if self.hold_time > self.commit_time {
+            self.commit();
+        }
+        self.begin()?;
+        session.set_transaction(session::Transaction::Open);
+        let own = |request: &Request| request.session().is_some_and(|other| Arc::ptr_eq(other, session));
+        let (queued, backlog) = mem::take(&mut self.backlog).into_iter().partition(own);
+        self.backlog = backlog;
+        self.open = Some(Transaction {
+            session: session.clone(),
+            since: Instant::now(),
+            deadline: Instant::now() + self.settings.transaction_time_max,
+            savepoints: Vec::new(),
+            by_savepoint,
+            ran_pragma: false,
+            queued,
+        });
+        Ok(())
+    }
+
+    fn step_inside(&mut self, step: Step, action: Action) {
+        // The callers made sure of it.
+        let Some(open) = &mut self.open else { return step.answer(Err(Error::NoTransaction)) };
+        let result = match action {
+            Action::Begin => Err(Error::NestedTransaction),
+            Action::Commit => return self.end_transaction(step, true),
+            Action::Rollback => return self.end_transaction(step, false),
+            Action::Release(name) if open.by_savepoint && open.position(&name) == Some(0) => return self.end_transaction(step, true),
+            Action::Savepoint(name) => open.savepoint(&self.raw, name),
+            Action::Release(name) => open.release(&self.raw, &name),
+            Action::RollbackTo(name) => open.rollback_to(&self.raw, &name),
+            Action::Run { sql, params } => {
+                open.ran_pragma |= Kind::of(&sql) == Kind::Pragma;
+                self.raw.context.start(open.deadline.saturating_duration_since(Instant::now()), None);
+                self.raw.run(&step.session, &sql, &params)
+            }
+        };
+        if self.raw.connection.is_autocommit() {
+            self.lose_group();
+        }
+        step.answer(result);
+    }
+
+    /// COMMIT or ROLLBACK. Either answer waits for the group, because the guest may have read what a neighbour wrote.
+    fn end_transaction(&mut self, step: Step, keep: bool) {
+        if keep && self.raw.violates_deferred_keys() {
+            // As in SQLite, the transaction stays open, so that the guest may repair it.
+            return step.answer(Err(foreign_key_failed()));
+        }
+        let Some(open) = self.close_transaction(session::Transaction::None) else { return };
+        let ended = if keep { self.raw.control("RELEASE host").is_ok() } else { self.undo() };
+        let settled = ended && (!open.ran_pragma || self.raw.stop_deferring_keys().is_ok());
+        if settled {
+            self.group.push(Done::Transaction(step));
+        } else {
+            step.answer(Err(Error::TransactionLost));
+            self.lose_group();
+        }
+    }
+
+    /// Takes the open transaction out; what its handle sent after its end goes first among the waiting.
+    fn close_transaction(&mut self, state: session::Transaction) -> Option<Transaction> {
+        let mut open = self.open.take()?;
+        self.hold_time = average(self.hold_time, open.since.elapsed());
+        open.session.set_transaction(state);
+        for request in mem::take(&mut open.queued).into_iter().rev() {
+            self.backlog.push_front(request);
+        }
+        Some(open)
+    }
+
+    /// Rolls the open transaction back without its guest's doing.
+    fn lose_transaction(&mut self) {
+        if let Some(open) = self.close_transaction(session::Transaction::Lost)
+            && self.undo()
+            && open.ran_pragma
+            && self.raw.stop_deferring_keys().is_err()
+        {
+            self.lose_group();
+        }
+    }
+
+    fn abandon(&mut self, session: &Arc<Session>) {
+        if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.session, session)) {
+            self.lose_transaction();
+        }
+    }
+
+    /// The group's transaction is gone. Units run again, each in a transaction of its own; what guests did over several
+    /// calls cannot be repeated, so they hear of it.
+    fn lose_group(&mut self) {
+        if !self.raw.connection.is_autocommit() && self.raw.control("ROLLBACK").is_err() {
+            // Without a transaction there is nothing to roll back either.
+            tracing::warn!(path = %self.path.display(), "a transaction could not be rolled back");
+        }
+        self.close_transaction(session::Transaction::Lost);
+        let mut again = Vec::new();
+        for done in self.group.drain(..) {
+            match done {
+                Done::Unit { unit, alone: false } => again.push(unit),
+                done => done.answer(Err(Error::TransactionLost)),
+            }
+        }
+        for unit in again.into_iter().rev() {
+            self.backlog.push_front(Request::Unit { unit, alone: true });
+        }
+        self.raw.context.rows_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes the group durable and answers it.
+    fn commit(&mut self) {
+        if self.raw.connection.is_autocommit() {
+            return;
+        }
+        let started = Instant::now();
+        let committed = self.raw.control("COMMIT");
+        self.commit_time = average(self.commit_time, started.elapsed());
+        if committed.is_ok() {
+            self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        } else if !self.raw.connection.is_autocommit() {
+            // The transaction survives some failures of COMMIT; nobody may find its writes later.
+            let _ = self.raw.control("ROLLBACK");
+        }
+        for done in self.group.drain(..) {
+            done.answer(committed.clone());
+        }
+        self.raw.context.rows_bytes.store(0, Ordering::Relaxed);
+        self.checkpoint();
+    }
+
+    /// Writes the log back into the file when it has grown, after the answers and before the next writes.
+    fn checkpoint(&mut self) {
+        let frames = self.raw.context.wal_frames.load(Ordering::Relaxed);
+        if frames < self.frames_checkpointed {
+            // It started anew.
+            self.frames_checkpointed = 0;
+        }
+        if frames - self.frames_checkpointed >= CHECKPOINT_FRAMES {
+            self.frames_checkpointed = frames;
+            if let Err(error) = self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
+                tracing::warn!(path = %self.path.display(), %error, "a checkpoint failed");
+            }
+        }
+    }
+
+    fn recover(&mut self) -> rusqlite::Result<()> {
+        self.close_transaction(session::Transaction::Lost);
+        for done in self.group.drain(..) {
+            done.answer(Err(Error::WriterFailed));
+        }
+        self.raw = Raw::open(&self.path, &self.settings, Role::Writer)?;
+        Ok(())
+    }
+}
+
+impl Transaction {
+    fn position(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.eq_ignore_ascii_case(name))
+    }
+
+    fn savepoint(&mut self, raw: &Raw, name: String) -> Result<Output, Error> {
+        raw.control(&format!("SAVEPOINT {}", quoted(&name)))?;
+        self.savepoints.push(name);
+        Ok(Output::default())
+    }
+
+    fn release(&mut self, raw: &Raw, name: &str) -> Result<Output, Error> {
+        let position = self.position(name).ok_or_else(|| no_such_savepoint(name))?;
+        raw.control(&format!("RELEASE {}", quoted(name)))?;
+        self.savepoints.truncate(position);
+        Ok(Output::default())
+    }
+
+    fn rollback_to(&mut self, raw: &Raw, name: &str) -> Result<Output, Error> {
+        let position = self.position(name).ok_or_else(|| no_such_savepoint(name))?;
+        raw.control(&format!("ROLLBACK TO {}", quoted(name)))?;
+        self.savepoints.truncate(position + 1);
+        Ok(Output::default())
+    }
+}
+
+/// A running average in which the latest value counts an eighth.
+fn average(average: Duration, latest: Duration) -> Duration {
+    (average * 7 + latest) / 8
+}
+
+fn no_such_savepoint(name: &str) -> Error {
+    Error::Sql(format!("no such savepoint: {name}"))
+}
+
+/// A guest's savepoint under a name that the host's own never has.
+fn quoted(name: &str) -> String {
+    format!("\"guest {}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,52 @@
+//! What the host tells about itself: logs, metrics, trace context, health.
+
+pub mod guest_output;
+pub mod health;
+mod histogram;
+pub mod logs;
+pub mod metrics;
+mod process;
+pub mod request_context;
+pub mod trace_context;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+
+use guest_output::GuestOutput;
+use health::{AppInfo, Health};
+use metrics::{ComponentMetrics, Metrics};
+
+/// Everything that the host reports about itself; one per process.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Whether the application takes requests.
+    pub health: Health,
+    /// What is counted.
+    pub metrics: Metrics,
+    info: AppInfo,
+}
+
+impl Telemetry {
+    /// For the application `name`; `version` may be empty.
+    pub fn new(name: &str, version: &str) -> Self {
+        Self { health: Health::default(), metrics: Metrics::new(), info: AppInfo::new(name, version) }
+    }
+
+    /// The counters of a component's revision.
+    pub fn component(&self, component: &str, revision: &str) -> Arc<ComponentMetrics> {
+        self.metrics.component(component, revision)
+    }
+
+    /// Where a component's instances write `stream`, which is `stdout` or `stderr`.
+    pub fn guest_output(&self, component: &str, stream: &'static str) -> Arc<GuestOutput> {
+        Arc::new(GuestOutput::new(component, stream))
+    }
+
+    /// The answer to a path of the public listener that no route can take.
+    pub fn reserved(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        health::reserved(path, &self.health, &self.info)
+    }
+}

@@ -1,0 +1,352 @@
+//! What is counted and how long it took, as OpenMetrics text.
+//!
+//! Counting happens on the request path and takes no lock; everything is summed up when it is asked for. The families:
+//!
+//! | family | labels |
+//! |---|---|
+//! | `bodega_http_requests_total`, `bodega_http_request_duration_seconds` | component, revision, method, status_class |
+//! | `bodega_store_calls_total`, `bodega_store_call_duration_seconds` | component, revision, store_kind, operation, result |
+//! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
+//! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total` | component, revision, reason |
+//! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
+//!
+//! A gauge of the whole process is added with [`Metrics::gauge`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::histogram::{Histograms, Observed};
+use super::process::ProcessMetrics;
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const RESULTS: [&str; 3] = ["ok", "error", "cancelled"];
+
+/// A kind of store call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the call of its name")]
+pub enum StoreOperation {
+    SqliteExecute,
+    KeyValueGet,
+    KeyValueGetMany,
+    KeyValueSet,
+    KeyValueSetMany,
+    KeyValueDelete,
+    KeyValueDeleteMany,
+    KeyValueExists,
+    KeyValueKeys,
+    KeyValueIncrement,
+    KeyValueSwap,
+}
+
+/// Labels by [`StoreOperation`], in its order.
+const STORE_OPERATIONS: [(&str, &str); 11] = [
+    ("sqlite", "execute"),
+    ("key-value", "get"),
+    ("key-value", "get-many"),
+    ("key-value", "set"),
+    ("key-value", "set-many"),
+    ("key-value", "delete"),
+    ("key-value", "delete-many"),
+    ("key-value", "exists"),
+    ("key-value", "keys"),
+    ("key-value", "increment"),
+    ("key-value", "swap"),
+];
+
+type Read = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    families: Arc<Families>,
+    process: ProcessMetrics,
+}
+
+#[derive(Default)]
+struct Families {
+    /// By component and revision.
+    components: Mutex<BTreeMap<(String, String), Arc<ComponentMetrics>>>,
+    gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self { families: Arc::default(), process: ProcessMetrics::new() }
+    }
+
+    /// The counters of a component's revision; always the same ones for the same names.
+    pub fn component(&self, component: &str, revision: &str) -> Arc<ComponentMetrics> {
+        let mut components = lock(&self.families.components);
+        let name = (component.to_owned(), revision.to_owned());
+        components.entry(name).or_insert_with(|| Arc::new(ComponentMetrics::new(component, revision))).clone()
+    }
+
+    /// Adds a gauge without labels, whose value is read when it is asked for.
+    pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        lock(&self.families.gauges).push((name, help, Box::new(read)));
+    }
+
+    /// Everything as OpenMetrics text.
+    pub fn render(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.families.clone()));
+        registry.register_collector(Box::new(self.process.clone()));
+        let mut rendered = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut rendered, &registry);
+        rendered
+    }
+}
+
+/// The counters of one revision of a component.
+pub struct ComponentMetrics {
+    component: String,
+    revision: String,
+    requests: Histograms<{ METHODS.len() * STATUS_CLASSES.len() }>,
+    store_calls: Histograms<{ STORE_OPERATIONS.len() * RESULTS.len() }>,
+    instances_created: AtomicU64,
+    instances_dropped: AtomicU64,
+    trapped: Mutex<BTreeMap<&'static str, u64>>,
+    rejected: Mutex<BTreeMap<&'static str, u64>>,
+    queue_length: OnceLock<Read>,
+}
+
+impl ComponentMetrics {
+    fn new(component: &str, revision: &str) -> Self {
+        Self {
+            component: component.to_owned(),
+            revision: revision.to_owned(),
+            requests: Histograms::new(),
+            store_calls: Histograms::new(),
+            instances_created: AtomicU64::new(0),
+            instances_dropped: AtomicU64::new(0),
+            trapped: Mutex::default(),
+            rejected: Mutex::default(),
+            queue_length: OnceLock::new(),
+        }
+    }
+
+    /// A request was answered after `duration`.
+    pub fn request(&self, method: &Method, status: StatusCode, duration: Duration) {
+        let method = match *method {
+            Method::GET => 0,
+            Method::HEAD => 1,
+            Method::POST => 2,
+            Method::PUT => 3,
+            Method::PATCH => 4,
+            Method::DELETE => 5,
+            Method::OPTIONS => 6,
+            _ => METHODS.len() - 1,
+        };
+        let class = usize::from(status.as_u16() / 100).clamp(1, STATUS_CLASSES.len()) - 1;
+        self.requests.observe(method * STATUS_CLASSES.len() + class, duration);
+    }
+
+    /// A request was turned away before an instance saw it; `reason` is one of a few fixed words.
+    pub fn request_rejected(&self, reason: &'static str) {
+        *lock(&self.rejected).entry(reason).or_default() += 1;
+    }
+
+    /// Begins to time a store call.
+    pub fn store_timer(&self, operation: StoreOperation) -> StoreTimer<'_> {
+        StoreTimer { metrics: self, operation, started: Instant::now(), result: 2 }
+    }
+
+    /// An instance is there.
+    pub fn instance_created(&self) {
+        self.instances_created.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An instance is gone.
+    pub fn instance_dropped(&self) {
+        self.instances_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An instance trapped; `reason` is one of a few fixed words.
+    pub fn instance_trapped(&self, reason: &'static str) {
+        *lock(&self.trapped).entry(reason).or_default() += 1;
+    }
+
+    /// Says how many requests wait, when it is asked for. The first one to be set stays.
+    pub fn watch_queue(&self, length: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.queue_length.set(Box::new(move || length() as u64));
+    }
+
+    fn labels<'m>(&'m self, more: &[(&'static str, &'static str)]) -> Labels<'m> {
+        let own = [("component", self.component.as_str()), ("revision", self.revision.as_str())];
+        own.into_iter().chain(more.iter().copied()).collect()
+    }
+
+    fn requests(&self) -> impl Iterator<Item = (Labels<'_>, Observed)> {
+        let methods = METHODS.iter().flat_map(|method| STATUS_CLASSES.map(|class| (*method, class)));
+        methods.enumerate().filter_map(|(index, (method, class))| {
+            Some((self.labels(&[("method", method), ("status_class", class)]), self.requests.read(index)?))
+        })
+    }
+
+    fn store_calls(&self) -> impl Iterator<Item = (Labels<'_>, Observed)> {
+        let calls = STORE_OPERATIONS.iter().flat_map(|operation| RESULTS.map(|result| (*operation, result)));
+        calls.enumerate().filter_map(|(index, ((kind, operation), result))| {
+            let labels = self.labels(&[("store_kind", kind), ("operation", operation), ("result", result)]);
+            Some((labels, self.store_calls.read(index)?))
+        })
+    }
+
+    fn by_reason(&self, counts: &Mutex<BTreeMap<&'static str, u64>>) -> Vec<(Labels<'_>, u64)> {
+        lock(counts).iter().map(|(reason, count)| (self.labels(&[("reason", reason)]), *count)).collect()
+    }
+
+    fn instances_live(&self) -> u64 {
+        // Read first: an instance that is dropped in between must not make the difference negative.
+        let dropped = self.instances_dropped.load(Ordering::Relaxed);
+        self.instances_created.load(Ordering::Relaxed).saturating_sub(dropped)
+    }
+}
+
+/// Times one store call; dropped without a result it counts as cancelled.
+#[derive(Debug)]
+#[must_use = "the call ends when the timer is dropped"]
+pub struct StoreTimer<'m> {
+    metrics: &'m ComponentMetrics,
+    operation: StoreOperation,
+    started: Instant,
+    result: usize,
+}
+
+impl StoreTimer<'_> {
+    /// The call has ended, well or with an error.
+    pub fn finish(mut self, ok: bool) {
+        self.result = if ok { 0 } else { 1 };
+    }
+}
+
+impl Drop for StoreTimer<'_> {
+    fn drop(&mut self) {
+        let index = self.operation as usize * RESULTS.len() + self.result;
+        self.metrics.store_calls.observe(index, self.started.elapsed());
+    }
+}
+
+type Labels<'m> = Vec<(&'static str, &'m str)>;
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let components: Vec<_> = lock(&self.components).values().cloned().collect();
+        let each = || components.iter().map(|component| &**component);
+        let count = |(labels, observed): (_, Observed)| (labels, observed.count);
+        let encoder = &mut encoder;
+
+        counters(encoder, "bodega_http_requests", "Requests answered", each().flat_map(ComponentMetrics::requests).map(count))?;
+        histograms(
+            encoder,
+            "bodega_http_request_duration",
+            "Time from the dispatch of a request until its answer begins",
+            each().flat_map(ComponentMetrics::requests),
+        )?;
+        counters(encoder, "bodega_store_calls", "Store calls", each().flat_map(ComponentMetrics::store_calls).map(count))?;
+        histograms(
+            encoder,
+            "bodega_store_call_duration",
+            "Time that store calls took",
+            each().flat_map(ComponentMetrics::store_calls),
+        )?;
+        let created = each().map(|component| (component.labels(&[]), component.instances_created.load(Ordering::Relaxed)));
+        counters(encoder, "bodega_instances_created", "Instances made", created)?;
+        let live = each().map(|component| (component.labels(&[]), component.instances_live()));
+        gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
+        let queues = each().filter_map(|component| Some((component.labels(&[]), component.queue_length.get()?())));
+        gauges(encoder, "bodega_queue_length", "Requests that wait for an instance", queues)?;
+        let trapped = each().flat_map(|component| component.by_reason(&component.trapped));
+        counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
+        let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
+        counters(encoder, "bodega_requests_rejected", "Requests turned away before an instance saw them", rejected)?;
+        for (name, help, read) in lock(&self.gauges).iter() {
+            gauges(encoder, name, help, [(Vec::new(), read())])?;
+        }
+        Ok(())
+    }
+}
+
+fn counters<'m>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (Labels<'m>, u64)>,
+) -> fmt::Result {
+    let family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    family_of(family, samples, |mut sample, value| sample.encode_counter::<NoLabelSet, u64, f64>(&value, None))
+}
+
+fn gauges<'m>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (Labels<'m>, u64)>,
+) -> fmt::Result {
+    let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    family_of(family, samples, |mut sample, value| sample.encode_gauge(&value))
+}
+
+fn histograms<'m>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (Labels<'m>, Observed)>,
+) -> fmt::Result {
+    let family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    family_of(family, samples, |mut sample, value| {
+        sample.encode_histogram::<NoLabelSet>(value.sum_s, value.count, &value.buckets, None)
+    })
+}
+
+fn family_of<'m, V>(
+    mut family: MetricEncoder<'_>,
+    samples: impl IntoIterator<Item = (Labels<'m>, V)>,
+    encode: impl Fn(MetricEncoder<'_>, V) -> fmt::Result,
+) -> fmt::Result {
+    for (labels, value) in samples {
+        encode(family.encode_family(&labels)?, value)?;
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Counting goes on after a panic elsewhere: no value is ever left half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Families {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Families").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ComponentMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentMetrics({} {})", self.component, self.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests;

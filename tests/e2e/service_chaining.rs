@@ -1,0 +1,134 @@
+//! Components reach each other by name, inside of the process, and only as the manifest allows; dependencies are composed.
+
+use serde_json::Value;
+use tests::app::App;
+use tests::host::Host;
+
+const GENERATIONS: [&str; 2] = ["interfaces", "interfaces-p2"];
+
+async fn host(allowed: &str) -> Host {
+    let mut app = App::new()
+        .guest_at("hello", "{ private = true }", "")
+        .guest("hello-p2", "");
+    for guest in GENERATIONS {
+        app = app.guest(guest, &format!("allowed_outbound_hosts = [{allowed}]"));
+    }
+    app.start().await
+}
+
+async fn call(host: &Host, guest: &str, url: &str) -> Value {
+    let request = host
+        .request(&format!("/{guest}/outbound"))
+        .query(&[("url", url)]);
+    request
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_asks_another_by_name() {
+    let host = host("\"http://hello.spin.internal\", \"http://hello-p2.spin.internal\"").await;
+    for guest in GENERATIONS {
+        for neighbour in ["hello", "hello-p2"] {
+            let answer = call(&host, guest, &format!("http://{neighbour}.spin.internal/")).await;
+            assert_eq!(
+                answer["body"], "Hello, world!\n",
+                "{guest} asks {neighbour}: {answer}"
+            );
+            assert_eq!(answer["status"], 200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_component_has_no_public_route() {
+    let host = host("").await;
+    assert_eq!(host.get("/hello/").await.status(), 404);
+    assert_eq!(host.text("/hello-p2/").await, "Hello, world!\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_is_not_allowed_is_denied() {
+    let host = host("\"http://hello-p2.spin.internal\"").await;
+    for guest in GENERATIONS {
+        let answer = call(&host, guest, "http://hello.spin.internal/").await;
+        let error = answer["error"].as_str().expect("a refusal");
+        assert!(error.contains("HttpRequestDenied"), "{guest}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_neighbours_may_be_allowed_at_once() {
+    let host = host("\"http://*.spin.internal\"").await;
+    let answer = call(&host, "interfaces", "http://hello.spin.internal/").await;
+    assert_eq!(answer["body"], "Hello, world!\n", "{answer}");
+    let answer = call(&host, "interfaces", "http://nobody.spin.internal/").await;
+    assert!(answer["error"].is_string(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_self_comes_back_through_the_routes() {
+    let host = host("\"http://self\"").await;
+    let answer = call(&host, "interfaces", "http://self/hello-p2/").await;
+    assert_eq!(answer["body"], "Hello, world!\n", "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chained_request_carries_the_headers_of_its_target() {
+    let app = App::new().guest("interfaces-p2", "").guest(
+        "interfaces",
+        "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]",
+    );
+    let host = app.start().await;
+    let answer = call(
+        &host,
+        "interfaces",
+        "http://interfaces-p2.spin.internal/a/request",
+    )
+    .await;
+    let described = answer["body"].as_str().expect("a body");
+    let described: Value = serde_json::from_str(described).expect("JSON");
+    assert_eq!(described["uri"], "/a/request");
+    assert_eq!(described["headers"]["spin-path-info"][0], "/a/request");
+    assert_eq!(described["headers"]["spin-raw-component-route"][0], "/...");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_is_composed_in() {
+    let greeter = tests::programs::component("greeter");
+    let app = App::new().guest(
+        "greeting",
+        &format!(
+            "[component.greeting.dependencies]\n\
+             \"bodega:test-greeter/greet@1.0.0\" = {{ path = {greeter:?} }}"
+        ),
+    );
+    let host = app.start().await;
+    let greeting = host.text("/greeting/Ada").await;
+    assert!(
+        greeting.starts_with("Good day, Ada. This is call "),
+        "{greeting}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_may_be_another_component_of_the_app() {
+    let greeter = tests::programs::component("greeter");
+    let app = App::new()
+        .guest(
+            "greeting",
+            "[component.greeting.dependencies]\n\
+             \"bodega:test-greeter/greet@1.0.0\" = { component = \"greeter\" }",
+        )
+        .append(&format!("[component.greeter]\nsource = {greeter:?}\n"));
+    let host = app.start().await;
+    let greeting = host.text("/greeting/Grace").await;
+    assert!(
+        greeting.starts_with("Good day, Grace. This is call "),
+        "{greeting}"
+    );
+}

@@ -1,0 +1,72 @@
+//! wasi:http@0.2: what arrived, and what goes out (to the network or to a neighbour).
+
+use std::io::{Read, Write};
+
+use serde_json::{Map, Value, json};
+use wasip2::http::outgoing_handler::handle;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse,
+    ResponseOutparam, Scheme,
+};
+
+/// Asks `url`, which is `http://AUTHORITY/PATH`.
+pub(crate) fn get(url: &str) -> Result<Value, ErrorCode> {
+    let bad_url = || ErrorCode::HttpRequestUriInvalid;
+    let rest = url.strip_prefix("http://").ok_or_else(bad_url)?;
+    let (authority, path) = rest.split_once('/').ok_or_else(bad_url)?;
+    let request = OutgoingRequest::new(Fields::new());
+    request
+        .set_scheme(Some(&Scheme::Http))
+        .map_err(|()| bad_url())?;
+    request
+        .set_authority(Some(authority))
+        .map_err(|()| bad_url())?;
+    request
+        .set_path_with_query(Some(&format!("/{path}")))
+        .map_err(|()| bad_url())?;
+
+    let answer = handle(request, None)?;
+    answer.subscribe().block();
+    let gone = || ErrorCode::InternalError(Some("the answer was taken already".to_owned()));
+    let response = answer.get().ok_or_else(gone)?.map_err(|()| gone())??;
+    let body = response.consume().map_err(|()| gone())?;
+    let mut text = String::new();
+    body.stream()
+        .map_err(|()| gone())?
+        .read_to_string(&mut text)
+        .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+    Ok(json!({ "status": response.status(), "body": text }))
+}
+
+/// The method, the URI and the header fields, with all values of a field in one list.
+pub(crate) fn describe(request: &IncomingRequest) -> Value {
+    let mut headers = Map::new();
+    for (name, value) in request.headers().entries() {
+        let values = headers.entry(name).or_insert_with(|| json!([]));
+        if let Value::Array(values) = values {
+            values.push(String::from_utf8_lossy(&value).into());
+        }
+    }
+    let method = match request.method() {
+        Method::Other(method) => method,
+        method => format!("{method:?}")
+            .rsplit("::")
+            .next()
+            .unwrap_or_default()
+            .to_uppercase(),
+    };
+    json!({ "method": method, "uri": request.path_with_query(), "headers": headers })
+}
+
+/// Answers 200 with `body`; a client that is gone meanwhile does not matter.
+pub(crate) fn answer(response_out: ResponseOutparam, body: &Value) {
+    let response = OutgoingResponse::new(Fields::new());
+    let Ok(outgoing) = response.body() else {
+        return;
+    };
+    ResponseOutparam::set(response_out, Ok(response));
+    if let Ok(mut stream) = outgoing.write() {
+        let _ = stream.write_all(body.to_string().as_bytes());
+    }
+    let _ = OutgoingBody::finish(outgoing, None);
+}

@@ -1,0 +1,66 @@
+//! Uses every interface of the Spin 2 generation (wasi 0.2, synchronous) and answers the outcome as JSON.
+//!
+//! The paths and the answers are those of the guest `interfaces`, so that a test can ask both the same question;
+//! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0.
+
+mod http;
+mod key_value;
+mod sqlite;
+mod sqlite_3;
+mod wasi;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use bindings::fermyon::spin::variables;
+use serde_json::{Value, json};
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::types::{IncomingRequest, ResponseOutparam};
+
+mod bindings {
+    wit_bindgen::generate!({
+        world: "bodega:interfaces-p2/imports",
+        path: ["../../../wit/fermyon-spin@2.0.0", "../../../wit/spin-sqlite@3.0.0", "wit"],
+        generate_all,
+    });
+}
+
+struct Interfaces;
+
+wasip2::http::proxy::export!(Interfaces);
+
+impl Guest for Interfaces {
+    fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
+        let path_and_query = request.path_with_query().unwrap_or_default();
+        let (path, query) = path_and_query
+            .split_once('?')
+            .unwrap_or((&path_and_query, ""));
+        let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect();
+        let argument = |name: &str| query.get(name).map_or("", String::as_str);
+        let interface = path.rsplit('/').next().unwrap_or_default();
+        let answer = match interface {
+            "key-value" => outcome(key_value::use_store(argument("label"))),
+            "sqlite" => outcome(sqlite::use_database(argument("label"))),
+            "sqlite-3" => outcome(sqlite_3::use_database(argument("label"))),
+            "transaction" => outcome(sqlite_3::roll_back(argument("label"))),
+            "variables" => {
+                outcome(variables::get(argument("name")).map(|value| json!({ "value": value })))
+            }
+            "environment" => wasi::environment(),
+            "clocks" => wasi::clocks(),
+            "random" => wasi::random(),
+            "files" => wasi::files(argument("path")),
+            "sockets" => outcome(wasi::connect(argument("port").parse().unwrap_or(0))),
+            "outbound" => outcome(http::get(argument("url"))),
+            "request" => http::describe(&request),
+            _ => json!({ "error": format!("no interface {interface}") }),
+        };
+        http::answer(response_out, &answer);
+    }
+}
+
+fn outcome(result: Result<Value, impl Debug>) -> Value {
+    result.unwrap_or_else(|error| json!({ "error": format!("{error:?}") }))
+}

@@ -1,0 +1,28 @@
+//! spin:key-value@3.0.0.
+
+use serde_json::{Value, json};
+use spin_sdk::key_value::{Error, Store};
+
+pub(crate) async fn use_store(label: &str) -> Result<Value, Error> {
+    let store = Store::open(label).await?;
+    let missing = store.get("missing").await?;
+    store.set("word", "first").await?;
+    store.set("word", "second").await?;
+    store.set("bytes", [0, 255]).await?;
+    let mut keys = store.get_keys().await.collect().await?;
+    keys.sort();
+    let word = store.get("word").await?;
+    let bytes = store.get("bytes").await?;
+    let existed = store.exists("bytes").await?;
+    store.delete("bytes").await?;
+    // A second deletion finds nothing, which is no error.
+    store.delete("bytes").await?;
+    Ok(json!({
+        "missing": missing,
+        "keys": keys,
+        "word": word.map(|word| String::from_utf8_lossy(&word).into_owned()),
+        "bytes": bytes,
+        "existed": existed,
+        "exists": store.exists("bytes").await?,
+    }))
+}

@@ -1,0 +1,108 @@
+//! The app of this repository with a state of its own, and a staff member's token.
+
+use std::fs;
+
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::host::Host;
+use crate::programs;
+use crate::tokens::TokenIssuer;
+
+/// A running shop.
+pub struct Shop {
+    /// The host that runs it.
+    pub host: Host,
+    /// Signs the tokens that it accepts.
+    pub issuer: TokenIssuer,
+}
+
+impl Shop {
+    /// Starts a shop without products.
+    pub async fn start() -> Self {
+        Self::run(App::at(programs::repository().join("spin.toml"))).await
+    }
+
+    /// Runs the app as it is in the repository: the keys for tokens are those that the host makes for itself.
+    pub async fn host_with_its_own_keys(change: impl FnOnce(App) -> App) -> Host {
+        let app = App::at(programs::repository().join("spin.toml"));
+        let stores = stores(&app);
+        change(app.runtime_config(&stores)).start().await
+    }
+
+    /// Starts a shop whose internal routes are open to the test, as they are to its other components.
+    pub async fn start_with_internal_routes() -> Self {
+        let manifest = fs::read_to_string(programs::repository().join("spin.toml"));
+        let built = programs::component("catalog");
+        let built = built.parent().expect("a file is in a folder").display();
+        let manifest = manifest
+            .expect("the repository has an app")
+            .replace("route = { private = true }", "route = \"/internal/...\"")
+            .replace("target/wasm32-wasip2/release", &built.to_string());
+        Self::run(App::from_manifest(&manifest)).await
+    }
+
+    async fn run(app: App) -> Self {
+        let issuer = TokenIssuer::new();
+        let stores = stores(&app);
+        let app = app
+            .runtime_config(&stores)
+            .environment("SPIN_VARIABLE_JWKS", issuer.jwks());
+        Self {
+            host: app.start().await,
+            issuer,
+        }
+    }
+
+    /// Adds `count` products, `Product 1` and so on, with the SKU `P-1` and so on, 10 of each in stock.
+    pub async fn with_products(self, count: u32) -> Self {
+        let product = |n: u32| {
+            let price = json!({ "amount": 1_000 + 50 * n, "currency": "EUR" });
+            let variant = json!({ "sku": format!("P-{n}"), "price": price, "stock": 10 });
+            format!(
+                "{}\n",
+                json!({ "title": format!("Product {n}"), "variants": [variant] })
+            )
+        };
+        let lines: String = (1..=count).map(product).collect();
+        let report = self.import("", "application/jsonl", lines).await;
+        assert_eq!(report["imported"], count, "{report}");
+        self
+    }
+
+    /// Imports a catalogue and returns the report.
+    pub async fn import(
+        &self,
+        query: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Value {
+        let request = self.staff(self.host.post(&format!("/api/catalog/import{query}")));
+        let answer = request
+            .header("content-type", content_type)
+            .body(body)
+            .send()
+            .await;
+        json_of(answer.expect("an answer"), 200).await
+    }
+
+    /// Makes `request` one of a staff member.
+    pub fn staff(&self, request: RequestBuilder) -> RequestBuilder {
+        request.bearer_auth(self.issuer.access_token("staff"))
+    }
+}
+
+/// The catalogue's database in the folder of the test, and not where the repository's own configuration has it.
+fn stores(app: &App) -> String {
+    let path = app.folder().join("catalog.db");
+    format!("[sqlite_database.catalog]\ntype = \"spin\"\npath = {path:?}\n")
+}
+
+/// The JSON of an answer, which must have this status.
+pub async fn json_of(answer: Response, status: u16) -> Value {
+    let found = answer.status();
+    let text = answer.text().await.expect("the body is complete");
+    assert_eq!(found.as_u16(), status, "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}

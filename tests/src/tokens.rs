@@ -1,0 +1,72 @@
+//! Mints the access tokens that the tests present, with a key of their own, as an identity service would.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Value, json};
+
+/// Who issues tokens, unless an app's variables say otherwise.
+pub const ISSUER: &str = "bodega";
+/// Whom tokens are for, unless an app's variables say otherwise.
+pub const AUDIENCE: &str = "bodega";
+const KEY_ID: &str = "test-key";
+const LIFETIME_SECONDS: u64 = 600;
+
+/// Signs tokens with one key.
+pub struct TokenIssuer(SigningKey);
+
+impl Default for TokenIssuer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TokenIssuer {
+    /// An issuer with a key that no other issuer of this process has.
+    pub fn new() -> Self {
+        static SEED: AtomicU8 = AtomicU8::new(1);
+        Self(SigningKey::from_bytes(
+            &[SEED.fetch_add(1, Ordering::Relaxed); 32],
+        ))
+    }
+
+    /// The public key as a JWKS document (RFC 7517, RFC 8037).
+    pub fn jwks(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
+        json!({ "keys": [{
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": KEY_ID, "x": x,
+        }] })
+        .to_string()
+    }
+
+    /// A good access token with one role.
+    pub fn access_token(&self, role: &str) -> String {
+        self.token(
+            &json!({ "alg": "EdDSA", "typ": "JWT", "kid": KEY_ID }),
+            &Self::claims(role),
+        )
+    }
+
+    /// The claims of a good access token, to be spoilt.
+    pub fn claims(role: &str) -> Value {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        json!({
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "01890000-0000-7000-8000-000000000001", "typ": "access",
+            "roles": [role], "iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS,
+        })
+    }
+
+    /// A signed token of any header and claims (RFC 7519).
+    pub fn token(&self, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
+        format!("{signed}.{signature}")
+    }
+}

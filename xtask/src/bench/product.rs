@@ -1,0 +1,58 @@
+//! A product by its id: through component and host beside a native server that runs the same query.
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::Connection;
+
+use crate::load::{self, Load};
+use crate::report::{Bar, Section, Table};
+use crate::shop::copy_database;
+use crate::{Bench, native_shop};
+
+const CONNECTIONS: [usize; 3] = [1, 16, 64];
+/// Products that are asked for, spread over the catalogue.
+const PRODUCTS: u32 = 1_000;
+/// Of the native server's requests per second, as is wanted now.
+const RATIO_WANTED: f64 = 0.25;
+
+/// Measures both servers on the same products.
+pub(crate) fn run(bench: &Bench) -> Result<Section> {
+    let stocked = bench.stocked()?;
+    let database = bench.folder.path().join("native.db");
+    copy_database(&stocked.shop.database(), &database)?;
+    let paths = paths(&Connection::open(&database)?)?;
+    let (ours, _) = stocked.shop.start()?;
+    let first = paths.first().context("the catalogue is empty")?;
+    let theirs = native_shop::start(&database, first, &bench.folder.path().join("native.log"))?;
+    for path in &paths {
+        ensure!(ours.get(path)? == theirs.get(path)?, "the servers answer {path} differently");
+    }
+
+    let script = load::paths_script(bench.folder.path().join("products.lua"), &paths)?;
+    let mut bars = Vec::new();
+    let mut rows = Vec::new();
+    for connections in CONNECTIONS {
+        let load = |url| Load { url, connections, script: Some(script.clone()) };
+        let pairs = bench.compare(&load(ours.url("/")), &load(theirs.url("/")))?;
+        let what = format!("product by id, {connections} connections: requests/s, bodega / native");
+        bars.push(Bar::at_least(RATIO_WANTED, "x", what, pairs.ratio(|side| side.requests_per_s).median));
+        rows.extend(load::rows(connections, &pairs));
+    }
+    Ok(Section {
+        title: "Product by id",
+        about: format!(
+            "`GET /api/products/{{id}}` for {PRODUCTS} products in turn, out of {}, beside a native server (axum, rusqlite, \
+             a reader with prepared statements per thread) that runs the same query on a copy of the database.\n\
+             The bodies of both are the same bytes.",
+            stocked.catalogue.products.len()
+        ),
+        table: Table { columns: load::columns("bodega", "native"), rows },
+        bars,
+    })
+}
+
+fn paths(database: &Connection) -> Result<Vec<String>> {
+    let count: u32 = database.query_row("SELECT count(*) FROM products", [], |row| row.get(0))?;
+    let mut statement = database.prepare("SELECT '/api/products/' || id FROM products WHERE seq % ?1 = 0 LIMIT ?2")?;
+    let paths = statement.query_map([(count / PRODUCTS).max(1), PRODUCTS], |row| row.get(0))?;
+    Ok(paths.collect::<Result<_, _>>()?)
+}

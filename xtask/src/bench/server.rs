@@ -1,0 +1,167 @@
+//! Servers under measurement: processes of their own, with their memory and their first answer.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a server may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a start is looked at: well below what is told about it (milliseconds).
+const POLL: Duration = Duration::from_micros(200);
+const STATUS_200: &[u8; 12] = b"HTTP/1.1 200";
+
+/// A running server; dropping it ends the process.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// Memory that a process has resident, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Now.
+    pub(crate) resident_bytes: u64,
+    /// At most since its start.
+    pub(crate) peak_bytes: u64,
+}
+
+impl Server {
+    /// Starts what `command` makes of the address to listen on, and waits until `path` is answered 200.
+    ///
+    /// Tells the time from before the start to the first bytes of that answer. What the server prints goes to `log`.
+    pub(crate) fn start(
+        command: impl FnOnce(SocketAddr) -> Command,
+        path: &str,
+        log: &Path,
+    ) -> Result<(Self, Duration)> {
+        let address = free_address()?;
+        let mut command = command(address);
+        let output = File::create(log).with_context(|| format!("{}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let begin = Instant::now();
+        let child = command.spawn().with_context(|| format!("{:?} does not run", command.get_program()))?;
+        let mut server = Self { child, address };
+        while !answers(address, path) {
+            let ended = server.child.try_wait()?;
+            let failed = ended.is_some() || begin.elapsed() > PATIENCE;
+            ensure!(!failed, "{command:?} gives no 200 at {path} ({ended:?}):\n{}", fs::read_to_string(log)?);
+            sleep(POLL);
+        }
+        Ok((server, begin.elapsed()))
+    }
+
+    /// The URL of `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The body of `path`.
+    pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>> {
+        Ok(ureq::get(self.url(path)).call()?.body_mut().read_to_vec()?)
+    }
+
+    /// The memory of the process.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        Memory::parse(&fs::read_to_string(format!("/proc/{}/status", self.child.id()))?)
+    }
+
+    /// Asks the process to end, and waits until it has: its stores are then complete on disk.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(pid, Signal::TERM)?;
+        let begin = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            ensure!(begin.elapsed() < PATIENCE, "the server does not end");
+            sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if the process has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Memory {
+    fn parse(status: &str) -> Result<Self> {
+        let bytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let kilobytes = value.with_context(|| format!("no {name} in the status of the process"))?;
+            Ok::<_, anyhow::Error>(kilobytes.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        };
+        Ok(Self { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    // The port is free again when the listener is dropped, and is not given out anew for a while.
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Whether GET of `path` is answered 200; a server that is not there yet, or not ready, gives no such answer.
+fn answers(address: SocketAddr, path: &str) -> bool {
+    let answer = || {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut status = [0; STATUS_200.len()];
+        connection.read_exact(&mut status)?;
+        Ok::<_, std::io::Error>(status == *STATUS_200)
+    };
+    answer().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+
+    #[test]
+    fn only_a_200_is_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for status in ["503 Service Unavailable", "200 OK"] {
+                let (stream, _) = listener.accept().unwrap();
+                let mut head = BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+                assert_eq!(head.next().unwrap(), "GET /ready HTTP/1.1");
+                assert_eq!(head.count(), 2);
+                write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        });
+        assert!(!answers(address, "/ready"));
+        assert!(answers(address, "/ready"));
+        server.join().unwrap();
+        assert!(!answers(address, "/ready"), "nobody listens any more");
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let memory = Memory::parse("Name:\tbodega\nVmHWM:\t   30720 kB\nVmRSS:\t   20480 kB\n").unwrap();
+        assert_eq!(memory, Memory { resident_bytes: 20 << 20, peak_bytes: 30 << 20 });
+        assert!(Memory::parse("Name:\tzombie\n").is_err());
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_reported_with_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = |_| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo no such manifest; exit 1"]);
+            command
+        };
+        let error = Server::start(command, "/", &folder.path().join("log")).err().unwrap().to_string();
+        assert!(error.contains("no such manifest"), "{error}");
+    }
+}
