@@ -3,9 +3,12 @@
 //! | route | answer |
 //! |---|---|
 //! | `GET /metrics` | everything that is counted, as OpenMetrics text |
+//! | `POST /v1/backup` | copies all stores; needs the admin token |
 //! | `GET /livez`, `/readyz`, `/startupz` | as on the public listener; `/readyz` also while that one takes no connections |
 //!
 //! Routes that change something are added with [`Routes::control`] and ask for the admin token.
+
+pub mod backup;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -37,8 +40,8 @@ pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// The routes of the admin listener.
-#[derive(Clone, Default)]
-pub struct Routes(Arc<Vec<Route>>);
+#[derive(Default)]
+pub struct Routes(Vec<Route>);
 
 struct Route {
     method: Method,
@@ -94,10 +97,7 @@ impl Routes {
         answer: impl Fn(Request<IncomingBody>) -> F + Send + Sync + 'static,
     ) -> Self {
         let route = Route { method, path, token, answer: Box::new(move |request| Box::pin(answer(request))) };
-        // Nobody shares the table while it is being made.
-        if let Some(routes) = Arc::get_mut(&mut self.0) {
-            routes.push(route);
-        }
+        self.0.push(route);
         self
     }
 
@@ -117,7 +117,9 @@ impl Routes {
                 let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "The endpoint has no such method");
                 for route in at_path {
                     // Methods are valid in every header.
-                    refused.headers_mut().extend(HeaderValue::from_str(route.method.as_str()).map(|method| (ALLOW, method)));
+                    refused
+                        .headers_mut()
+                        .extend(HeaderValue::from_str(route.method.as_str()).map(|method| (ALLOW, method)));
                 }
                 refused
             }
@@ -126,7 +128,7 @@ impl Routes {
     }
 }
 
-impl Handler for Routes {
+impl Handler for Arc<Routes> {
     type Body = Body;
 
     async fn handle(&self, request: Request<IncomingBody>, _: &ConnectionInfo) -> Response<Body> {
@@ -165,7 +167,7 @@ impl Admin {
     pub async fn run(self, routes: Routes, drain: Drain) {
         let own_drain = Drain::new();
         let limits = Limits { body_bytes_max: Some(BODY_BYTES_MAX), ..Limits::default() };
-        let server = Server { handler: routes, limits, tls: None, drain: own_drain.clone() };
+        let server = Server { handler: Arc::new(routes), limits, tls: None, drain: own_drain.clone() };
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
         let serve = |accepted: accept::Accepted| {
             let server = server.clone();
@@ -206,7 +208,8 @@ fn boxed(body: Full<Bytes>) -> Body {
 fn carries(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     given.is_some_and(|given| {
-        let differing = given.iter().zip(token.as_bytes()).fold(0, |differing, (given, right)| differing | (given ^ right));
+        let differing =
+            given.iter().zip(token.as_bytes()).fold(0, |differing, (given, right)| differing | (given ^ right));
         given.len() == token.len() && std::hint::black_box(differing) == 0
     })
 }

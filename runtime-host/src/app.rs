@@ -21,7 +21,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 pub use stores::stores_config;
 pub use worker::Worker;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, compose};
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::Admission;
 use crate::engine::state::GuestState;
@@ -181,7 +181,21 @@ fn limits(component: &manifest::Component, memory_bytes_max: Option<u64>, pre: &
     }
 }
 
+/// The component with its dependencies, as one.
 fn with_dependencies(wasm: Vec<u8>, component: &manifest::Component, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
-    let _ = (component, manifest);
-    Ok(wasm)
+    if component.dependencies.is_empty() {
+        return Ok(wasm);
+    }
+    let read = |dependency: &manifest::Dependency| {
+        let path = manifest.dependency_source(dependency).with_context(|| format!("dependency `{}` has no source", dependency.name.value))?;
+        std::fs::read(path).with_context(|| format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display()))
+    };
+    let code = component.dependencies.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let dependencies = component.dependencies.iter().zip(&code).map(|(dependency, wasm)| compose::Dependency {
+        name: &dependency.name.value,
+        wasm,
+        export: dependency.export.as_deref(),
+        inherit: &dependency.inherit,
+    });
+    compose::compose(&wasm, &dependencies.collect::<Vec<_>>()).with_context(|| format!("component `{}`", component.id))
 }

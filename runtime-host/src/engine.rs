@@ -4,11 +4,14 @@
 
 pub mod code_cache;
 pub mod component;
+pub mod compose;
 mod epoch;
 mod guest_io;
+mod instance;
 pub mod interfaces;
 pub mod outbound_http;
 pub mod pool;
+mod queue;
 pub mod state;
 
 use std::sync::Arc;
@@ -100,7 +103,7 @@ impl Engine {
     pub async fn try_start(&self, pre: &ProxyPre<GuestState>, component: Arc<component::Component>) -> Result<(), EngineError> {
         let id = component.id.clone();
         let refused = |error: wasmtime::Error| EngineError::Link { component: id, reason: format!("it cannot start: {error:#}") };
-        pool::start_instance(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new()).await.map(drop).map_err(refused)
+        instance::start(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new()).await.map(drop).map_err(refused)
     }
 
     fn prelink(&self, component: &Component) -> Result<ProxyPre<GuestState>, String> {
@@ -115,6 +118,14 @@ impl Engine {
         p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2).map_err(|_| {
             format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})")
         })
+    }
+}
+
+/// Another handle on the same pre-linked component.
+pub fn share(pre: &ProxyPre<GuestState>) -> ProxyPre<GuestState> {
+    match pre {
+        ProxyPre::P2(pre) => ProxyPre::P2(pre.clone()),
+        ProxyPre::P3(pre) => ProxyPre::P3(pre.clone()),
     }
 }
 

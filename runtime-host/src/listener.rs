@@ -20,6 +20,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ impl Default for Limits {
         Self {
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             header_bytes_max: 64 << 10,
             uri_bytes_max: 8 << 10,
             body_bytes_max: Some(16 << 20),
@@ -213,12 +214,23 @@ impl Listener {
     ) -> Result<Drained, ListenError> {
         let Self { socket, config, certificate, open, .. } = self;
         let tls = certificate.as_ref().map(|certificate| certificate.acceptor());
-        let reload = certificate.map(|certificate| tokio::spawn(certificate.reload_on_change(CERTIFICATE_CHECK_PERIOD)));
-        let mut workers = Workers::start(make_handler, config.limits, tls, open.clone(), drain.clone()).await?;
+        let reload =
+            certificate.map(|certificate| tokio::spawn(certificate.reload_on_change(CERTIFICATE_CHECK_PERIOD)));
+        // The workers follow a drain of their own, so that what is cut can be counted before it is.
+        let own_drain = Drain::new();
+        let mut workers = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await?;
         let room = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
-        tokio::select! {
-            () = accept::run(&socket, room, |connection| workers.dispatch(connection)) => {}
-            () = drain.begun() => {}
+        {
+            let mut accepting = pin!(accept::run(&socket, room, |connection| workers.dispatch(connection)));
+            tokio::select! {
+                biased;
+                () = drain.begun() => {
+                    own_drain.begin();
+                    // Polled once more: those who wait in the queue came before the end began.
+                    let _ = tokio::time::timeout(Duration::ZERO, accepting).await;
+                }
+                () = &mut accepting => {}
+            }
         }
         drop(socket);
         if let Some(reload) = reload {
@@ -232,6 +244,7 @@ impl Listener {
             () = drain.ended() => {}
         }
         let connections_cut = open.count();
+        own_drain.end();
         drain.end();
         Ok(Drained { connections_cut })
     }

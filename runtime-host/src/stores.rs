@@ -63,7 +63,8 @@ impl StoresConfig {
         let state_dir = state_dir.into();
         let file = |name: &str| Location::File(state_dir.join(name));
         let sqlite = SqliteConfig { location: file("sqlite_db.db"), settings: Settings::default() };
-        let key_value = KeyValueConfig { location: file("sqlite_key_value.db"), settings: Settings::default(), ttl: None };
+        let key_value =
+            KeyValueConfig { location: file("sqlite_key_value.db"), settings: Settings::default(), ttl: None };
         Self {
             sqlite: BTreeMap::from([(DEFAULT_LABEL.to_owned(), sqlite)]),
             key_value: BTreeMap::from([(DEFAULT_LABEL.to_owned(), key_value)]),
@@ -160,7 +161,8 @@ impl Stores {
     /// Locks the state folder and opens every store. Blocks while files are opened.
     pub fn open(config: &StoresConfig) -> Result<Self, StoresError> {
         let lock = lock(&config.state_dir)?;
-        restore::finish(&config.state_dir).map_err(|source| StoresError::StateDir { path: config.state_dir.clone(), source })?;
+        restore::finish(&config.state_dir)
+            .map_err(|source| StoresError::StateDir { path: config.state_dir.clone(), source })?;
         let mut files = Vec::new();
         let mut sqlite = HashMap::new();
         for (label, config) in &config.sqlite {
@@ -169,7 +171,8 @@ impl Stores {
         }
         let mut key_value = HashMap::new();
         for (label, config) in &config.key_value {
-            let database = open_file(&mut files, StoreName::KeyValue(label.clone()), &config.location, &config.settings)?;
+            let database =
+                open_file(&mut files, StoreName::KeyValue(label.clone()), &config.location, &config.settings)?;
             let store = Embedded::open(database, label, config.ttl, Embedded::system_clock())
                 .map_err(|source| StoresError::KeyValue { label: label.clone(), source })?;
             key_value.insert(label.clone(), Arc::new(store) as Arc<dyn KeyValue>);
@@ -227,7 +230,8 @@ fn lock(state_dir: &Path) -> Result<File, StoresError> {
     let failed = |path: &Path, source| StoresError::StateDir { path: path.to_owned(), source };
     fs::create_dir_all(state_dir).map_err(|source| failed(state_dir, source))?;
     let path = state_dir.join(LOCK_FILE);
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(|source| failed(&path, source))?;
+    let file =
+        File::options().write(true).create(true).truncate(false).open(&path).map_err(|source| failed(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoresError::InUse(state_dir.to_owned())),
@@ -243,7 +247,9 @@ fn open_file(
 ) -> Result<Arc<Database>, StoresError> {
     let path = match location {
         // Names of one file are told apart by their text alone; a link to it is taken for another file.
-        Location::File(path) => Some(std::path::absolute(path).map_err(|source| StoresError::StateDir { path: path.clone(), source })?),
+        Location::File(path) => {
+            Some(std::path::absolute(path).map_err(|source| StoresError::StateDir { path: path.clone(), source })?)
+        }
         Location::Memory => None,
     };
     if let Some(path) = &path

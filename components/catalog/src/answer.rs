@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// A JSON answer to a write.
@@ -20,8 +21,9 @@ impl Answer {
         Self { status: 200, etag: None, location: None, body: body.into() }
     }
 
-    /// 201 with the address of what was made.
-    pub(crate) fn created(location: String, body: impl Into<String>) -> Self {
+    /// 201 with the path of what was made; characters beyond ASCII are percent-encoded.
+    pub(crate) fn created(path: &str, body: impl Into<String>) -> Self {
+        let location = utf8_percent_encode(path, CONTROLS).to_string();
         Self { status: 201, location: Some(location), ..Self::ok(body) }
     }
 
@@ -49,7 +51,7 @@ pub(crate) fn json(body: impl Into<Body>) -> Response {
 }
 
 fn set(response: &mut Response, name: HeaderName, value: Option<String>) {
-    // Entity tags are digits, and locations are ids or percent-encoded.
+    // Entity tags are digits and locations percent-encoded, so both are always header values.
     if let Some(value) = value.and_then(|value| value.parse().ok()) {
         response.headers_mut().insert(name, value);
     }

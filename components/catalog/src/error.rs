@@ -108,28 +108,33 @@ impl Error {
             }
             Self::NotFound { .. } => Problem::new(StatusCode::NOT_FOUND, "not-found", "Nothing is here"),
             Self::Query { name, .. } => {
-                Problem::new(StatusCode::BAD_REQUEST, "bad-query", "A query parameter is unusable").member("parameter", name)
+                Problem::new(StatusCode::BAD_REQUEST, "bad-query", "A query parameter is unusable")
+                    .member("parameter", name)
             }
             Self::NotJson(_) => Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON"),
-            Self::ContentType { .. } => {
-                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not supported")
-            }
+            Self::ContentType { .. } => Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The content type is not supported",
+            ),
             Self::TooLarge(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::BrokenBody => Problem::new(StatusCode::BAD_REQUEST, "broken-body", "The body broke off"),
             Self::Invalid(violations) => {
                 let errors = serde_json::to_value(violations).unwrap_or_default();
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input breaks rules").member("errors", errors)
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input breaks rules")
+                    .member("errors", errors)
             }
             Self::Taken { .. } => conflict("taken", "The key is taken"),
             Self::Reserved(_) => conflict("stock-reserved", "Stock is reserved"),
             Self::StockShort { available, .. } => {
                 conflict("stock-short", "There is not that much stock").member("available", available)
             }
-            Self::OutOfStock(short) => {
-                conflict("out-of-stock", "Not enough stock").member("short", serde_json::to_value(short).unwrap_or_default())
-            }
+            Self::OutOfStock(short) => conflict("out-of-stock", "Not enough stock")
+                .member("short", serde_json::to_value(short).unwrap_or_default()),
             Self::ReservationDiffers(_) => conflict("reservation-differs", "The order has another reservation"),
-            Self::ReservationClosed(state, _) => conflict("reservation-closed", "The reservation has ended").member("state", state),
+            Self::ReservationClosed(state, _) => {
+                conflict("reservation-closed", "The reservation has ended").member("state", state)
+            }
         };
         problem.detail(detail)
     }

@@ -12,8 +12,8 @@ use crate::category::Taxonomy;
 use crate::error::Error;
 use crate::import::Format;
 use crate::product::{Product, Variant};
-use crate::store::products::{Loaded, batch};
-use crate::store::{categories, search};
+use crate::store::categories;
+use crate::store::products::{Loaded, attribute_names, batch};
 
 /// Products that are read from the store at a time.
 const BATCH_PRODUCTS: u32 = 200;
@@ -34,9 +34,16 @@ enum Progress {
 }
 
 /// The file in pieces. The first may fail before anything is sent; later failures break the stream off.
-pub(crate) async fn export(app: Arc<App>, format: Format) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send, Error> {
+pub(crate) async fn export(
+    app: Arc<App>,
+    format: Format,
+) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send, Error> {
     let taxonomy = categories::all(&app.database).await?;
-    let attributes = search::attribute_names(&app.database).await?;
+    // Only CSV has to know its columns before its first row.
+    let attributes = match format {
+        Format::Csv => attribute_names(&app.database).await?,
+        Format::JsonLines | Format::JsonArray => Vec::new(),
+    };
     let export = Arc::new(Export { app, format, taxonomy, attributes });
     Ok(try_unfold((export, Progress::Start), |(export, progress)| async move {
         let (mut text, after) = match progress {
@@ -64,7 +71,8 @@ impl Export {
             Format::JsonLines => Ok(Vec::new()),
             Format::JsonArray => Ok(b"[\n".to_vec()),
             Format::Csv => {
-                let mut names: Vec<String> = PRODUCT_COLUMNS.iter().chain(VARIANT_COLUMNS).map(ToString::to_string).collect();
+                let mut names: Vec<String> =
+                    PRODUCT_COLUMNS.iter().chain(VARIANT_COLUMNS).map(ToString::to_string).collect();
                 names.extend(self.attributes.iter().map(|name| format!("attr.{name}")));
                 names.extend(self.attributes.iter().map(|name| format!("variant.{name}")));
                 csv_lines([names])

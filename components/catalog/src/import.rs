@@ -21,8 +21,8 @@ use crate::store::save::{Cause, save};
 use apply::Batch;
 use draft::Draft;
 pub(crate) use draft::Mapping;
-use records::{Record, Records};
 pub(crate) use records::Format;
+use records::{Record, Records};
 
 /// Records that one transaction writes at most.
 pub(crate) const BATCH_RECORDS: usize = 250;
@@ -78,7 +78,11 @@ impl Report {
 }
 
 /// Reads the stream to its end. What the batches before a broken stream wrote stays written.
-pub(crate) async fn run<E>(app: &App, job: &Job, stream: impl Stream<Item = Result<Bytes, E>>) -> Result<Report, Error> {
+pub(crate) async fn run<E>(
+    app: &App,
+    job: &Job,
+    stream: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<Report, Error> {
     let mut report = Report { dry_run: job.dry_run, ..Report::default() };
     let mut records = Records::new(job.format);
     let mut waiting = Vec::new();
@@ -102,7 +106,8 @@ async fn import_batch(app: &App, job: &Job, records: Vec<Record>, report: &mut R
     let mut drafts = Vec::with_capacity(records.len());
     for Record { line, fields } in records {
         report.rows += 1;
-        let draft = fields.and_then(|fields| Draft::read(fields, &job.mapping, app.currency, |name| report.ignore(name)));
+        let draft =
+            fields.and_then(|fields| Draft::read(fields, &job.mapping, app.currency, |name| report.ignore(name)));
         match draft {
             Ok(draft) => drafts.push((line, draft)),
             Err(reason) => report.fail(line, reason),

@@ -115,7 +115,12 @@ impl Product {
     }
 
     /// Replaces the content. All that is wrong is reported at once, and then nothing has changed.
-    pub(crate) fn replace(&mut self, input: ProductInput, currency: Currency, now: String) -> Result<(), Vec<Violation>> {
+    pub(crate) fn replace(
+        &mut self,
+        input: ProductInput,
+        currency: Currency,
+        now: String,
+    ) -> Result<(), Vec<Violation>> {
         let mut wrong = check(&input, currency);
         let slug = input.slug.clone().map(Slug::try_from).transpose();
         let slug = slug.unwrap_or_else(|error| {

@@ -23,7 +23,10 @@ pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 /// The service as a router.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
-        .route("/api/products/{key}", get(products::show).put(products::replace).patch(products::patch).delete(products::archive))
+        .route(
+            "/api/products/{key}",
+            get(products::show).put(products::replace).patch(products::patch).delete(products::archive),
+        )
         .route("/api/products", get(products::list).post(products::create))
         .route("/api/products/{key}/variants/{sku}/stock", post(products::adjust_stock))
         .route("/api/categories", get(categories::tree).post(categories::create))

@@ -146,7 +146,7 @@ fn matching(text: &str) -> Result<Option<String>, String> {
     let words: Vec<String> = words
         .map(|word| {
             let star = if word.ends_with('*') { "*" } else { "" };
-            format!("\"{}\"{star}", word.trim_end_matches('*').replace('"', " ").replace('\0', " "))
+            format!("\"{}\"{star}", word.trim_end_matches('*').replace(['"', '\0'], " "))
         })
         .collect();
     match words.len() {
@@ -229,7 +229,10 @@ mod tests {
     fn words_lose_the_meaning_they_have_for_fts5() {
         let matching = |q: &str| parse(&[("q", q)]).map(|query| query.matching);
         assert_eq!(matching("red boots").unwrap().as_deref(), Some("\"red\" \"boots\""));
-        assert_eq!(matching("NOT \"a\" OR title:b (c) -d").unwrap().unwrap(), "\"NOT\" \" a \" \"OR\" \"title:b\" \"(c)\" \"-d\"");
+        assert_eq!(
+            matching("NOT \"a\" OR title:b (c) -d").unwrap().unwrap(),
+            "\"NOT\" \" a \" \"OR\" \"title:b\" \"(c)\" \"-d\""
+        );
         assert_eq!(matching("lam*").unwrap().as_deref(), Some("\"lam\"*"));
         assert_eq!(matching("  ").unwrap(), None);
         assert!(matching("?! --").is_err());
@@ -239,7 +242,8 @@ mod tests {
 
     #[test]
     fn values_of_one_facet_are_alternatives() {
-        let query = parse(&[("attr.color", "red"), ("attr.color", "blue"), ("attr.color", "red"), ("brand", "Acme")]).unwrap();
+        let query =
+            parse(&[("attr.color", "red"), ("attr.color", "blue"), ("attr.color", "red"), ("brand", "Acme")]).unwrap();
         assert_eq!(query.groups["attr.color"], ["red", "blue"]);
         assert_eq!(query.groups["brand"], ["Acme"]);
     }

@@ -60,10 +60,12 @@ mod tests {
 
     #[test]
     fn a_key_is_short_and_visible() {
-        let read = |key: &str| IdempotencyKey::from_headers(&HeaderMap::from_iter([(
-            "idempotency-key".parse().unwrap(),
-            key.parse().unwrap(),
-        )]));
+        let read = |key: &str| {
+            IdempotencyKey::from_headers(&HeaderMap::from_iter([(
+                "idempotency-key".parse().unwrap(),
+                key.parse().unwrap(),
+            )]))
+        };
         assert_eq!(read("k-1").unwrap().unwrap().as_str(), "k-1");
         assert!(read("").is_err());
         assert!(read(&"k".repeat(IDEMPOTENCY_KEY_BYTES_MAX + 1)).is_err());

@@ -77,11 +77,7 @@ impl Money {
         let decimals = decimals(currency);
         let fraction = fraction.trim_end_matches('0');
         if fraction.len() > decimals as usize {
-            return Err(MoneyError::TooPrecise {
-                text: text.to_owned(),
-                currency: currency.code(),
-                decimals,
-            });
+            return Err(MoneyError::TooPrecise { text: text.to_owned(), currency: currency.code(), decimals });
         }
         let padded = format!("{whole}{fraction:0<width$}", width = decimals as usize);
         let amount: i64 = padded.parse().map_err(|_| MoneyError::OutOfRange)?;
@@ -171,11 +167,10 @@ mod tests {
             assert_eq!(Money::from_decimal(text, currency).unwrap().minor(), minor);
         }
         assert_eq!(Money::from_decimal("1.234", Currency::KWD).unwrap().minor(), 1234);
-        assert_eq!(Money::from_decimal("1.50", Currency::JPY), Err(MoneyError::TooPrecise {
-            text: "1.50".into(),
-            currency: "JPY",
-            decimals: 0,
-        }));
+        assert_eq!(
+            Money::from_decimal("1.50", Currency::JPY),
+            Err(MoneyError::TooPrecise { text: "1.50".into(), currency: "JPY", decimals: 0 })
+        );
         assert_eq!(Money::from_decimal("10.500", Currency::USD).unwrap().minor(), 1050);
     }
 

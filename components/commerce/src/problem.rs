@@ -99,13 +99,16 @@ mod tests {
         let problem = Problem::new(StatusCode::CONFLICT, "out-of-stock", "Not enough stock")
             .detail("1 SKU is short")
             .member("short", vec!["BOOT-42"]);
-        assert_eq!(problem.to_json(), serde_json::json!({
-            "type": "urn:bodega:problem:out-of-stock",
-            "title": "Not enough stock",
-            "status": 409,
-            "detail": "1 SKU is short",
-            "short": ["BOOT-42"],
-        }));
+        assert_eq!(
+            problem.to_json(),
+            serde_json::json!({
+                "type": "urn:bodega:problem:out-of-stock",
+                "title": "Not enough stock",
+                "status": 409,
+                "detail": "1 SKU is short",
+                "short": ["BOOT-42"],
+            })
+        );
         let response = problem.into_response();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }

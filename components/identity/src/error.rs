@@ -32,7 +32,9 @@ impl From<IdentityError> for Problem {
         let problem = match error {
             IdentityError::Missing => unauthorized("Bearer"),
             IdentityError::Invalid(_) => unauthorized("Bearer error=\"invalid_token\""),
-            IdentityError::Forbidden(_) => Problem::new(StatusCode::FORBIDDEN, "forbidden", "The role does not allow this"),
+            IdentityError::Forbidden(_) => {
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", "The role does not allow this")
+            }
             IdentityError::Unavailable => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "identity-unavailable", "Tokens cannot be verified now")
                     .header(header::RETRY_AFTER, HeaderValue::from_static("10"))

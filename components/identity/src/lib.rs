@@ -51,7 +51,10 @@ pub struct Identity {
 
 impl Identity {
     /// Takes the settings, and how to get the JWKS of a URL.
-    pub fn new(settings: &Settings, fetch: impl Fn(String) -> Fetched + Send + Sync + 'static) -> Result<Self, SettingsError> {
+    pub fn new(
+        settings: &Settings,
+        fetch: impl Fn(String) -> Fetched + Send + Sync + 'static,
+    ) -> Result<Self, SettingsError> {
         Ok(Self {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),

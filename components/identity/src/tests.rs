@@ -124,7 +124,8 @@ fn unusable_settings_are_refused() {
     assert!(with(&signer().jwks(), "http://auth").unwrap_err().contains("not both"));
     assert!(with("{}", "").unwrap_err().contains("not a JWKS"));
     assert!(with(r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#, "").unwrap_err().contains("no Ed25519"));
-    let identity_point = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AQ{}"}}]}}"#, "A".repeat(41));
+    let identity_point =
+        format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AQ{}"}}]}}"#, "A".repeat(41));
     assert!(with(&identity_point, "").unwrap_err().contains("no Ed25519"));
 }
 
@@ -190,12 +191,15 @@ fn answers_carry_the_challenge() {
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
     let response = Problem::from(IdentityError::Invalid("the token has expired")).into_response();
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
-    assert_eq!(Problem::from(IdentityError::Forbidden(Role::Staff)).to_json(), json!({
-        "type": "urn:bodega:problem:forbidden",
-        "title": "The role does not allow this",
-        "status": 403,
-        "detail": "this takes the role Staff",
-    }));
+    assert_eq!(
+        Problem::from(IdentityError::Forbidden(Role::Staff)).to_json(),
+        json!({
+            "type": "urn:bodega:problem:forbidden",
+            "title": "The role does not allow this",
+            "status": 403,
+            "detail": "this takes the role Staff",
+        })
+    );
 }
 
 #[test]

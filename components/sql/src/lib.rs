@@ -1,7 +1,7 @@
 //! One service's SQLite database.
 //!
 //! In a component the statements go to the host (`spin:sqlite@3.1.0`); in a native test they run on the same
-//! SQLite in process, so that tests exercise the real SQL. Both offer the same [`Connection`]:
+//! SQLite in process, so that tests exercise the real SQL. Either way:
 //!
 //! - [`Database::read`] is one host call and holds the instance until it returns: only for reads by key.
 //! - [`Database::execute`] lets the instance serve other requests meanwhile: searches and all writes.

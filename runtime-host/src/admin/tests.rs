@@ -28,7 +28,10 @@ async fn the_admin_listener_tells_and_guards() {
 
     let metrics = ask(address, "GET /metrics", "").await;
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
-    assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{metrics}");
+    assert!(
+        metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+        "{metrics}"
+    );
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 
     assert!(ask(address, "GET /readyz", "").await.starts_with("HTTP/1.1 503"));
@@ -40,9 +43,14 @@ async fn the_admin_listener_tells_and_guards() {
     let wrong_method = ask(address, "DELETE /metrics", "").await;
     assert!(wrong_method.starts_with("HTTP/1.1 405") && wrong_method.contains("allow: GET\r\n"), "{wrong_method}");
 
-    for headers in ["", "authorization: Bearer s3cre\r\n", "authorization: Bearer s3cret2\r\n", "authorization: Basic s3cret\r\n"] {
+    for headers in
+        ["", "authorization: Bearer s3cre\r\n", "authorization: Bearer s3cret2\r\n", "authorization: Basic s3cret\r\n"]
+    {
         let refused = ask(address, "POST /v1/backup", headers).await;
-        assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("www-authenticate: Bearer"), "{headers}: {refused}");
+        assert!(
+            refused.starts_with("HTTP/1.1 401") && refused.contains("www-authenticate: Bearer"),
+            "{headers}: {refused}"
+        );
     }
     let allowed = ask(address, "POST /v1/backup", "authorization: Bearer s3cret\r\ncontent-length: 0\r\n").await;
     assert!(allowed.starts_with("HTTP/1.1 201") && allowed.ends_with("to "), "{allowed}");

@@ -9,7 +9,7 @@ use crate::manifest::MountedFile;
 /// A file could not be laid out.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be laid out for the guest", path.display())]
-pub struct LayOutError {
+pub(super) struct LayOutError {
     path: PathBuf,
     #[source]
     source: io::Error,

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{App, Target};
+use crate::engine;
 use crate::engine::outbound_http::{OutboundClient, ServiceChain};
 use crate::engine::pool::{DispatchError, InstancePool};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
@@ -35,7 +36,7 @@ impl Worker {
     pub fn new(app: Arc<App>) -> Arc<Self> {
         Arc::new_cyclic(|worker: &std::sync::Weak<Self>| {
             let pool = |loaded: &super::Loaded| {
-                InstancePool::new(app.engine.clone(), loaded.pre.clone(), loaded.component.clone(), loaded.admission.clone(), worker.clone())
+                InstancePool::new(app.engine.clone(), engine::share(&loaded.pre), loaded.component.clone(), loaded.admission.clone(), worker.clone())
             };
             Self { pools: app.components.iter().map(pool).collect(), client: OutboundClient::new(), app }
         })
@@ -49,7 +50,7 @@ impl Worker {
         let status = match &result {
             Ok(response) => response.status(),
             Err(error) => {
-                tracing::error!(request_id = %context.request_id(), traceparent = %context.trace().to_traceparent(), "{error}");
+                tracing::error!(request_id = %context.request_id(), traceparent = %String::from_utf8_lossy(&context.trace().to_traceparent()), "{error}");
                 if let Some(reason) = rejection(error) {
                     pool.component().metrics.request_rejected(reason);
                 }

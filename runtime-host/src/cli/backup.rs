@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
 use super::{ManifestArgs, StateDirArgs, runtime_config};
-use crate::admin::BACKUP_PATH;
+use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
 use crate::generated::admin_token;
 use crate::manifest;

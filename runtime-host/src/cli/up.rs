@@ -11,7 +11,7 @@ use super::{ManifestArgs, StateDirArgs, build, runtime_config, transfer};
 use crate::admin::{self, Admin};
 use crate::app::{App, Parts, Worker, stores_config};
 use crate::generated;
-use crate::listener::{self, Drain, Listener, TlsFiles, drain_on_signals};
+use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::{RunningHost, StateDir};
@@ -162,20 +162,24 @@ impl Up {
         };
         app.listens_on(listener.local_addr().to_string().parse()?);
         state.announce(&host)?;
-        let admin = tokio::spawn(admin.run(admin::routes(&telemetry, &stores, generated::admin_token(&state)?), drain.clone()));
+        let routes = admin::backup::add(admin::routes(&telemetry), &generated::admin_token(&state)?, stores.clone());
+        let admin = tokio::spawn(admin.run(routes, drain.clone()));
+        let open_connections = listener.open_connections();
+        telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || open_connections.count() as u64);
         let sweeper = tokio::spawn(sweep(stores.clone()));
         println!("listening on {}", host.url);
         println!("admin on {}", host.admin_url);
         telemetry.health.ready();
         let demo = self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
 
-        let drained = listener.run({ let app = app.clone(); move |_| Worker::new(app.clone()) }, drain).await?;
+        let drained = listener.run({ let app = app.clone(); move |_| Worker::new(app.clone()) }, drain.clone()).await?;
         for task in [Some(sweeper), demo].into_iter().flatten() {
             task.abort();
         }
-        // It ends with the drain.
-        let _ = admin.await;
         stores.close().await;
+        drain.end();
+        // It ended with the drain; a panic of it is logged and hurts nothing any more.
+        let _ = admin.await;
         state.withdraw();
         if drained.connections_cut > 0 {
             tracing::warn!("{} connections were cut because they did not finish in time", drained.connections_cut);

@@ -1,41 +1,36 @@
 //! The instances of one component on one worker thread: admission, dispatch, deadlines, replacement.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::channel::oneshot;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use wasmtime::component::GuestTaskId;
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
-use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ProxyPre, ShouldAccept, TrapOrPanicError,
-    WorkerExpiration, WorkerState, WorkerStatus,
-};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre, TrapOrPanicError};
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::Engine;
 use super::component::Component;
-use super::outbound_http::{Outbound, ServiceChain};
+use super::instance::{self, Pending};
+use super::outbound_http::ServiceChain;
+use super::queue::Queue;
 use super::state::{Activity, GuestState, Job};
 use crate::telemetry::request_context::RequestContext;
 
 /// How often a request that never reached a guest is given to another instance.
-const RETRIES_MAX: usize = 1;
+const RETRIES_MAX: u32 = 1;
 /// Turns that the other tasks of the thread get before an unfinished body is passed on as a stream.
 const GATHER_TURNS_MAX: usize = 4;
-/// How much longer than a request an instance may stand still before it is dropped with all its requests.
-const INSTANCE_GRACE: Duration = Duration::from_millis(50);
-
 /// Why a request got no response from its guest.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -143,7 +138,7 @@ impl Drop for Waiting<'_> {
 
 /// The instances of one component on one worker thread.
 pub struct InstancePool {
-    handler: ProxyHandler<Instances>,
+    queue: Arc<Queue>,
     component: Arc<Component>,
     admission: Arc<Admission>,
 }
@@ -157,8 +152,17 @@ impl InstancePool {
         admission: Arc<Admission>,
         chain: Weak<dyn ServiceChain>,
     ) -> Self {
-        let instances = Instances { engine, pre, component: component.clone(), chain };
-        Self { handler: ProxyHandler::new(instances), component, admission }
+        let limits = component.limits;
+        let instances = Arc::new(Instances { engine, pre, component: component.clone(), chain });
+        let queue = Arc::new_cyclic(|queue: &Weak<Queue>| {
+            let queue = queue.clone();
+            Queue::new(limits.concurrency_max.min(limits.reuse_max), move || {
+                if let Some(queue) = queue.upgrade() {
+                    tokio::spawn(instances.clone().live(queue));
+                }
+            })
+        });
+        Self { queue, component, admission }
     }
 
     /// The component whose instances these are.
@@ -167,41 +171,27 @@ impl InstancePool {
     }
 
     /// Has an instance answer `request`.
-    pub async fn handle(
-        &self,
-        mut request: Request<WasiBody>,
-        context: Arc<RequestContext>,
-    ) -> Result<Response<WasiBody>, DispatchError> {
-        let id = &self.component.id;
+    pub async fn handle(&self, request: Request<WasiBody>, context: Arc<RequestContext>) -> Result<Response<WasiBody>, DispatchError> {
         let started = Instant::now();
         let deadline = self.component.limits.deadline;
         let place = match self.admission.enter(deadline).await {
             Ok(place) => place,
-            Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: id.clone() }),
+            Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: self.component.id.clone() }),
             Err(Refused::WaitedTooLong) => return Err(self.deadline_exceeded()),
         };
         let job = Arc::new(Job { context, activity: OnceLock::new(), failure: OnceLock::new() });
-        for attempt in 0.. {
-            let error = match self.handler.handle(job.clone(), request).await {
-                Ok(response) => {
-                    let (parts, body) = response.into_parts();
-                    let activity = job.activity.get().cloned().unwrap_or_default();
-                    let body = GuestBody { body, activity, stall_timeout: deadline, timer: None, _place: place };
-                    return Ok(Response::from_parts(parts, gather(body).await));
-                }
-                Err(error) => error,
-            };
-            match error.downcast::<InstantiationError<Arc<Job>>>() {
-                Ok(failed) => {
-                    if attempt == RETRIES_MAX {
-                        return Err(DispatchError::Instantiate { component: id.clone(), reason: format!("{:#}", failed.error) });
-                    }
-                    request = failed.request.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-                }
-                Err(error) => return Err(self.failure(&error, &job, started)),
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Pending { request, job: job.clone(), answer, retries: RETRIES_MAX });
+        // The sender is dropped without a word when the instance traps.
+        match answered.await.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let activity = job.activity.get().cloned().unwrap_or_default();
+                let body = GuestBody { body, activity, stall_timeout: deadline, timer: None, _place: place };
+                Ok(Response::from_parts(parts, gather(body).await))
             }
+            Err(error) => Err(self.failure(&error, &job, started)),
         }
-        unreachable!("the loop returns on its last attempt")
     }
 
     fn failure(&self, error: &wasmtime::Error, job: &Job, started: Instant) -> DispatchError {
@@ -209,6 +199,9 @@ impl InstancePool {
         let late = started.elapsed() >= self.component.limits.deadline;
         if error.is::<ExpirationError>() || (error.is::<TrapOrPanicError>() && late) {
             return self.deadline_exceeded();
+        }
+        if error.is::<StartError>() {
+            return DispatchError::Instantiate { component, reason: format!("{error:#}") };
         }
         // A trap is told to every request of the instance; the error says only that there was one.
         let reason = job.failure.get().cloned().unwrap_or_else(|| format!("{error:#}"));
@@ -238,85 +231,54 @@ struct Instances {
     chain: Weak<dyn ServiceChain>,
 }
 
-impl HandlerState for Instances {
-    type StoreData = GuestState;
-    type WorkerExpiration = Expiration;
-    type WorkerState = InstanceRules;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Expiration, InstanceRules>> {
-        let (store, proxy) = start_instance(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await?;
-        let activity = store.data().activity.clone();
-        let deadline = self.component.limits.deadline;
-        self.component.metrics.instance_created();
-        Ok(Instance {
-            store,
-            proxy,
-            view: GuestState::http,
-            expiration: Expiration {
-                activity,
-                deadline: deadline + INSTANCE_GRACE,
-                idle_timeout: self.component.limits.idle_timeout,
-                timer: None,
-            },
-            state: InstanceRules(self.component.clone()),
-        })
-    }
-}
-
-/// Makes an instance, within the deadline of a request.
-pub(super) async fn start_instance(
-    engine: &wasmtime::Engine,
-    pre: &ProxyPre<GuestState>,
-    component: Arc<Component>,
-    chain: Weak<dyn ServiceChain>,
-) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
-    let deadline = component.limits.deadline;
-    let outbound = Outbound::new(component.clone(), chain);
-    let mut store = Store::new(engine, GuestState::new(component, outbound)?);
-    store.limiter(|state| &mut state.limits);
-    store.set_epoch_deadline(1);
-    // Tokio's own yield, not a bare wake: it lets the runtime look for new I/O before this guest goes on.
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
-    let proxy = tokio::time::timeout(deadline, pre.instantiate_async(&mut store))
-        .await
-        .map_err(|_| wasmtime::format_err!("the instance did not start within {} ms", deadline.as_millis()))??;
-    Ok((store, proxy))
-}
-
-/// When an instance takes requests and what happens at their start and its end.
-struct InstanceRules(Arc<Component>);
-
-impl WorkerState for InstanceRules {
-    type StoreData = GuestState;
-    type RequestData = Arc<Job>;
-
-    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
-        if total_count >= self.0.limits.reuse_max {
-            ShouldAccept::Never
-        } else if concurrent_count >= self.0.limits.concurrency_max {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        mut store: StoreContextMut<'_, GuestState>,
-        job: Arc<Job>,
-        task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data_mut().request_started(task, job);
-        Box::pin(tokio::time::sleep(self.0.limits.deadline))
-    }
-
-    fn drop(&self, store: Store<GuestState>, result: wasmtime::Result<()>) {
-        self.0.metrics.instance_dropped();
+impl Instances {
+    /// The life of one instance.
+    async fn live(self: Arc<Self>, queue: Arc<Queue>) {
+        let started = instance::start(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await;
+        let (store, proxy) = match started {
+            Ok(started) => started,
+            Err(error) => return self.start_failed(&queue, error),
+        };
+        let _alive = Alive::new(&self.component);
+        let (store, result) = instance::run(&queue, store, &proxy).await;
         if let Err(error) = result {
             store.data().fail_requests(&format!("{error:#}"));
-            self.0.metrics.instance_trapped(trap_kind(&error));
-            tracing::warn!(component = %self.0.id, "an instance was lost: {error:#}");
+            self.component.metrics.instance_trapped(trap_kind(&error));
+            tracing::warn!(component = %self.component.id, "an instance was lost: {error:#}");
         }
+    }
+
+    fn start_failed(&self, queue: &Queue, error: wasmtime::Error) {
+        tracing::error!(component = %self.component.id, "an instance could not start: {error:#}");
+        let Some(mut first) = queue.start_failed() else { return };
+        if first.retries > 0 {
+            first.retries -= 1;
+            queue.push_front(first);
+        } else {
+            // A client that went away needs no answer.
+            let _ = first.answer.send(Err(error.context(StartError)));
+        }
+    }
+}
+
+/// Marks the error of an instance that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no instance could be started")]
+struct StartError;
+
+/// Counts an instance as long as it lives.
+struct Alive<'a>(&'a Component);
+
+impl<'a> Alive<'a> {
+    fn new(component: &'a Component) -> Self {
+        component.metrics.instance_created();
+        Self(component)
+    }
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.instance_dropped();
     }
 }
 
@@ -330,36 +292,6 @@ fn trap_kind(error: &wasmtime::Error) -> &'static str {
         Some(_) => "trap",
         None if error.to_string().contains("timed out") => "deadline",
         None => "other",
-    }
-}
-
-/// When an instance is dropped: idle for too long, or at work without progress for longer than any request may take.
-struct Expiration {
-    activity: Arc<Activity>,
-    deadline: Duration,
-    idle_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
-        loop {
-            let expires = match status {
-                WorkerStatus::Idle => start + self.idle_timeout,
-                WorkerStatus::Requests => start + self.deadline,
-                WorkerStatus::PostReturn => start.max(self.activity.last()) + self.deadline,
-            };
-            if Instant::now() >= expires {
-                return Poll::Ready(());
-            }
-            // The timer is moved only when it fires: a busy instance keeps one timer for thousands of requests.
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(expires.into())));
-            if timer.deadline() > expires.into() {
-                timer.as_mut().reset(expires.into());
-            }
-            ready!(timer.as_mut().poll(cx));
-            timer.as_mut().reset(expires.into());
-        }
     }
 }
 

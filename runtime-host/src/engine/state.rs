@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
@@ -123,25 +123,35 @@ impl WasiHttpView for GuestState {
     }
 }
 
-/// When an instance last made progress that a client saw.
+/// Whether an instance is at work, and when it last made progress that a client saw.
 pub(super) struct Activity {
     born: Instant,
     last_ms: AtomicU64,
+    busy: AtomicBool,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { born: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self { born: Instant::now(), last_ms: AtomicU64::new(0), busy: AtomicBool::new(true) }
     }
 }
 
 impl Activity {
+    /// There was progress: a request taken, an answer, a piece of a body.
     pub(super) fn touch(&self) {
         // Milliseconds since birth fit u64 for longer than any instance lives.
         self.last_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     pub(super) fn last(&self) -> Instant {
-        self.born + std::time::Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+        self.born + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Activity {
     started: AtomicU64,
     finished: AtomicU64,
     head_begun: AtomicBool,
+    writes: AtomicU64,
     write_blocked: AtomicBool,
     body_unread: AtomicBool,
 }
@@ -35,12 +36,15 @@ impl Activity {
         self.head_begun.store(true, Ordering::Relaxed);
     }
 
-    /// The client takes no more bytes for now, or takes them again.
-    pub(super) fn set_write_blocked(&self, blocked: bool) {
-        // Mostly it is false and stays false: looking is cheaper than writing.
-        if self.write_blocked.load(Ordering::Relaxed) != blocked {
-            self.write_blocked.store(blocked, Ordering::Relaxed);
-        }
+    /// The client took bytes.
+    pub(super) fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.write_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// There are bytes that the client does not take for now.
+    pub(super) fn write_blocked(&self) {
+        self.write_blocked.store(true, Ordering::Relaxed);
     }
 
     /// A request was answered without reading its body to the end.
@@ -100,7 +104,8 @@ pub(super) struct Watchdog {
     /// The end was asked for and should not take as long as an idle connection may.
     closing: bool,
     phase: (Phase, Instant),
-    write_blocked_since: Option<Instant>,
+    /// After how many writes the client stopped taking bytes, and when.
+    write_blocked: Option<(u64, Instant)>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -110,7 +115,7 @@ impl Watchdog {
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until(now + limits.header_read_timeout));
         let phase = (Phase::ReadingHead { after: 0 }, now);
-        Self { limits, heads_are_timed, closing: false, phase, write_blocked_since: None, timer }
+        Self { limits, heads_are_timed, closing: false, phase, write_blocked: None, timer }
     }
 
     /// Leaves the connection as long as a header section may take for an orderly end.
@@ -144,8 +149,9 @@ impl Watchdog {
             self.phase = (phase, Instant::now());
         }
         let blocked = activity.write_blocked.load(Ordering::Relaxed);
-        if blocked != self.write_blocked_since.is_some() {
-            self.write_blocked_since = blocked.then(Instant::now);
+        let blocked_after = blocked.then(|| activity.writes.load(Ordering::Relaxed));
+        if blocked_after != self.write_blocked.map(|(writes, _)| writes) {
+            self.write_blocked = blocked_after.map(|writes| (writes, Instant::now()));
         }
     }
 
@@ -157,7 +163,7 @@ impl Watchdog {
             Phase::Idle { .. } if self.closing => Some((since + self.limits.header_read_timeout, Expired::Idle)),
             Phase::Idle { .. } => Some((since + self.limits.idle_timeout, Expired::Idle)),
         };
-        let writing = self.write_blocked_since.map(|since| (since + self.limits.write_timeout, Expired::Write));
+        let writing = self.write_blocked.map(|(_, since)| (since + self.limits.write_timeout, Expired::Write));
         [reading, writing].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -36,6 +36,8 @@ const HTTP1_BUFFER_BYTES: usize = 128 << 10;
 const HTTP2_SEND_BUFFER_BYTES: usize = 128 << 10;
 /// How often an HTTP/2 client is asked whether it is still there, and how long its answer may take.
 const HTTP2_PING_PERIOD: Duration = Duration::from_secs(20);
+/// How long a connection that has sent nothing yet may still do so once the drain has begun.
+const DRAIN_GRACE: Duration = Duration::from_millis(50);
 
 /// What serves the connections of one worker.
 #[derive(Clone)]
@@ -49,14 +51,14 @@ pub(crate) struct Server<H> {
 impl<H: Handler> Server<H> {
     /// Serves one connection until its end.
     pub(crate) async fn serve(self, socket: TcpStream, peer: SocketAddr) {
+        let too_late = too_late(self.drain.clone(), self.limits.header_read_timeout);
         let opened = tokio::select! {
-            () = self.drain.begun() => return,
-            opened = tokio::time::timeout(self.limits.header_read_timeout, open(socket, self.tls.as_ref())) => opened,
+            opened = open(socket, self.tls.as_ref()) => opened,
+            () = too_late => Err(io::Error::new(io::ErrorKind::TimedOut, "no request has begun in time")),
         };
         let ended = match opened {
-            Ok(Ok(opened)) => self.serve_http(opened, peer).await,
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("nothing came within the header read timeout".to_owned()),
+            Ok(opened) => self.serve_http(opened, peer).await,
+            Err(error) => Err(error.to_string()),
         };
         // Clients that go away in the middle are everyday life on a public port.
         if let Err(reason) = ended {
@@ -83,13 +85,12 @@ impl<H: Handler> Server<H> {
         });
         let io = TokioIo::new(ConnectionIo::new(opened.stream, opened.first_bytes, activity.clone()));
         let watchdog = Watchdog::new(limits, !opened.http2);
-        let drain = drain.begun();
         if opened.http2 {
             let connection = http2_builder(&limits).serve_connection(io, service);
-            drive(connection, http2::Connection::graceful_shutdown, drain, &activity, watchdog).await
+            drive(connection, http2::Connection::graceful_shutdown, drain.begun(), &activity, watchdog).await
         } else {
-            let connection = http1_builder(&limits).serve_connection(io, service);
-            drive(connection, http1::Connection::graceful_shutdown, drain, &activity, watchdog).await
+            let connection = http1_builder(&limits).keep_alive(!drain.has_begun()).serve_connection(io, service);
+            drive(connection, http1::Connection::graceful_shutdown, drain.begun(), &activity, watchdog).await
         }
     }
 }
@@ -116,6 +117,18 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .max_header_list_size(limits.header_bytes_max)
         .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES);
     builder
+}
+
+/// Waits as long as a connection may take to send its first bytes; only a moment once the drain has begun.
+async fn too_late(drain: Drain, timeout: Duration) {
+    let draining = async {
+        drain.begun().await;
+        tokio::time::sleep(DRAIN_GRACE).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(timeout) => {}
+        () = draining => {}
+    }
 }
 
 /// A connection whose protocol is known.
@@ -158,23 +171,20 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     let mut drain_begun = pin!(drain_begun);
     let mut closing = false;
     poll_fn(|cx| {
-        if !closing && drain_begun.as_mut().poll(cx).is_ready() {
-            closing = true;
-            graceful_shutdown(connection.as_mut());
-            watchdog.hasten();
-        }
         loop {
+            // Before the drain is looked at: a request that has come already is answered.
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(ended.map_err(|error| error.to_string()));
             }
-            match ready!(watchdog.poll(cx, activity)) {
-                Expired::Idle if !closing => {
-                    closing = true;
-                    graceful_shutdown(connection.as_mut());
-                    watchdog.hasten();
+            if closing || drain_begun.as_mut().poll(cx).is_pending() {
+                match ready!(watchdog.poll(cx, activity)) {
+                    Expired::Idle if !closing => {}
+                    expired => return Poll::Ready(Err(format!("timed out: {expired:?}"))),
                 }
-                expired => return Poll::Ready(Err(format!("timed out: {expired:?}"))),
             }
+            closing = true;
+            graceful_shutdown(connection.as_mut());
+            watchdog.hasten();
         }
     })
     .await

@@ -42,6 +42,11 @@ impl Drain {
         self.advance(Stage::Ended);
     }
 
+    /// Whether the drain has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow() >= Stage::Draining
+    }
+
     /// Waits until the drain has begun.
     pub fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
         self.reached(Stage::Draining)
@@ -74,7 +79,8 @@ impl Drain {
 /// Readiness fails `readiness_delay` before connections are refused, so that load balancers look elsewhere in time.
 /// To be called inside a runtime, which then handles these signals.
 pub fn drain_on_signals(health: Health, readiness_delay: Duration) -> io::Result<Drain> {
-    let mut signals = Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let mut signals =
+        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let drain = Drain::new();
     tokio::spawn({
         let drain = drain.clone();

@@ -41,7 +41,10 @@ impl ConnectionIo {
 
     /// Notes whether the client takes what we send.
     fn written<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.activity.set_write_blocked(result.is_pending());
+        match result {
+            Poll::Pending => self.activity.write_blocked(),
+            Poll::Ready(_) => self.activity.wrote(),
+        }
         result
     }
 

@@ -124,7 +124,7 @@ impl Certificate {
     }
 
     /// Takes the files' certificate if they have changed since the last look. Says whether it did.
-    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+    pub(super) fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let contents = match read(&self.files) {
             Ok(contents) => contents,
             // Between two renames a file may be missing for a moment; one that stays away changes nothing.
@@ -170,7 +170,6 @@ fn certified_key(files: &TlsFiles, contents: &Contents) -> Result<Arc<CertifiedK
     let chain = chain.map_err(unusable(&files.certificate, "certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unusable(&files.key, "private key"))?;
     let pair = CertifiedKey::from_der(chain, key, &ring::default_provider());
-    let mismatch =
-        |source| TlsError::Pair { certificate: files.certificate.clone(), key: files.key.clone(), source };
+    let mismatch = |source| TlsError::Pair { certificate: files.certificate.clone(), key: files.key.clone(), source };
     Ok(Arc::new(pair.map_err(mismatch)?))
 }

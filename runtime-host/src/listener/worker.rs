@@ -86,8 +86,7 @@ impl Workers {
             // Unbounded, and yet bounded by the places for connections.
             let (queue, incoming) = mpsc::unbounded_channel();
             let (started, start) = oneshot::channel();
-            let (make_handler, tls, drain, living) =
-                (make_handler.clone(), tls.clone(), drain.clone(), living.clone());
+            let (make_handler, tls, drain, living) = (make_handler.clone(), tls.clone(), drain.clone(), living.clone());
             let work = move || {
                 let handler = {
                     let _context = runtime.enter();
@@ -103,7 +102,8 @@ impl Workers {
             starting.push(start);
         }
         for (index, start) in starting.into_iter().enumerate() {
-            let panicked = |_| ListenError::Worker { index, source: std::io::Error::other("making its handler panicked") };
+            let panicked =
+                |_| ListenError::Worker { index, source: std::io::Error::other("making its handler panicked") };
             start.await.map_err(panicked)?;
         }
         Ok(Self { queues, open, alive })
@@ -115,7 +115,9 @@ impl Workers {
         let worker = self.open.fewest();
         match socket.into_std() {
             // A worker outlives its queue, so sending cannot fail.
-            Ok(socket) => drop(self.queues[worker].send(Handover { socket, peer, place, counted: self.open.add(worker) })),
+            Ok(socket) => {
+                drop(self.queues[worker].send(Handover { socket, peer, place, counted: self.open.add(worker) }))
+            }
             Err(error) => tracing::warn!(%peer, %error, "connection lost on its way to a worker"),
         }
     }

@@ -128,7 +128,8 @@ pub(super) async fn backup(files: &[OpenFile], folder: &Path) -> Result<BackupRe
 fn snapshot(file: &OpenFile) -> Result<Snapshot, BackupError> {
     let path = file.database.path().to_owned();
     let take = || {
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         // The transaction begins, and with it the snapshot, at the first read.
         connection.execute_batch("BEGIN")?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;

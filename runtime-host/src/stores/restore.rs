@@ -137,8 +137,13 @@ fn read_manifest(folder: &Path) -> Result<Manifest, RestoreError> {
         return Err(RestoreError::Format { found: manifest.format });
     }
     // A name leads to a file of the backup and nowhere else.
-    if let Some(entry) = manifest.files.iter().find(|entry| Path::new(&entry.name).file_name() != Some(OsStr::new(&entry.name))) {
-        return Err(RestoreError::Damaged { path: folder.join(MANIFEST_FILE), problem: format!("`{}` is no file name", entry.name) });
+    if let Some(entry) =
+        manifest.files.iter().find(|entry| Path::new(&entry.name).file_name() != Some(OsStr::new(&entry.name)))
+    {
+        return Err(RestoreError::Damaged {
+            path: folder.join(MANIFEST_FILE),
+            problem: format!("`{}` is no file name", entry.name),
+        });
     }
     Ok(manifest)
 }
@@ -179,7 +184,8 @@ fn check(entry: &Entry, copied: &Path, original: &Path) -> Result<(), RestoreErr
         return Err(damaged("its SHA-256 differs".into()));
     }
     let ask = || {
-        let connection = Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection =
+            Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))
     };
     match ask() {

@@ -18,6 +18,7 @@ mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod writer;
 
 use std::fs;
@@ -25,17 +26,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 pub use error::{Error, OpenError};
-use queue::{Action, Queue, Shared};
+use queue::{Action, Queue, Request, Shared};
 use raw::{Raw, Role};
 use readers::Readers;
 pub use result::{QueryResult, Row, Value};
-use session::{Session, Transaction};
+use session::{Session, TransactionState};
 use statement::{Kind, Statements};
 use writer::Writer;
 
@@ -91,6 +93,7 @@ pub struct Database {
     readers: Arc<Readers>,
     statements: Arc<Statements>,
     path: PathBuf,
+    writer: Option<JoinHandle<()>>,
     /// Removes a temporary database.
     _temporary: Option<TempDir>,
 }
@@ -101,19 +104,20 @@ impl Database {
         let (path, temporary) = match location {
             Location::File(path) => (path, None),
             Location::Memory => {
-                let folder =
-                    tempfile::tempdir().map_err(|source| OpenError::Folder { path: std::env::temp_dir().join("database.db"), source })?;
+                let folder = tempfile::tempdir()
+                    .map_err(|source| OpenError::Folder { path: std::env::temp_dir().join("database.db"), source })?;
                 (folder.path().join("database.db"), Some(folder))
             }
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         }
-        let raw = Raw::open(&path, &settings, Role::Writer).map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
+        let raw = Raw::open(&path, &settings, Role::Writer)
+            .map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
         let shared = Arc::new(Shared::default());
         let (requests, receiver) = mpsc::channel();
         let writer = Writer::new(raw, path.clone(), settings.clone(), receiver, shared.clone());
-        thread::Builder::new()
+        let writer = thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
@@ -122,6 +126,7 @@ impl Database {
             readers: Arc::new(Readers::new(path.clone(), settings)),
             statements: Arc::default(),
             path,
+            writer: Some(writer),
             _temporary: temporary,
         }))
     }
@@ -179,6 +184,22 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    /// As `close`, but waits on this thread: whoever opens the file next finds it at rest.
+    fn drop(&mut self) {
+        self.readers.close();
+        let (closed, _) = oneshot::channel();
+        // It may be closed already.
+        let _ = self.queue.requests.send(Request::Close(closed));
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != thread::current().id()
+        {
+            // It caught its panics itself.
+            let _ = writer.join();
+        }
+    }
+}
+
 /// One guest handle: its transaction and its counters. Dropping it rolls an open transaction back.
 #[derive(Debug)]
 pub struct Connection {
@@ -195,44 +216,48 @@ impl Connection {
             return result;
         }
         let action = match (Kind::of(sql), self.session.transaction()) {
-            (Kind::Begin { immediate }, Transaction::None | Transaction::Lost) => {
+            (Kind::Begin { immediate }, TransactionState::None | TransactionState::Lost) => {
                 if !immediate {
                     // It holds the writer from its first statement on, as in SQLite.
-                    self.session.set_transaction(Transaction::Begun);
+                    self.session.set_transaction(TransactionState::Begun);
                     return Ok(QueryResult::empty());
                 }
-                self.session.set_transaction(Transaction::None);
+                self.session.set_transaction(TransactionState::None);
                 Action::Begin
             }
             (Kind::Begin { .. }, _) => return Err(Error::NestedTransaction),
-            (Kind::Commit | Kind::Rollback, Transaction::None) => return Err(Error::NoTransaction),
-            (Kind::Commit | Kind::Rollback, Transaction::Begun) | (Kind::Rollback, Transaction::Lost) => {
-                self.session.set_transaction(Transaction::None);
+            (Kind::Commit | Kind::Rollback, TransactionState::None) => return Err(Error::NoTransaction),
+            (Kind::Commit | Kind::Rollback, TransactionState::Begun) | (Kind::Rollback, TransactionState::Lost) => {
+                self.session.set_transaction(TransactionState::None);
                 return Ok(QueryResult::empty());
             }
-            (Kind::Commit, Transaction::Lost) => {
-                self.session.set_transaction(Transaction::None);
+            (Kind::Commit, TransactionState::Lost) => {
+                self.session.set_transaction(TransactionState::None);
                 return Err(Error::TransactionLost);
             }
-            (_, Transaction::Lost) => return Err(Error::TransactionLost),
-            (Kind::Commit, Transaction::Opening | Transaction::Open) => Action::Commit,
-            (Kind::Rollback, Transaction::Opening | Transaction::Open) => Action::Rollback,
+            (_, TransactionState::Lost) => return Err(Error::TransactionLost),
+            (Kind::Commit, TransactionState::Opening | TransactionState::Open) => Action::Commit,
+            (Kind::Rollback, TransactionState::Opening | TransactionState::Open) => Action::Rollback,
             (Kind::Savepoint(name), _) => Action::Savepoint(name),
             (Kind::Release(name), _) => Action::Release(name),
             (Kind::RollbackTo(name), _) => Action::RollbackTo(name),
             (Kind::Empty, _) => return Err(Error::Sql("there is no statement to run".into())),
-            (Kind::Vacuum, Transaction::None) => {
+            (Kind::Vacuum, TransactionState::None) => {
                 self.database.queue.outside(Raw::vacuum).await?;
                 return Ok(QueryResult::empty());
             }
-            (Kind::Plain | Kind::Change | Kind::Pragma, Transaction::None) => return self.execute_alone(sql, params).await,
-            (Kind::Plain | Kind::Change | Kind::Pragma | Kind::Vacuum, _) => Action::Run { sql: sql.to_owned(), params: params.into() },
+            (Kind::Plain | Kind::Change | Kind::Pragma, TransactionState::None) => {
+                return self.execute_alone(sql, params).await;
+            }
+            (Kind::Plain | Kind::Change | Kind::Pragma | Kind::Vacuum, _) => {
+                Action::Run { sql: sql.to_owned(), params: params.into() }
+            }
         };
         let before = self.session.transaction();
-        let opens = before == Transaction::Begun || (before == Transaction::None && action.opens());
+        let opens = before == TransactionState::Begun || (before == TransactionState::None && action.opens());
         if opens {
             self.controls.store(true, Ordering::Relaxed);
-            self.session.set_transaction(Transaction::Opening);
+            self.session.set_transaction(TransactionState::Opening);
         }
         let bytes = match &action {
             Action::Run { sql, params } => statement_bytes(sql, params),
@@ -248,7 +273,7 @@ impl Connection {
 
     /// Runs a statement here and now, without blocking, if it only reads, is outside of a transaction, and is short.
     pub fn try_execute_inline(&self, sql: &str, params: &[Value]) -> Option<Result<QueryResult, Error>> {
-        if self.session.transaction() != Transaction::None {
+        if self.session.transaction() != TransactionState::None {
             return None;
         }
         self.database.readers.try_execute(&self.database.statements, &self.session, sql, params)
@@ -284,7 +309,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.controls.load(Ordering::Relaxed) {
             // A writer that is gone took the transaction with it.
-            let _ = self.database.queue.requests.send(queue::Request::Abandon(self.session.clone()));
+            let _ = self.database.queue.requests.send(Request::Abandon(self.session.clone()));
         }
     }
 }

@@ -61,7 +61,8 @@ impl AppInfo {
 ///
 /// `/livez` is always 200; `/startupz` is 503 until the start is over, `/readyz` also once the drain has begun.
 pub fn reserved(path: &str, health: &Health, info: &AppInfo) -> Option<Response<Full<Bytes>>> {
-    let probe = |good| if good { text(StatusCode::OK, "OK") } else { text(StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
+    let probe =
+        |good| if good { text(StatusCode::OK, "OK") } else { text(StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     Some(match path {
         "/livez" => text(StatusCode::OK, "OK"),
         "/readyz" => probe(health.is_ready()),

@@ -6,13 +6,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets in nanoseconds: 5 us to 10 s, 1-2.5-5 steps.
-const BOUNDS_NS: [u64; 20] = [
-    5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000,
-    50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000,
+/// Upper bounds of the buckets in microseconds: 5 us to 10 s.
+const BOUNDS_US: [u64; 20] = [
+    5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
 ];
+const NS_PER_US: u64 = 1_000;
 /// One more for what is over the last bound.
-const BUCKETS: usize = BOUNDS_NS.len() + 1;
+const BUCKETS: usize = BOUNDS_US.len() + 1;
+const US_PER_S: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
 
 /// `N` histograms, told apart by index, each with a part of its own for every thread that may fill it at once.
@@ -41,7 +43,7 @@ impl<const N: usize> Histograms<N> {
         // Saturates after 584 years.
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let shard = self.shards[thread_number() % self.shards.len()][index].get_or_init(Box::default);
-        shard.buckets[BOUNDS_NS.partition_point(|bound| *bound < ns)].fetch_add(1, Ordering::Relaxed);
+        shard.buckets[BOUNDS_US.partition_point(|bound| bound * NS_PER_US < ns)].fetch_add(1, Ordering::Relaxed);
         shard.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
@@ -50,8 +52,8 @@ impl<const N: usize> Histograms<N> {
         let mut shards = self.shards.iter().filter_map(|shard| shard[index].get()).peekable();
         shards.peek()?;
         let mut observed = Observed { sum_s: 0.0, count: 0, buckets: [(f64::INFINITY, 0); BUCKETS] };
-        for ((bound, _), ns) in observed.buckets.iter_mut().zip(BOUNDS_NS) {
-            *bound = ns as f64 / NS_PER_S;
+        for ((bound, _), us) in observed.buckets.iter_mut().zip(BOUNDS_US) {
+            *bound = us as f64 / US_PER_S;
         }
         for shard in shards {
             for ((_, total), part) in observed.buckets.iter_mut().zip(&shard.buckets) {

@@ -257,21 +257,32 @@ impl Collector for Families {
         let count = |(labels, observed): (_, Observed)| (labels, observed.count);
         let encoder = &mut encoder;
 
-        counters(encoder, "bodega_http_requests", "Requests answered", each().flat_map(ComponentMetrics::requests).map(count))?;
+        counters(
+            encoder,
+            "bodega_http_requests",
+            "Requests answered",
+            each().flat_map(ComponentMetrics::requests).map(count),
+        )?;
         histograms(
             encoder,
             "bodega_http_request_duration",
             "Time from the dispatch of a request until its answer begins",
             each().flat_map(ComponentMetrics::requests),
         )?;
-        counters(encoder, "bodega_store_calls", "Store calls", each().flat_map(ComponentMetrics::store_calls).map(count))?;
+        counters(
+            encoder,
+            "bodega_store_calls",
+            "Store calls",
+            each().flat_map(ComponentMetrics::store_calls).map(count),
+        )?;
         histograms(
             encoder,
             "bodega_store_call_duration",
             "Time that store calls took",
             each().flat_map(ComponentMetrics::store_calls),
         )?;
-        let created = each().map(|component| (component.labels(&[]), component.instances_created.load(Ordering::Relaxed)));
+        let created =
+            each().map(|component| (component.labels(&[]), component.instances_created.load(Ordering::Relaxed)));
         counters(encoder, "bodega_instances_created", "Instances made", created)?;
         let live = each().map(|component| (component.labels(&[]), component.instances_live()));
         gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
@@ -282,7 +293,7 @@ impl Collector for Families {
         let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
         counters(encoder, "bodega_requests_rejected", "Requests turned away before an instance saw them", rejected)?;
         for (name, help, read) in lock(&self.gauges).iter() {
-            gauges(encoder, name, help, [(Vec::new(), read())])?;
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }
         Ok(())
     }

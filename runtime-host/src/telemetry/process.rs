@@ -25,7 +25,9 @@ impl ProcessMetrics {
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut gauge = |name, help, unit: Option<Unit>, value: Option<f64>| match value {
-            Some(value) => encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value),
+            Some(value) => {
+                encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
+            }
             None => Ok(()),
         };
         gauge("process_resident_memory", "Memory in use", Some(Unit::Bytes), resident_bytes())?;
@@ -37,7 +39,8 @@ impl Collector for ProcessMetrics {
 
 fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib: f64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kib: f64 =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024.0)
 }
 

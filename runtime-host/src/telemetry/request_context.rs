@@ -77,7 +77,7 @@ impl RequestContext {
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.request_id.clone());
         // Digits and dashes are valid in every header.
-        if let Ok(traceparent) = HeaderValue::try_from(self.trace.to_traceparent()) {
+        if let Ok(traceparent) = HeaderValue::from_bytes(&self.trace.to_traceparent()) {
             headers.insert(TRACEPARENT, traceparent);
         }
         match &self.tracestate {

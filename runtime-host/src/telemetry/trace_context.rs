@@ -1,10 +1,15 @@
 //! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): the `traceparent` header; pure.
 
 use std::num::{NonZeroU64, NonZeroU128};
+use std::ops::Range;
 
 /// Length of a `traceparent` of version 00.
 const VERSION_00_BYTES: usize = 55;
-const SAMPLED: u8 = 1;
+const TRACE_ID: Range<usize> = 3..35;
+const SPAN_ID: Range<usize> = 36..52;
+const FLAGS: Range<usize> = 53..55;
+/// The flag of a recorded trace.
+const SAMPLED: u128 = 1;
 
 /// Where a request stands in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +51,17 @@ impl TraceContext {
         Some(Self {
             trace_id: NonZeroU128::new(hex(trace_id)?)?,
             span_id: NonZeroU64::new(u64::try_from(hex(span_id)?).ok()?)?,
-            sampled: hex(flags)? & u128::from(SAMPLED) != 0,
+            sampled: hex(flags)? & SAMPLED != 0,
         })
     }
 
-    /// The header's value.
-    pub fn to_traceparent(self) -> String {
-        let flags = if self.sampled { SAMPLED } else { 0 };
-        format!("00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id)
+    /// The header's value, ASCII. Written by hand because it is needed for every request and `format!` takes 0.2 us.
+    pub fn to_traceparent(self) -> [u8; VERSION_00_BYTES] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&mut text[TRACE_ID], self.trace_id.get());
+        write_hex(&mut text[SPAN_ID], self.span_id.get().into());
+        write_hex(&mut text[FLAGS], self.sampled.into());
+        text
     }
 }
 
@@ -63,7 +71,7 @@ fn random_span_id() -> NonZeroU64 {
 
 fn fields(head: &[u8]) -> Option<[&[u8]; 4]> {
     let dashes = [2, 35, 52].into_iter().all(|place| head.get(place) == Some(&b'-'));
-    dashes.then(|| [&head[..2], &head[3..35], &head[36..52], &head[53..55]])
+    dashes.then(|| [&head[..2], &head[TRACE_ID], &head[SPAN_ID], &head[FLAGS]])
 }
 
 /// Only lower-case digits are allowed.
@@ -76,6 +84,14 @@ fn hex(digits: &[u8]) -> Option<u128> {
         };
         Some(value << 4 | u128::from(digit))
     })
+}
+
+fn write_hex(digits: &mut [u8], mut value: u128) {
+    for digit in digits.iter_mut().rev() {
+        // The rest of a division by 16 is an index into 16 digits.
+        *digit = b"0123456789abcdef"[(value % 16) as usize];
+        value /= 16;
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +108,7 @@ mod tests {
         assert_eq!(context.trace_id.get(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
         assert_eq!(context.span_id.get(), 0x00f0_67aa_0ba9_02b7);
         assert!(context.sampled);
-        assert_eq!(context.to_traceparent(), EXAMPLE);
+        assert_eq!(context.to_traceparent(), EXAMPLE.as_bytes());
     }
 
     #[test]
@@ -124,7 +140,7 @@ mod tests {
                 span_id: NonZeroU64::new(span_id).unwrap(),
                 sampled,
             };
-            prop_assert_eq!(TraceContext::parse(context.to_traceparent().as_bytes()), Some(context));
+            prop_assert_eq!(TraceContext::parse(&context.to_traceparent()), Some(context));
         }
 
         #[test]
@@ -138,8 +154,7 @@ mod tests {
             }
             bytes.truncate(end);
             if let Some(context) = TraceContext::parse(&bytes) {
-                let normal = context.to_traceparent();
-                prop_assert_eq!(&normal.as_bytes()[3..53], &bytes[3..53]);
+                prop_assert_eq!(&context.to_traceparent()[3..53], &bytes[3..53]);
             }
         }
 

@@ -51,6 +51,8 @@ pub(super) struct Batch {
     by_sku: BTreeMap<Sku, usize>,
     named: Vec<bool>,
     taxonomy: Taxonomy,
+    /// Category paths that were looked up already, and their slugs.
+    paths: BTreeMap<String, String>,
     new_categories: Vec<Category>,
     currency: Currency,
     now: String,
@@ -65,6 +67,7 @@ impl Batch {
             by_sku: BTreeMap::new(),
             named: Vec::new(),
             taxonomy,
+            paths: BTreeMap::new(),
             new_categories: Vec::new(),
             currency,
             now,
@@ -88,6 +91,7 @@ impl Batch {
         if let Err(reason) = changed {
             // Nothing of a bad record stays, and so no category that only it names.
             self.new_categories.drain(categories_before..).for_each(|category| self.taxonomy.remove(&category.slug));
+            self.paths.clear();
             return Err(reason);
         }
         let before = target.and_then(|index| self.edited[index].before.take());
@@ -141,6 +145,9 @@ impl Batch {
         if self.taxonomy.get(path).is_some() {
             return Ok(path.to_owned());
         }
+        if let Some(slug) = self.paths.get(path) {
+            return Ok(slug.clone());
+        }
         let mut parent = String::new();
         for name in path.split('/').map(str::trim) {
             parent = match self.taxonomy.child(&parent, name) {
@@ -148,6 +155,7 @@ impl Batch {
                 None => self.new_category(&parent, name)?,
             };
         }
+        self.paths.insert(path.to_owned(), parent.clone());
         Ok(parent)
     }
 
@@ -157,7 +165,8 @@ impl Batch {
         }
         let own = Slug::from_title(name).ok_or_else(|| format!("categories: {name:?} has no letter or digit"))?;
         let below_parent = Slug::from_title(&format!("{parent} {name}"));
-        let numbered = (2..).filter_map(|number: u32| below_parent.as_ref().map(|slug| slug.with_suffix(&number.to_string())));
+        let numbered =
+            (2..).filter_map(|number: u32| below_parent.as_ref().map(|slug| slug.with_suffix(&number.to_string())));
         let mut candidates = [Some(own), below_parent.clone()].into_iter().flatten().chain(numbered);
         let slug = candidates.find(|slug| self.taxonomy.get(slug.as_str()).is_none());
         let slug = slug.ok_or_else(|| format!("categories: {name:?} finds no free slug"))?.to_string();
@@ -238,7 +247,12 @@ fn merge_variant(input: &mut ProductInput, draft: VariantDraft) -> Result<(), St
         }
         None => {
             let price = draft.price.ok_or_else(|| format!("price: the new variant {:?} needs one", draft.sku))?;
-            input.variants.push(VariantInput { sku: draft.sku, attributes: draft.attributes, price, stock: draft.stock });
+            input.variants.push(VariantInput {
+                sku: draft.sku,
+                attributes: draft.attributes,
+                price,
+                stock: draft.stock,
+            });
         }
     }
     Ok(())

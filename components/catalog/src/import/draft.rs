@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use commerce::{Currency, Id, Money};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::product::Attributes;
@@ -37,8 +38,21 @@ impl Mapping {
 }
 
 const FIELDS: &[&str] = &[
-    "id", "slug", "title", "brand", "description", "category", "categories", "attributes", "image", "images",
-    "archived", "variants", "sku", "price", "stock",
+    "id",
+    "slug",
+    "title",
+    "brand",
+    "description",
+    "category",
+    "categories",
+    "attributes",
+    "image",
+    "images",
+    "archived",
+    "variants",
+    "sku",
+    "price",
+    "stock",
 ];
 const ATTRIBUTE: &str = "attr.";
 const VARIANT_ATTRIBUTE: &str = "variant.";
@@ -89,7 +103,10 @@ impl Draft {
             }
             let within = |reason: String| format!("{theirs}: {reason}");
             match name {
-                "id" => draft.id = Some(text(value).and_then(|id| id.parse().map_err(|_| "not a UUID".into())).map_err(within)?),
+                "id" => {
+                    draft.id =
+                        Some(text(value).and_then(|id| id.parse().map_err(|_| "not a UUID".into())).map_err(within)?)
+                }
                 "slug" => draft.slug = Some(text(value).map_err(within)?),
                 "title" => draft.title = Some(text(value).map_err(within)?),
                 "brand" => draft.brand = Some(text(value).map_err(within)?),
@@ -189,8 +206,6 @@ fn variants(value: Value, currency: Currency) -> Result<Vec<VariantDraft>, Strin
     variants.into_iter().map(variant).collect()
 }
 
-use serde::Deserialize as _;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +218,8 @@ mod tests {
 
     #[test]
     fn foreign_columns_become_ours() {
-        let record = json!({"Id": 7, "Name": "Boots", "Type": "Outdoor/Footwear|Sale", "Price": 109.99, "Shade": "red"});
+        let record =
+            json!({"Id": 7, "Name": "Boots", "Type": "Outdoor/Footwear|Sale", "Price": 109.99, "Shade": "red"});
         let draft = read(record, "Id:sku, Name:title,Type:category,Price:price,Shade:variant.color").unwrap();
         assert_eq!(draft.title.as_deref(), Some("Boots"));
         assert_eq!(draft.categories.unwrap(), ["Outdoor/Footwear", "Sale"]);
@@ -214,7 +230,9 @@ mod tests {
 
     #[test]
     fn prices_are_exact_or_refused() {
-        let price = |price: Value| read(json!({"sku": "a", "price": price}), "").map(|draft| draft.variants[0].price.unwrap().minor());
+        let price = |price: Value| {
+            read(json!({"sku": "a", "price": price}), "").map(|draft| draft.variants[0].price.unwrap().minor())
+        };
         assert_eq!(price(json!(0.1)), Ok(10));
         assert_eq!(price(json!(1234567.89)), Ok(123_456_789));
         assert_eq!(price(json!("5")), Ok(500));

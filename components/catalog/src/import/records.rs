@@ -265,7 +265,8 @@ impl Csv {
 
     fn end_record(&mut self, records: &mut Vec<Record>) {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let cells = starts.zip(&self.ends[..self.ends_len]).map(|(start, end)| std::str::from_utf8(&self.text[start..*end]));
+        let cells =
+            starts.zip(&self.ends[..self.ends_len]).map(|(start, end)| std::str::from_utf8(&self.text[start..*end]));
         let cells: Result<Vec<&str>, _> = cells.collect();
         let fields = match (cells, &self.names) {
             (Err(_), _) => Err("not UTF-8".to_owned()),
@@ -342,7 +343,10 @@ mod tests {
         ] {
             let records = read(Format::JsonArray, text.as_bytes(), usize::MAX);
             let wrong: Vec<_> = records.iter().filter(|(_, fields)| fields.is_err()).collect();
-            assert!(matches!(wrong[..], [(at, Err(why))] if *at == line && why.contains(reason)), "{text}: {records:?}");
+            assert!(
+                matches!(wrong[..], [(at, Err(why))] if *at == line && why.contains(reason)),
+                "{text}: {records:?}"
+            );
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     }
     categories::add(&transaction, std::slice::from_ref(&category)).await?;
     taxonomy.insert(category);
-    let answer = described(&taxonomy, &slug, |slug, body| Answer::created(format!("/api/categories/{slug}"), body))?;
+    let answer = described(&taxonomy, &slug, |slug, body| Answer::created(&format!("/api/categories/{slug}"), body))?;
     if let Some(key) = &key {
         idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
     }
@@ -68,7 +68,12 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
 }
 
 /// `PUT /api/categories/{slug}`: another name, place or position; the slug stays.
-pub(crate) async fn update(State(app): State<Arc<App>>, headers: HeaderMap, Segments(slug): Segments<String>, body: Body) -> Reply {
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(slug): Segments<String>,
+    body: Body,
+) -> Reply {
     app.staff(&headers).await?;
     let input: CategoryInput = parse(&read_body(body).await?)?;
     let precondition = Precondition::from_headers(&headers)?;

@@ -6,7 +6,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use commerce::{Cursor, Id, IdempotencyKey, Precondition, QUANTITY_MAX, Slug, fingerprint, not_modified, rfc3339, unix_ms};
+use commerce::{
+    Cursor, Id, IdempotencyKey, Precondition, QUANTITY_MAX, Slug, fingerprint, not_modified, rfc3339, unix_ms,
+};
 use serde::Deserialize;
 use sql::Transaction;
 
@@ -90,7 +92,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     product.replace(input, app.currency, now).map_err(Error::Invalid)?;
     let cause = Cause { actor: staff.subject(), reason: "product created" };
     let edited = write(&transaction, Edited { before: None, product }, &cause).await?;
-    let answer = Answer::created(format!("/api/products/{}", edited.id), edited.document).etag(edited.etag);
+    let answer = Answer::created(&format!("/api/products/{}", edited.id), edited.document).etag(edited.etag);
     if let Some(key) = &key {
         idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
     }
@@ -99,14 +101,24 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
 }
 
 /// `PUT /api/products/{id}`: the whole content anew.
-pub(crate) async fn replace(State(app): State<Arc<App>>, headers: HeaderMap, Segments(key): Segments<String>, body: Body) -> Reply {
+pub(crate) async fn replace(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(key): Segments<String>,
+    body: Body,
+) -> Reply {
     let actor = app.staff(&headers).await?;
     let input: ProductInput = parse(&read_body(body).await?)?;
     edit(&app, &headers, &key, actor.subject(), |_| Ok(input)).await
 }
 
 /// `PATCH /api/products/{id}`: a JSON merge patch (RFC 7396) of the content.
-pub(crate) async fn patch(State(app): State<Arc<App>>, headers: HeaderMap, Segments(key): Segments<String>, body: Body) -> Reply {
+pub(crate) async fn patch(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(key): Segments<String>,
+    body: Body,
+) -> Reply {
     let actor = app.staff(&headers).await?;
     let patch: serde_json::Value = parse(&read_body(body).await?)?;
     let patched = |product: &Product| {

@@ -46,19 +46,31 @@ pub(crate) async fn hold(State(app): State<Arc<App>>, headers: HeaderMap, body: 
 }
 
 /// `GET /internal/reservations/{order_id}`
-pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(order_id): Segments<String>,
+) -> Reply {
     app.internal(&headers)?;
     shown(&reservations::find(&app.database, &order_id).await?)
 }
 
 /// `POST /internal/reservations/{order_id}/commit`: the stock is sold.
-pub(crate) async fn commit(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+pub(crate) async fn commit(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(order_id): Segments<String>,
+) -> Reply {
     app.internal(&headers)?;
     shown(&reservations::end(&app.database, &order_id, Stage::Committed).await?)
 }
 
 /// `POST /internal/reservations/{order_id}/release`: the stock is free again.
-pub(crate) async fn release(State(app): State<Arc<App>>, headers: HeaderMap, Segments(order_id): Segments<String>) -> Reply {
+pub(crate) async fn release(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(order_id): Segments<String>,
+) -> Reply {
     app.internal(&headers)?;
     shown(&reservations::end(&app.database, &order_id, Stage::Released).await?)
 }

@@ -24,13 +24,16 @@ pub(crate) struct Loaded {
     pub(crate) product: Product,
 }
 
-const COLUMNS: &str = r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products"#;
+const BY_ID: &str =
+    r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products WHERE id = ?1"#;
+const BY_SLUG: &str =
+    r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products WHERE slug = ?1"#;
 
 /// The document by id or slug; one statement, one row.
 pub(crate) fn document(database: &Database, key: &str) -> Result<Found, Error> {
     let rows = match key.parse::<Id>() {
-        Ok(id) => database.read(&format!("{COLUMNS} WHERE id = ?1"), &[id.to_string().into()]),
-        Err(_) => database.read(&format!("{COLUMNS} WHERE slug = ?1"), &[key.into()]),
+        Ok(id) => database.read(BY_ID, &[id.to_string().into()]),
+        Err(_) => database.read(BY_SLUG, &[key.into()]),
     }?;
     found(rows, key)
 }
@@ -38,7 +41,7 @@ pub(crate) fn document(database: &Database, key: &str) -> Result<Found, Error> {
 /// The document within a transaction, by id.
 pub(crate) async fn document_of(transaction: &Transaction, id: Id) -> Result<Found, Error> {
     let id = id.to_string();
-    let rows = transaction.execute(&format!("{COLUMNS} WHERE id = ?1"), &[id.as_str().into()]).await?;
+    let rows = transaction.execute(BY_ID, &[id.as_str().into()]).await?;
     found(rows, &id)
 }
 
@@ -92,6 +95,17 @@ pub(crate) async fn batch(database: &Database, after_seq: i64, count: u32) -> Re
         FROM products WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let params = [Value::Integer(after_seq), count.into()];
     database.execute(BATCH, &params).await?.into_iter().map(loaded).collect()
+}
+
+/// The names of all attributes of products and variants. It looks at every document.
+pub(crate) async fn attribute_names(database: &Database) -> Result<Vec<String>, Error> {
+    const NAMES: &str = "
+        SELECT own.key FROM products, json_each(document, '$.attributes') AS own
+        UNION
+        SELECT own.key FROM products, json_each(document, '$.variants') AS variant,
+            json_each(variant.value, '$.attributes') AS own
+        ORDER BY 1";
+    database.execute(NAMES, &[]).await?.into_iter().map(|mut row| Ok(row.take(0)?)).collect()
 }
 
 fn loaded(mut row: sql::Row) -> Result<Loaded, Error> {

@@ -101,7 +101,10 @@ fn audit_rows(edited: &[Edited], cause: &Cause<'_>) -> Vec<Vec<Value>> {
     let now_ms = commerce::unix_ms();
     let mut rows = Vec::new();
     for edited in edited {
-        let before: BTreeMap<_, u32> = edited.before.iter().flat_map(|before| &before.product.variants)
+        let before: BTreeMap<_, u32> = edited
+            .before
+            .iter()
+            .flat_map(|before| &before.product.variants)
             .map(|variant| (&variant.sku, variant.stock.on_hand))
             .collect();
         for variant in &edited.product.variants {

@@ -31,12 +31,15 @@ fn found(shop: &Shop, category: &str) -> Vec<String> {
 #[test]
 fn the_tree_counts_whole_branches() {
     let shop = outdoor();
-    assert_eq!(shop.get("/api/categories").json(), json!({"categories": [
-        {"slug": "indoor", "name": "Indoor", "position": 0, "products": 1, "children": []},
-        {"slug": "outdoor", "name": "Outdoor", "position": 0, "products": 2, "children": [
-            {"slug": "shoes", "name": "Shoes", "position": 0, "products": 1, "children": []},
-        ]},
-    ]}));
+    assert_eq!(
+        shop.get("/api/categories").json(),
+        json!({"categories": [
+            {"slug": "indoor", "name": "Indoor", "position": 0, "products": 1, "children": []},
+            {"slug": "outdoor", "name": "Outdoor", "position": 0, "products": 2, "children": [
+                {"slug": "shoes", "name": "Shoes", "position": 0, "products": 1, "children": []},
+            ]},
+        ]})
+    );
     assert_eq!(found(&shop, "outdoor"), ["boot", "tent"]);
     assert_eq!(found(&shop, "shoes"), ["boot"]);
 }
@@ -45,20 +48,33 @@ fn the_tree_counts_whole_branches() {
 fn a_moved_category_takes_its_products_along() {
     let shop = outdoor();
     let shoes = shop.get("/api/categories/shoes");
-    let moved = shop.request(Method::PUT, "/api/categories/shoes").staff().header("if-match", shoes.header(header::ETAG));
+    let moved =
+        shop.request(Method::PUT, "/api/categories/shoes").staff().header("if-match", shoes.header(header::ETAG));
     let moved = moved.json(json!({"name": "Footwear", "parent": "indoor", "position": 2}));
-    assert_eq!(moved.json(), json!({"slug": "shoes", "name": "Footwear", "parent": "indoor", "position": 2, "products": 1}));
+    assert_eq!(
+        moved.json(),
+        json!({"slug": "shoes", "name": "Footwear", "parent": "indoor", "position": 2, "products": 1})
+    );
     assert_eq!(found(&shop, "outdoor"), ["tent"]);
     assert_eq!(found(&shop, "indoor"), ["boot", "lamp"]);
     assert_eq!(found(&shop, "shoes"), ["boot"]);
     let counts = shop.get("/api/products?facets=true").json()["facets"]["categories"].clone();
-    assert_eq!(counts, json!([
-        {"value": "indoor", "count": 2},
-        {"value": "outdoor", "count": 1},
-        {"value": "shoes", "count": 1},
-    ]));
-    let again = shop.request(Method::PUT, "/api/categories/shoes").staff().header("if-match", shoes.header(header::ETAG));
-    again.json(json!({"name": "Late"})).is_problem(412, "precondition-failed", "it was changed since you read it", json!({}));
+    assert_eq!(
+        counts,
+        json!([
+            {"value": "indoor", "count": 2},
+            {"value": "outdoor", "count": 1},
+            {"value": "shoes", "count": 1},
+        ])
+    );
+    let again =
+        shop.request(Method::PUT, "/api/categories/shoes").staff().header("if-match", shoes.header(header::ETAG));
+    again.json(json!({"name": "Late"})).is_problem(
+        412,
+        "precondition-failed",
+        "it was changed since you read it",
+        json!({}),
+    );
 }
 
 #[test]
@@ -99,8 +115,23 @@ fn a_category_keeps_to_the_tree() {
         "1 rules are broken",
         invalid("name", "1 to 80 characters without a slash"),
     );
-    shop.post("/api/categories", json!({"name": "Shoes"})).is_problem(409, "taken", "the slug \"shoes\" is taken", json!({}));
+    shop.post("/api/categories", json!({"name": "Shoes"})).is_problem(
+        409,
+        "taken",
+        "the slug \"shoes\" is taken",
+        json!({}),
+    );
     assert_eq!(shop.get("/api/categories/nowhere").status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_name_of_any_script_has_an_address() {
+    let shop = Shop::open();
+    let made = shop.post("/api/categories", json!({"name": "Écharpes d'hiver"}));
+    assert_eq!(made.json()["slug"], "écharpes-dhiver");
+    let location = made.header(header::LOCATION);
+    assert_eq!(location, "/api/categories/%C3%A9charpes-dhiver");
+    assert_eq!(shop.get(location).json(), made.json());
 }
 
 #[test]

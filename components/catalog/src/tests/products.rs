@@ -69,7 +69,8 @@ fn a_made_product_is_shown_by_id_and_by_slug() {
 fn a_known_representation_is_not_sent_again() {
     let shop = Shop::open();
     let made = shop.post("/api/products", boots());
-    let again = |etag: &str| shop.request(Method::GET, "/api/products/ridge-boots").header("if-none-match", etag).send();
+    let again =
+        |etag: &str| shop.request(Method::GET, "/api/products/ridge-boots").header("if-none-match", etag).send();
     let unchanged = again(&etag(&made));
     assert_eq!((unchanged.status, unchanged.body.len()), (StatusCode::NOT_MODIFIED, 0));
     assert_eq!(etag(&unchanged), etag(&made));
@@ -85,7 +86,12 @@ fn what_is_not_there_is_a_404() {
     let shop = Shop::open();
     shop.get("/api/products/nothing").is_problem(404, "not-found", "there is no product \"nothing\"", json!({}));
     let id = "0190a3c0-7b5e-7000-8000-000000000000";
-    shop.get(&format!("/api/products/{id}")).is_problem(404, "not-found", &format!("there is no product \"{id}\""), json!({}));
+    shop.get(&format!("/api/products/{id}")).is_problem(
+        404,
+        "not-found",
+        &format!("there is no product \"{id}\""),
+        json!({}),
+    );
     assert_eq!(shop.get("/api/products/%FF").status, StatusCode::NOT_FOUND);
     assert_eq!(shop.get("/nowhere").status, StatusCode::NOT_FOUND);
     assert_eq!(shop.request(Method::DELETE, "/api/products").send().status, StatusCode::METHOD_NOT_ALLOWED);
@@ -115,27 +121,36 @@ fn only_staff_write() {
         customer.is_problem(403, "forbidden", "this takes the role Staff", json!({}));
     }
     assert_eq!(shop.get(path).json(), made.json());
-    assert_eq!(shop.request(Method::POST, "/api/products").role(Role::Admin).json(json!({
-        "title": "Other",
-        "variants": [{"sku": "O", "price": price(1)}],
-    })).status, StatusCode::CREATED);
+    assert_eq!(
+        shop.request(Method::POST, "/api/products")
+            .role(Role::Admin)
+            .json(json!({
+                "title": "Other",
+                "variants": [{"sku": "O", "price": price(1)}],
+            }))
+            .status,
+        StatusCode::CREATED
+    );
 }
 
 #[test]
 fn everything_wrong_is_reported_at_once() {
     let shop = Shop::open();
-    let wrong = shop.post("/api/products", json!({
-        "title": " ",
-        "slug": "Not A Slug",
-        "images": ["javascript:alert(1)"],
-        "categories": ["nowhere"],
-        "attributes": {"a b": "c", "d": " "},
-        "variants": [
-            {"sku": "A", "price": {"amount": -1, "currency": "USD"}},
-            {"sku": "A", "price": {"amount": 1, "currency": "EUR"}, "stock": 4_000_000},
-            {"sku": "b c", "price": price(1)},
-        ],
-    }));
+    let wrong = shop.post(
+        "/api/products",
+        json!({
+            "title": " ",
+            "slug": "Not A Slug",
+            "images": ["javascript:alert(1)"],
+            "categories": ["nowhere"],
+            "attributes": {"a b": "c", "d": " "},
+            "variants": [
+                {"sku": "A", "price": {"amount": -1, "currency": "USD"}},
+                {"sku": "A", "price": {"amount": 1, "currency": "EUR"}, "stock": 4_000_000},
+                {"sku": "b c", "price": price(1)},
+            ],
+        }),
+    );
     wrong.is_problem(422, "invalid", "10 rules are broken", json!({"errors": [
         {"field": "title", "rule": "1 to 200 characters"},
         {"field": "images", "rule": "an http(s) address or a path, at most 500 bytes"},
@@ -150,9 +165,14 @@ fn everything_wrong_is_reported_at_once() {
     ]}));
     let mut unknown = boots();
     unknown["categories"] = json!(["nowhere"]);
-    shop.post("/api/products", unknown).is_problem(422, "invalid", "1 rules are broken", json!({"errors": [
-        {"field": "categories", "rule": "there is no category \"nowhere\""},
-    ]}));
+    shop.post("/api/products", unknown).is_problem(
+        422,
+        "invalid",
+        "1 rules are broken",
+        json!({"errors": [
+            {"field": "categories", "rule": "there is no category \"nowhere\""},
+        ]}),
+    );
     shop.post("/api/products", json!({"title": "T", "variants": [], "color": "red"}));
     assert_eq!(shop.get("/api/products").json()["items"], json!([]));
 }
@@ -182,7 +202,8 @@ fn keys_of_other_products_are_taken() {
 #[test]
 fn a_repeated_post_with_its_key_makes_one_product() {
     let shop = Shop::open();
-    let send = |body: Value| shop.request(Method::POST, "/api/products").staff().header("idempotency-key", "k-1").json(body);
+    let send =
+        |body: Value| shop.request(Method::POST, "/api/products").staff().header("idempotency-key", "k-1").json(body);
     let (first, second) = (send(boots()), send(boots()));
     assert_eq!(first.status, StatusCode::CREATED);
     assert_eq!((second.status, &second.body), (first.status, &first.body));
@@ -219,7 +240,10 @@ fn a_change_needs_the_version_it_is_about() {
     }
     // Shoppers who buy meanwhile do not stand in the way of an editor.
     shop.post("/internal/reservations", json!({"order_id": "o-1", "lines": [{"sku": "RB-42", "quantity": 1}]}));
-    assert_eq!(edit(&shop, Method::PATCH, path, &etag(&first)).json(json!({"brand": null})).json()["brand"], Value::Null);
+    assert_eq!(
+        edit(&shop, Method::PATCH, path, &etag(&first)).json(json!({"brand": null})).json()["brand"],
+        Value::Null
+    );
 }
 
 #[test]
@@ -227,7 +251,8 @@ fn a_patch_changes_what_it_names_and_a_put_everything() {
     let shop = Shop::open();
     let made = shop.post("/api/products", boots()).json();
     let path = "/api/products/ridge-boots";
-    let patched = edit(&shop, Method::PATCH, path, "*").json(json!({"attributes": {"color": "red"}, "description": null}));
+    let patched =
+        edit(&shop, Method::PATCH, path, "*").json(json!({"attributes": {"color": "red"}, "description": null}));
     let mut expected = made.clone();
     expected["attributes"] = json!({"material": "leather", "color": "red"});
     expected["description"] = json!("");
@@ -237,10 +262,13 @@ fn a_patch_changes_what_it_names_and_a_put_everything() {
     let put = edit(&shop, Method::PUT, path, "*").json(put).json();
     assert_eq!(put["slug"], "ridge-boots");
     assert_eq!((&put["attributes"], &put["brand"]), (&json!({}), &Value::Null));
-    assert_eq!(put["variants"], json!([
-        {"sku": "RB-43", "attributes": {}, "price": price(500), "available": 0},
-        {"sku": "RB-44", "attributes": {}, "price": price(700), "available": 9},
-    ]));
+    assert_eq!(
+        put["variants"],
+        json!([
+            {"sku": "RB-43", "attributes": {}, "price": price(500), "available": 0},
+            {"sku": "RB-44", "attributes": {}, "price": price(700), "available": 9},
+        ])
+    );
     assert_eq!(put["available"], 9);
     assert_eq!(put["id"], made["id"]);
     assert_eq!(put["created_at"], made["created_at"]);
@@ -262,9 +290,14 @@ fn reserved_stock_cannot_be_edited_away() {
         json!({}),
     );
     let fewer = json!({"variants": [{"sku": "RB-42", "price": price(1), "stock": 1}]});
-    edit(&shop, Method::PATCH, path, "*").json(fewer).is_problem(422, "invalid", "1 rules are broken", json!({"errors": [
-        {"field": "variants[0].stock", "rule": "2 units are reserved by open orders"},
-    ]}));
+    edit(&shop, Method::PATCH, path, "*").json(fewer).is_problem(
+        422,
+        "invalid",
+        "1 rules are broken",
+        json!({"errors": [
+            {"field": "variants[0].stock", "rule": "2 units are reserved by open orders"},
+        ]}),
+    );
     let counted = json!({"variants": [{"sku": "RB-42", "price": price(1), "stock": 7}]});
     let counted = edit(&shop, Method::PATCH, path, "*").json(counted).json();
     assert_eq!((&counted["variants"][0]["available"], &counted["available"]), (&json!(5), &json!(5)));
@@ -312,11 +345,14 @@ fn stock_is_adjusted_with_an_audit_row() {
     let audit = "SELECT json_group_array(json_array(sku, delta, on_hand, reason, actor)) FROM stock_adjustments";
     let mut row = shop.database().read(audit, &[]).unwrap().pop().unwrap();
     let rows: Value = serde_json::from_str(&row.take::<String>(0).unwrap()).unwrap();
-    assert_eq!(rows, json!([
-        ["RB-42", 3, 3, "product created", "tester"],
-        ["RB-42", 5, 8, "delivery 17", "tester"],
-        ["RB-42", -2, 6, "damaged", "tester"],
-    ]));
+    assert_eq!(
+        rows,
+        json!([
+            ["RB-42", 3, 3, "product created", "tester"],
+            ["RB-42", 5, 8, "delivery 17", "tester"],
+            ["RB-42", -2, 6, "damaged", "tester"],
+        ])
+    );
 }
 
 #[test]
@@ -324,17 +360,28 @@ fn bad_adjustments_change_nothing() {
     let shop = Shop::open();
     shop.post("/api/products", boots());
     let path = |sku: &str| format!("/api/products/ridge-boots/variants/{sku}/stock");
-    shop.post(&path("RB-42"), json!({"delta": 0, "reason": " "})).is_problem(422, "invalid", "2 rules are broken", json!({
-        "errors": [
-            {"field": "delta", "rule": "up to 1000000 units more or less, and not 0"},
-            {"field": "reason", "rule": "1 to 200 characters"},
-        ],
-    }));
+    shop.post(&path("RB-42"), json!({"delta": 0, "reason": " "})).is_problem(
+        422,
+        "invalid",
+        "2 rules are broken",
+        json!({
+            "errors": [
+                {"field": "delta", "rule": "up to 1000000 units more or less, and not 0"},
+                {"field": "reason", "rule": "1 to 200 characters"},
+            ],
+        }),
+    );
     let adjustment = json!({"delta": 1, "reason": "found"});
-    shop.post(&path("nope"), adjustment.clone()).is_problem(404, "not-found", "there is no variant \"nope\"", json!({}));
+    shop.post(&path("nope"), adjustment.clone()).is_problem(
+        404,
+        "not-found",
+        "there is no variant \"nope\"",
+        json!({}),
+    );
     shop.stock_one("elsewhere", 1);
     assert_eq!(shop.post(&path("elsewhere"), adjustment.clone()).status, StatusCode::NOT_FOUND);
-    let send = || shop.request(Method::POST, &path("RB-42")).staff().header("idempotency-key", "k").json(adjustment.clone());
+    let send =
+        || shop.request(Method::POST, &path("RB-42")).staff().header("idempotency-key", "k").json(adjustment.clone());
     assert_eq!(send().json()["on_hand"], 4);
     assert_eq!(send().json()["on_hand"], 4);
     assert_eq!(shop.units("RB-42"), (4, 0));

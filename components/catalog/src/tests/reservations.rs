@@ -124,13 +124,18 @@ fn time_gives_stock_back() {
 fn wishes_that_make_no_sense_are_refused() {
     let shop = Shop::open();
     let ask = |body: Value| shop.post("/internal/reservations", body);
-    ask(json!({"order_id": "", "lines": [], "expires_in_s": 604_801})).is_problem(422, "invalid", "3 rules are broken", json!({
-        "errors": [
-            {"field": "order_id", "rule": "1 to 64 visible ASCII characters without a slash"},
-            {"field": "lines", "rule": "1 to 100 lines"},
-            {"field": "expires_in_s", "rule": "1 to 604800 seconds"},
-        ],
-    }));
+    ask(json!({"order_id": "", "lines": [], "expires_in_s": 604_801})).is_problem(
+        422,
+        "invalid",
+        "3 rules are broken",
+        json!({
+            "errors": [
+                {"field": "order_id", "rule": "1 to 64 visible ASCII characters without a slash"},
+                {"field": "lines", "rule": "1 to 100 lines"},
+                {"field": "expires_in_s", "rule": "1 to 604800 seconds"},
+            ],
+        }),
+    );
     assert_eq!(ask(json!({"order_id": "o", "lines": [line("a", 0)]})).status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(ask(json!({"lines": [line("a", 1)]})).status, StatusCode::UNPROCESSABLE_ENTITY);
 }
@@ -147,7 +152,9 @@ fn internal_routes_ask_for_the_secret_when_there_is_one() {
         (Method::POST, "/internal/reservations/o-1/release"),
         (Method::POST, "/internal/reservations/sweep"),
     ] {
-        for ask in [shop.request(method.clone(), path), shop.request(method.clone(), path).header("x-internal-secret", "hus")] {
+        for ask in
+            [shop.request(method.clone(), path), shop.request(method.clone(), path).header("x-internal-secret", "hus")]
+        {
             let refused = ask.staff().json(json!({"order_id": "o-1", "lines": [line("a", 1)]}));
             refused.is_problem(401, "unauthenticated", "the internal secret is missing or wrong", json!({}));
         }
@@ -159,10 +166,13 @@ fn internal_routes_ask_for_the_secret_when_there_is_one() {
 #[test]
 fn variants_are_told_in_the_order_they_are_asked_for() {
     let shop = Shop::open();
-    let boots = shop.stock("Boots", json!([
-        {"sku": "b-42", "attributes": {"size": "42"}, "price": price(100), "stock": 3},
-        {"sku": "b-43", "attributes": {"size": "43"}, "price": price(200), "stock": 1},
-    ]));
+    let boots = shop.stock(
+        "Boots",
+        json!([
+            {"sku": "b-42", "attributes": {"size": "42"}, "price": price(100), "stock": 3},
+            {"sku": "b-43", "attributes": {"size": "43"}, "price": price(200), "stock": 1},
+        ]),
+    );
     hold(&shop, "o-1", json!([line("b-43", 1)]));
     let variant = |sku: &str, size: &str, amount: i64, available: u32| {
         json!({
@@ -170,10 +180,13 @@ fn variants_are_told_in_the_order_they_are_asked_for() {
             "price": price(amount), "available": available, "archived": false,
         })
     };
-    assert_eq!(shop.get("/internal/variants?sku=b-43&sku=nope&sku=b-42").json(), json!({"variants": [
-        variant("b-43", "43", 200, 0),
-        variant("b-42", "42", 100, 3),
-    ]}));
+    assert_eq!(
+        shop.get("/internal/variants?sku=b-43&sku=nope&sku=b-42").json(),
+        json!({"variants": [
+            variant("b-43", "43", 200, 0),
+            variant("b-42", "42", 100, 3),
+        ]})
+    );
     shop.get("/internal/variants").is_problem(
         400,
         "bad-query",
@@ -192,17 +205,19 @@ fn of_many_buyers_one_gets_the_last_unit() {
         shop.stock_one(&sku, 1);
         let start = Barrier::new(BUYERS);
         let outcomes: Vec<StatusCode> = std::thread::scope(|scope| {
-            let buyers: Vec<_> = (0..BUYERS).map(|buyer| {
-                // Half of them are served by the same instance, the others by instances of their own.
-                let router = if buyer % 2 == 0 { shop.instance() } else { shop.request(Method::GET, "/").router() };
-                let wish = json!({"order_id": format!("o-{round}-{buyer}"), "lines": [line(&sku, 1)]});
-                let request = Request::post("/internal/reservations").body(Body::from(wish.to_string())).unwrap();
-                let start = &start;
-                scope.spawn(move || {
-                    start.wait();
-                    block_on(router.oneshot(request)).unwrap().status()
+            let buyers: Vec<_> = (0..BUYERS)
+                .map(|buyer| {
+                    // Half of them are served by the same instance, the others by instances of their own.
+                    let router = if buyer % 2 == 0 { shop.instance() } else { shop.request(Method::GET, "/").router() };
+                    let wish = json!({"order_id": format!("o-{round}-{buyer}"), "lines": [line(&sku, 1)]});
+                    let request = Request::post("/internal/reservations").body(Body::from(wish.to_string())).unwrap();
+                    let start = &start;
+                    scope.spawn(move || {
+                        start.wait();
+                        block_on(router.oneshot(request)).unwrap().status()
+                    })
                 })
-            }).collect();
+                .collect();
             buyers.into_iter().map(|buyer| buyer.join().unwrap()).collect()
         });
         let count = |status| outcomes.iter().filter(|outcome| **outcome == status).count();

@@ -67,7 +67,8 @@ fn item() -> impl Strategy<Value = Item> {
 fn ask() -> impl Strategy<Value = Ask> {
     let some_of = |values: &[&'static str]| {
         let none = Just(BTreeSet::new());
-        let some = prop::sample::subsequence(values.to_vec(), 1..=values.len().min(2)).prop_map(|values| values.into_iter().collect());
+        let some = prop::sample::subsequence(values.to_vec(), 1..=values.len().min(2))
+            .prop_map(|values| values.into_iter().collect());
         prop_oneof![none, some]
     };
     let slugs = ["home", "kitchen", "pans", "garden", "nowhere"];
@@ -128,9 +129,11 @@ impl Item {
 
     /// Whether an ask finds the item, with the filter of one facet lifted.
     fn is_found(&self, ask: &Ask, lifted: &str) -> bool {
-        let in_groups = ask.groups.iter().filter(|(facet, _)| **facet != lifted).all(|(facet, wanted)| {
-            self.values(facet).iter().any(|value| wanted.contains(value.as_str()))
-        });
+        let in_groups = ask
+            .groups
+            .iter()
+            .filter(|(facet, _)| **facet != lifted)
+            .all(|(facet, wanted)| self.values(facet).iter().any(|value| wanted.contains(value.as_str())));
         let in_price = lifted == "price" || ask.price.is_none_or(|(min, max)| (min..=max).contains(&self.price));
         in_groups && in_price && ask.words.iter().all(|word| self.words.contains(word))
     }
@@ -138,13 +141,16 @@ impl Item {
 
 impl Ask {
     fn path(&self, cursor: Option<&str>) -> String {
-        let mut pairs = vec![("sort", self.sort.to_owned()), ("limit", self.limit.to_string()), ("facets", "true".to_owned())];
+        let mut pairs =
+            vec![("sort", self.sort.to_owned()), ("limit", self.limit.to_string()), ("facets", "true".to_owned())];
         // Accents and case make no difference to a search.
         pairs.extend((!self.words.is_empty()).then(|| ("q", self.words.join(" ").to_uppercase().replace('É', "e"))));
         if let Some((min, max)) = self.price {
             pairs.extend([("price_min", min.to_string()), ("price_max", max.to_string())]);
         }
-        pairs.extend(self.groups.iter().flat_map(|(facet, values)| values.iter().map(|value| (*facet, value.to_string()))));
+        pairs.extend(
+            self.groups.iter().flat_map(|(facet, values)| values.iter().map(|value| (*facet, value.to_string()))),
+        );
         pairs.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         format!("/api/products?{}", pairs.join("&"))
@@ -152,7 +158,15 @@ impl Ask {
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() || byte == b'-' { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || byte == b'-' {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn expected_facets(items: &[Item], ask: &Ask) -> Value {
@@ -174,7 +188,8 @@ fn expected_facets(items: &[Item], ask: &Ask) -> Value {
             attributes.insert(name.to_owned(), listed.into());
         }
     }
-    let mut prices: Vec<(i64, u32)> = counts("price").into_iter().map(|(from, count)| (from.parse().unwrap(), count)).collect();
+    let mut prices: Vec<(i64, u32)> =
+        counts("price").into_iter().map(|(from, count)| (from.parse().unwrap(), count)).collect();
     prices.sort_unstable();
     let upper = |from: i64| crate::terms::price_range_end(from, commerce::Currency::USD);
     json!({
@@ -202,8 +217,12 @@ fn expected_slugs(items: &[Item], ask: &Ask) -> Vec<String> {
 fn filled(items: &[Item]) -> Shop {
     let shop = Shop::open();
     let lines: Vec<String> = items.iter().enumerate().map(|(index, item)| item.record(index).to_string()).collect();
-    let report = shop.request(Method::POST, "/api/catalog/import").staff()
-        .header("content-type", "application/x-ndjson").body(lines.join("\n")).json();
+    let report = shop
+        .request(Method::POST, "/api/catalog/import")
+        .staff()
+        .header("content-type", "application/x-ndjson")
+        .body(lines.join("\n"))
+        .json();
     assert_eq!((&report["imported"], &report["failed"]), (&json!(items.len()), &json!(0)), "{report}");
     shop
 }
@@ -251,13 +270,16 @@ fn an_item_says_what_a_list_shows() {
         "variants": [{"sku": "p-2", "price": price(5000), "stock": 1}, {"sku": "p-1", "price": price(4000)}],
     });
     let made = shop.post("/api/products", product).json();
-    assert_eq!(shop.get("/api/products?q=pan").json(), json!({
-        "items": [{
-            "id": made["id"], "slug": "copper-pan", "title": "Copper Pan", "brand": "Holm", "image": "/pan.jpg",
-            "price": price(4000), "in_stock": true,
-        }],
-        "next_cursor": null,
-    }));
+    assert_eq!(
+        shop.get("/api/products?q=pan").json(),
+        json!({
+            "items": [{
+                "id": made["id"], "slug": "copper-pan", "title": "Copper Pan", "brand": "Holm", "image": "/pan.jpg",
+                "price": price(4000), "in_stock": true,
+            }],
+            "next_cursor": null,
+        })
+    );
 }
 
 #[test]
@@ -268,10 +290,13 @@ fn the_title_matters_more_than_the_description() {
         ("b", "Teapot", "Holds a litre."),
         ("c", "Cup", "Holds less."),
     ] {
-        shop.post("/api/products", json!({
-            "title": title, "description": description, "attributes": {"glaze": "celadon"},
-            "variants": [{"sku": sku, "price": price(1)}],
-        }));
+        shop.post(
+            "/api/products",
+            json!({
+                "title": title, "description": description, "attributes": {"glaze": "celadon"},
+                "variants": [{"sku": sku, "price": price(1)}],
+            }),
+        );
     }
     let found = |q: &str| {
         let items = shop.get(&format!("/api/products?q={q}")).json()["items"].clone();
@@ -292,7 +317,10 @@ fn changes_show_in_the_next_search() {
     shop.stock_one("lamp", 1);
     let count = |query: &str| shop.get(&format!("/api/products?{query}")).json()["items"].as_array().unwrap().len();
     assert_eq!((count("q=lamp"), count("in_stock=true"), count("brand=Holm")), (1, 1, 0));
-    let edited = shop.request(Method::PATCH, "/api/products/lamp").staff().header("if-match", "*")
+    let edited = shop
+        .request(Method::PATCH, "/api/products/lamp")
+        .staff()
+        .header("if-match", "*")
         .json(json!({"title": "Lantern", "brand": "Holm", "variants": [{"sku": "l-1", "price": price(1)}]}));
     assert_eq!(edited.status, StatusCode::OK);
     assert_eq!((count("q=lamp"), count("q=lantern"), count("in_stock=true"), count("brand=Holm")), (0, 1, 0, 1));

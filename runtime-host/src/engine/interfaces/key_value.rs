@@ -67,6 +67,11 @@ pub(super) fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Resu
     Ok(Ok(handle))
 }
 
+/// The store behind a handle.
+pub(super) fn opened(state: &GuestState, handle: &Handle) -> wasmtime::Result<OpenStore> {
+    Ok(state.table.get(handle)?.clone())
+}
+
 /// Closes a store that [`open`] opened.
 pub(super) fn close(state: &mut GuestState, rep: u32) -> wasmtime::Result<()> {
     state.table.delete(Handle::new_own(rep))?;
@@ -105,7 +110,7 @@ macro_rules! method {
             concat!("[method]store.", $name),
             |context: StoreContextMut<'_, GuestState>, (handle, $($param),*): (Handle, $($type),*)| {
                 Box::new(async move {
-                    let open = context.data().table.get(&handle)?.clone();
+                    let open = opened(context.data(), &handle)?;
                     let $store = &open.store;
                     Ok((open.timed::<_, Error>($operation, $call).await,))
                 })
@@ -115,7 +120,7 @@ macro_rules! method {
             concat!("[method]store.", $name),
             |accessor: &Accessor<GuestState>, (handle, $($param),*): (Handle, $($type),*)| {
                 Box::pin(async move {
-                    let open = accessor.with(|mut access| wasmtime::Result::Ok(access.get().table.get(&handle)?.clone()))?;
+                    let open = accessor.with(|mut access| opened(access.get(), &handle))?;
                     let $store = &open.store;
                     Ok((open.timed::<_, Error>($operation, $call).await,))
                 })
@@ -140,14 +145,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     method!(linker, "exists", StoreOperation::KeyValueExists, |store, key: String| store.exists(&key));
     linker.instance(OLDER)?.func_wrap_async("[method]store.get-keys", |context: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
         Box::new(async move {
-            let open = context.data().table.get(&handle)?.clone();
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, all_keys(&*open.store)).await,))
         })
     })?;
     linker.instance(NEWER)?.func_wrap_concurrent("[method]store.get-keys", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
         Box::pin(async move {
             let streamed = accessor.with(|mut access| {
-                let open = access.get().table.get(&handle)?.clone();
+                let open = opened(access.get(), &handle)?;
                 stream_keys(access, open)
             })?;
             Ok((streamed,))
@@ -159,7 +164,7 @@ fn stream_keys(mut access: Access<'_, GuestState>, open: OpenStore) -> wasmtime:
     let (finished, outcome) = oneshot::channel();
     let keys = StreamReader::new(&mut access, KeyProducer { open, page: None, cursor: None, finished: Some(finished) })?;
     // A producer that is dropped early was not asked for the rest: that is no error.
-    let outcome = async move { wasmtime::Result::Ok(outcome.await.unwrap_or(Ok(()))) };
+    let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
     let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
     Ok((keys, outcome))
 }

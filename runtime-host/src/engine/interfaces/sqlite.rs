@@ -15,7 +15,7 @@ use wasmtime::component::{
 
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
 use crate::stores::sqlite::{self, Connection, QueryResult};
-use crate::telemetry::metrics::StoreOperation;
+use crate::telemetry::metrics::{ComponentMetrics, StoreOperation};
 
 /// `variant error`.
 #[derive(ComponentType, Lift, Lower, Debug, Clone)]
@@ -91,9 +91,8 @@ fn add_open_and_execute(instance: &mut LinkerInstance<'_, GuestState>) -> wasmti
         "[method]connection.execute",
         |store: StoreContextMut<'_, GuestState>, (handle, sql, params): (Handle, String, Vec<Value>)| {
             Box::new(async move {
-                let state = store.data();
-                let connection = state.table.get(&handle)?.clone();
-                let timer = state.component.metrics.store_timer(StoreOperation::SqliteExecute);
+                let (connection, metrics) = opened(store.data(), &handle)?;
+                let timer = metrics.store_timer(StoreOperation::SqliteExecute);
                 let result = match execute(&connection, &sql, params).await {
                     Ok(result) => result.collect().await,
                     Err(error) => Err(error),
@@ -114,10 +113,7 @@ fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
         "[method]connection.execute-async",
         |accessor: &Accessor<GuestState>, (handle, sql, params): (Handle, String, Vec<Value>)| {
             Box::pin(async move {
-                let (connection, metrics) = accessor.with(|mut access| {
-                    let state = access.get();
-                    wasmtime::Result::Ok((state.table.get(&handle)?.clone(), state.component.metrics.clone()))
-                })?;
+                let (connection, metrics) = accessor.with(|mut access| opened(access.get(), &handle))?;
                 let timer = metrics.store_timer(StoreOperation::SqliteExecute);
                 let result = execute(&connection, &sql, params).await;
                 timer.finish(result.is_ok());
@@ -129,10 +125,10 @@ fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
         },
     )?;
     instance.func_wrap_concurrent("[method]connection.last-insert-rowid-async", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| wasmtime::Result::Ok(access.get().table.get(&handle)?.last_insert_rowid()))?,)) })
+        Box::pin(async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.last_insert_rowid(),)) })
     })?;
     instance.func_wrap_concurrent("[method]connection.changes-async", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| wasmtime::Result::Ok(access.get().table.get(&handle)?.changes()))?,)) })
+        Box::pin(async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.changes(),)) })
     })
 }
 
@@ -146,6 +142,10 @@ fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Result<Handle, 
     let handle = state.table.push(Arc::new(database.connect()))?;
     state.stores_open += 1;
     Ok(Ok(handle))
+}
+
+fn opened(state: &GuestState, handle: &Handle) -> wasmtime::Result<(Arc<Connection>, Arc<ComponentMetrics>)> {
+    Ok((state.table.get(handle)?.clone(), state.component.metrics.clone()))
 }
 
 fn close(state: &mut GuestState, rep: u32) -> wasmtime::Result<()> {
@@ -165,7 +165,7 @@ fn stream(mut access: wasmtime::component::Access<'_, GuestState>, result: Query
     let rows = RowProducer { result, finished: Some(finished) };
     let rows = StreamReader::new(&mut access, rows)?;
     // A producer that is dropped early was not asked for the rest: that is no error.
-    let outcome = async move { wasmtime::Result::Ok(outcome.await.unwrap_or(Ok(()))) };
+    let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
     let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
     Ok((columns, rows, outcome))
 }

@@ -3,7 +3,7 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
-use super::key_value::{OpenRefused, OpenStore, close, open};
+use super::key_value::{OpenRefused, OpenStore, close, open, opened};
 use crate::engine::state::GuestState;
 use crate::stores::key_value::{self, Cas, Swap};
 use crate::telemetry::metrics::StoreOperation;
@@ -53,40 +53,36 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     add_atomics(&mut linker.instance("wasi:keyvalue/atomics@0.2.0-draft2")?)
 }
 
-fn bucket(context: &Context<'_>, handle: &Bucket) -> wasmtime::Result<OpenStore> {
-    Ok(context.data().table.get(handle)?.clone())
-}
-
 fn add_store(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
     instance.resource("bucket", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
     instance.func_wrap("open", |mut context: Context<'_>, (label,): (String,)| Ok((open(context.data_mut(), &label)?.map_err(Error::from),)))?;
     instance.func_wrap_async("[method]bucket.get", |context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.get(&key)).await,))
         })
     })?;
     instance.func_wrap_async("[method]bucket.set", |context: Context<'_>, (handle, key, value): (Bucket, String, Vec<u8>)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueSet, open.store.set(key, value)).await,))
         })
     })?;
     instance.func_wrap_async("[method]bucket.delete", |context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueDelete, open.store.delete(key)).await,))
         })
     })?;
     instance.func_wrap_async("[method]bucket.exists", |context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueExists, open.store.exists(&key)).await,))
         })
     })?;
     instance.func_wrap_async("[method]bucket.list-keys", |context: Context<'_>, (handle, cursor): (Bucket, Option<String>)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             let page = open.timed::<_, Error>(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await;
             Ok((page.map(|page| KeyResponse { keys: page.keys, cursor: page.cursor }),))
         })
@@ -96,19 +92,19 @@ fn add_store(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
 fn add_batch(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
     instance.func_wrap_async("get-many", |context: Context<'_>, (handle, keys): (Bucket, Vec<String>)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueGetMany, open.store.get_many(keys)).await,))
         })
     })?;
     instance.func_wrap_async("set-many", |context: Context<'_>, (handle, pairs): (Bucket, Vec<(String, Vec<u8>)>)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueSetMany, open.store.set_many(pairs)).await,))
         })
     })?;
     instance.func_wrap_async("delete-many", |context: Context<'_>, (handle, keys): (Bucket, Vec<String>)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueDeleteMany, open.store.delete_many(keys)).await,))
         })
     })
@@ -121,7 +117,7 @@ fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Resul
     })?;
     instance.func_wrap_async("[static]cas.new", |mut context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             let cas = open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.compare(key)).await;
             Ok((match cas {
                 Ok(cas) => Ok(context.data_mut().table.push(OpenCas { bucket: open, cas })?),
@@ -135,7 +131,7 @@ fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Resul
     })?;
     instance.func_wrap_async("increment", |context: Context<'_>, (handle, key, delta): (Bucket, String, i64)| {
         Box::new(async move {
-            let open = bucket(&context, &handle)?;
+            let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueIncrement, open.store.increment(key, delta)).await,))
         })
     })?;

@@ -32,27 +32,37 @@ const SWEEP: &str = "DELETE FROM spin_key_value WHERE rowid IN
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A key-value store in a SQLite file.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Embedded {
     database: Arc<Database>,
-    store: Arc<str>,
+    entries: Arc<Entries>,
+}
+
+/// Which rows are a store's, and how long they live.
+struct Entries {
+    store: String,
     ttl: Option<Duration>,
     clock: Clock,
 }
 
-impl fmt::Debug for Embedded {
+impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Embedded").field("store", &self.store).field("path", &self.database.path()).finish_non_exhaustive()
+        f.debug_struct("Entries").field("store", &self.store).field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
 
 impl Embedded {
     /// Opens the store `name` of `database`. Every write of an entry lets it live for `ttl` from then on. Blocks while the
     /// table is made.
-    pub fn open(database: Arc<Database>, name: &str, ttl: Option<Duration>, clock: Clock) -> Result<Self, sqlite::Error> {
+    pub fn open(
+        database: Arc<Database>,
+        name: &str,
+        ttl: Option<Duration>,
+        clock: Clock,
+    ) -> Result<Self, sqlite::Error> {
         // The writer thread answers, so this waits on no task.
         futures::executor::block_on(database.write(0, create_table))?;
-        Ok(Self { database, store: name.into(), ttl, clock })
+        Ok(Self { database, entries: Arc::new(Entries { store: name.to_owned(), ttl, clock }) })
     }
 
     /// The machine's clock.
@@ -61,16 +71,14 @@ impl Embedded {
         Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds))
     }
 
-    fn expiry(&self) -> Option<i64> {
-        self.ttl.map(|ttl| (self.clock)().saturating_add(milliseconds(ttl)))
-    }
-
     fn read<T: Send + 'static>(
         &self,
         read: impl Fn(&Connection, &str, i64) -> rusqlite::Result<T> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + '_ {
-        let (store, now) = (self.store.clone(), (self.clock)());
-        self.database.read(move |connection| read(connection, &store, now)).map(|done| done.map_err(Error::from))
+        let entries = self.entries.clone();
+        self.database
+            .read(move |connection| read(connection, &entries.store, (entries.clock)()))
+            .map(|done| done.map_err(Error::from))
     }
 
     /// Runs `write` as one unit with the rows of this store.
@@ -79,10 +87,11 @@ impl Embedded {
         bytes: usize,
         write: impl Fn(&Rows<'_>) -> Result<T, Error> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + '_ {
-        let store = self.clone();
+        let entries = self.entries.clone();
         let done = self.database.write(bytes, move |connection| {
-            // Asked anew on every run, and after the wait in the queue.
-            let rows = Rows { connection, store: &store.store, now: (store.clock)(), expiry: store.expiry() };
+            let now = (entries.clock)();
+            let expiry = entries.ttl.map(|ttl| now.saturating_add(milliseconds(ttl)));
+            let rows = Rows { connection, store: &entries.store, now, expiry };
             match write(&rows) {
                 Err(Error::Backend(message)) => Err(sqlite::Error::Sql(message)),
                 // A refusal changed nothing, so there is nothing to roll back.
@@ -153,7 +162,8 @@ impl KeyValue for Embedded {
             return ready(Err(error)).boxed();
         }
         let key = key.to_owned();
-        self.read(move |connection, store, now| connection.prepare_cached(GET)?.exists(params![store, key, now])).boxed()
+        self.read(move |connection, store, now| connection.prepare_cached(GET)?.exists(params![store, key, now]))
+            .boxed()
     }
 
     fn set(&self, key: String, value: Vec<u8>) -> Answer<'_, ()> {
@@ -204,7 +214,9 @@ impl KeyValue for Embedded {
         let write = self.write(key.len(), move |rows| {
             let value = match rows.get(&key)? {
                 None => 0,
-                Some(value) => i64::from_le_bytes(value.as_slice().try_into().map_err(|_| Error::NotANumber(value.len()))?),
+                Some(value) => {
+                    i64::from_le_bytes(value.as_slice().try_into().map_err(|_| Error::NotANumber(value.len()))?)
+                }
             };
             let sum = value.checked_add(delta).ok_or(Error::Overflow)?;
             rows.set(&key, &sum.to_le_bytes())?;
@@ -245,7 +257,11 @@ impl KeyValue for Embedded {
             loop {
                 let removed = self
                     .write(0, |rows| {
-                        let removed = rows.connection.prepare_cached(SWEEP)?.execute(params![rows.store, rows.now, SWEEP_ROWS_MAX.cast_signed()])?;
+                        let removed = rows.connection.prepare_cached(SWEEP)?.execute(params![
+                            rows.store,
+                            rows.now,
+                            SWEEP_ROWS_MAX.cast_signed()
+                        ])?;
                         Ok(removed as u64)
                     })
                     .await?;
@@ -264,7 +280,9 @@ fn create_table(connection: &Connection) -> Result<(), sqlite::Error> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))",
     )?;
-    let has_expiry = connection.prepare("SELECT 1 FROM pragma_table_info('spin_key_value') WHERE name = 'expires_at_ms'")?.exists([])?;
+    let has_expiry = connection
+        .prepare("SELECT 1 FROM pragma_table_info('spin_key_value') WHERE name = 'expires_at_ms'")?
+        .exists([])?;
     if !has_expiry {
         connection.execute_batch("ALTER TABLE spin_key_value ADD COLUMN expires_at_ms INTEGER")?;
     }

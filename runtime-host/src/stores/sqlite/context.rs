@@ -55,7 +55,8 @@ impl Context {
     /// Whether what runs now has to stop; SQLite asks every so many steps.
     pub(super) fn must_stop(&self) -> bool {
         let run = self.run();
-        Instant::now() >= run.deadline || run.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed))
+        Instant::now() >= run.deadline
+            || run.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed))
     }
 
     pub(super) fn time_max(&self) -> Duration {

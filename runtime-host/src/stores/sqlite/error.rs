@@ -46,7 +46,9 @@ pub enum Error {
     #[error("cannot start a transaction within a transaction")]
     NestedTransaction,
     /// The transaction of this connection ended before its COMMIT.
-    #[error("the transaction was rolled back: it was open for too long, or the database failed during it; ROLLBACK or BEGIN to go on")]
+    #[error(
+        "the transaction was rolled back: it was open for too long, or the database failed during it; ROLLBACK or BEGIN to go on"
+    )]
     TransactionLost,
     /// The writer thread failed while it worked on this.
     #[error("the database's writer failed; the write was rolled back")]

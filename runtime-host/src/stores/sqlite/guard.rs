@@ -19,18 +19,49 @@ const TRIGGER_DEPTH_MAX: i32 = 100;
 
 /// PRAGMAs that only tell something, whatever their argument.
 const TELLING_PRAGMAS: &[&str] = &[
-    "collation_list", "compile_options", "data_version", "foreign_key_check", "foreign_key_list", "freelist_count", "function_list",
-    "index_info", "index_list", "index_xinfo", "integrity_check", "module_list", "page_count", "pragma_list", "quick_check",
-    "table_info", "table_list", "table_xinfo",
+    "collation_list",
+    "compile_options",
+    "data_version",
+    "foreign_key_check",
+    "foreign_key_list",
+    "freelist_count",
+    "function_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "module_list",
+    "page_count",
+    "pragma_list",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
 ];
 /// PRAGMAs that change the content of the file, as other statements do, or one transaction.
-const WRITING_PRAGMAS: &[&str] = &["application_id", "defer_foreign_keys", "incremental_vacuum", "optimize", "user_version"];
+const WRITING_PRAGMAS: &[&str] =
+    &["application_id", "defer_foreign_keys", "incremental_vacuum", "optimize", "user_version"];
 /// PRAGMAs that may be asked but not set.
-const ASKED_PRAGMAS: &[&str] =
-    &["auto_vacuum", "encoding", "foreign_keys", "journal_mode", "max_page_count", "page_size", "recursive_triggers", "synchronous"];
+const ASKED_PRAGMAS: &[&str] = &[
+    "auto_vacuum",
+    "encoding",
+    "foreign_keys",
+    "journal_mode",
+    "max_page_count",
+    "page_size",
+    "recursive_triggers",
+    "synchronous",
+];
 /// PRAGMAs that tune a connection of one's own. They do nothing here, so that code which sets them runs.
-const IGNORED_PRAGMAS: &[&str] =
-    &["analysis_limit", "busy_timeout", "cache_size", "journal_size_limit", "mmap_size", "temp_store", "wal_autocheckpoint"];
+const IGNORED_PRAGMAS: &[&str] = &[
+    "analysis_limit",
+    "busy_timeout",
+    "cache_size",
+    "journal_size_limit",
+    "mmap_size",
+    "temp_store",
+    "wal_autocheckpoint",
+];
 
 const NO_TEMP: &str = "TEMP tables, views and triggers, because guests share the host's connections";
 
@@ -61,8 +92,12 @@ pub(super) fn install(connection: &mut rusqlite::Connection, context: Arc<Contex
 fn judge(request: &AuthContext<'_>) -> Result<Authorization, String> {
     match &request.action {
         AuthAction::Pragma { pragma_name, pragma_value } => judge_pragma(pragma_name, *pragma_value),
-        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Err("a database is all that a connection reaches, ATTACH and DETACH are off".into()),
-        AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => Err("load_extension()".into()),
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
+            Err("a database is all that a connection reaches, ATTACH and DETACH are off".into())
+        }
+        AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {
+            Err("load_extension()".into())
+        }
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
             Err("BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE are statements of their own".into())
         }
@@ -96,7 +131,9 @@ fn judge_pragma(name: &str, value: Option<&str>) -> Result<Authorization, String
     }
     match (name, value.map(str::to_ascii_lowercase).as_deref()) {
         // What already holds may be asked for.
-        ("foreign_keys", Some("on" | "1" | "true" | "yes")) | ("journal_mode", Some("wal")) => Ok(Authorization::Ignore),
+        ("foreign_keys", Some("on" | "1" | "true" | "yes")) | ("journal_mode", Some("wal")) => {
+            Ok(Authorization::Ignore)
+        }
         (_, Some(value)) => Err(format!("PRAGMA {name} = {value}")),
         (_, None) => Err(format!("PRAGMA {name}")),
     }

@@ -60,7 +60,8 @@ struct Job<W, T> {
 
 impl<W: FnMut(&Raw) -> Result<T, Error> + Send, T: Send> Unit for Job<W, T> {
     fn run(&mut self, raw: &Raw) -> bool {
-        self.outcome = (self.work)(raw).and_then(|output| if raw.violates_deferred_keys() { Err(foreign_key_failed()) } else { Ok(output) });
+        self.outcome = (self.work)(raw)
+            .and_then(|output| if raw.violates_deferred_keys() { Err(foreign_key_failed()) } else { Ok(output) });
         self.outcome.is_ok()
     }
 
@@ -210,7 +211,9 @@ impl Queue {
     }
 
     async fn wait<T>(&self, answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-        answered.await.unwrap_or_else(|_| Err(if self.shared.closed.load(Ordering::Acquire) { Error::Closed } else { Error::WriterFailed }))
+        answered.await.unwrap_or_else(|_| {
+            Err(if self.shared.closed.load(Ordering::Acquire) { Error::Closed } else { Error::WriterFailed })
+        })
     }
 
     fn place(&self, bytes: usize, factor: usize) -> Result<Place, Error> {
@@ -218,7 +221,8 @@ impl Queue {
         let queued = self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         // From here on its drop gives the place back, also when it is refused.
         let place = Place { shared: self.shared.clone(), bytes };
-        let fits = length < WRITE_QUEUE_MAX * factor && (queued == 0 || queued + bytes <= WRITE_QUEUE_BYTES_MAX * factor);
+        let fits =
+            length < WRITE_QUEUE_MAX * factor && (queued == 0 || queued + bytes <= WRITE_QUEUE_BYTES_MAX * factor);
         if fits { Ok(place) } else { Err(Error::QueueFull) }
     }
 }

@@ -157,7 +157,9 @@ impl Raw {
         match error {
             // The rest of it repeats the statement, which the guest knows.
             rusqlite::Error::SqlInputError { msg, .. } => Error::Sql(msg),
-            error if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Error::Timeout(self.context.time_max()),
+            error if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Error::Timeout(self.context.time_max())
+            }
             error => error.into(),
         }
     }
@@ -168,7 +170,13 @@ impl Raw {
         let (mut current, mut highest) = (0, 0);
         // SAFETY: the handle is open as long as `self`, and SQLite writes two integers.
         let code = unsafe {
-            ffi::sqlite3_db_status(self.connection.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &raw mut current, &raw mut highest, 0)
+            ffi::sqlite3_db_status(
+                self.connection.handle(),
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &raw mut current,
+                &raw mut highest,
+                0,
+            )
         };
         debug_assert_eq!(code, ffi::SQLITE_OK, "the status code is a constant that SQLite knows");
         current != 0
@@ -181,7 +189,11 @@ impl Raw {
     }
 }
 
-fn set_up_writer(connection: &mut rusqlite::Connection, settings: &Settings, context: &Arc<Context>) -> rusqlite::Result<()> {
+fn set_up_writer(
+    connection: &mut rusqlite::Connection,
+    settings: &Settings,
+    context: &Arc<Context>,
+) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     let synchronous = match settings.durability {
         Durability::Full => "full",
@@ -204,7 +216,11 @@ fn set_up_writer(connection: &mut rusqlite::Connection, settings: &Settings, con
 }
 
 /// Lets the SQL functions that speak of the connection speak of the guest's handle.
-fn add_session_functions(connection: &rusqlite::Connection, context: &Arc<Context>, role: Role) -> rusqlite::Result<()> {
+fn add_session_functions(
+    connection: &rusqlite::Connection,
+    context: &Arc<Context>,
+    role: Role,
+) -> rusqlite::Result<()> {
     let add = |name: &str, value: fn(&Context) -> i64| {
         let context = context.clone();
         connection.create_scalar_function(name, 0, FunctionFlags::SQLITE_UTF8, move |_| Ok(value(&context)))

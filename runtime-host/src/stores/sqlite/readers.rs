@@ -167,7 +167,9 @@ impl Readers {
         Ok(match answered.await.map_err(|_| reader_failed())?? {
             Read::Writes => None,
             Read::Complete((columns, rows)) => Some(QueryResult::complete(columns, rows)),
-            Read::Streamed((columns, rows), batches) => Some(QueryResult::streamed(columns, rows, Rest { batches, _cancel: cancel })),
+            Read::Streamed((columns, rows), batches) => {
+                Some(QueryResult::streamed(columns, rows, Rest { batches, _cancel: cancel }))
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 /// Where the transaction of a handle stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Transaction {
+pub(super) enum TransactionState {
     /// None: every statement commits by itself.
     None,
     /// A deferred BEGIN that no statement followed yet, so the writer does not know of it.
@@ -33,21 +33,21 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new() -> Self {
         Self {
-            transaction: AtomicU8::new(Transaction::None as u8),
+            transaction: AtomicU8::new(TransactionState::None as u8),
             changes: AtomicU64::new(0),
             total_changes: AtomicU64::new(0),
             last_insert_rowid: AtomicI64::new(0),
         }
     }
 
-    pub(super) fn transaction(&self) -> Transaction {
-        use Transaction::{Begun, Lost, None, Open, Opening};
-        const STATES: [Transaction; 5] = [None, Begun, Opening, Open, Lost];
+    pub(super) fn transaction(&self) -> TransactionState {
+        use TransactionState::{Begun, Lost, None, Open, Opening};
+        const STATES: [TransactionState; 5] = [None, Begun, Opening, Open, Lost];
         // Only `set_transaction` writes it, so it is the place of a state in the list.
         STATES[usize::from(self.transaction.load(Ordering::Acquire))]
     }
 
-    pub(super) fn set_transaction(&self, transaction: Transaction) {
+    pub(super) fn set_transaction(&self, transaction: TransactionState) {
         self.transaction.store(transaction as u8, Ordering::Release);
     }
 }

@@ -79,7 +79,8 @@ impl Kind {
         } else {
             return Self::Plain;
         };
-        let unfinished = matches!(&kind, Self::Savepoint(name) | Self::Release(name) | Self::RollbackTo(name) if name.is_empty());
+        let unfinished =
+            matches!(&kind, Self::Savepoint(name) | Self::Release(name) | Self::RollbackTo(name) if name.is_empty());
         if unfinished || words.next().is_some() { Self::Plain } else { kind }
     }
 
@@ -152,7 +153,11 @@ impl<'a> Iterator for Words<'a> {
             '[' => self.0.find(']').map_or(self.0.len(), |at| at + 1),
             _ => {
                 let name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-                self.0.find(|c| !name(c)).filter(|end| *end > 0).unwrap_or(if name(first) { self.0.len() } else { first.len_utf8() })
+                self.0.find(|c| !name(c)).filter(|end| *end > 0).unwrap_or(if name(first) {
+                    self.0.len()
+                } else {
+                    first.len_utf8()
+                })
             }
         };
         let (word, rest) = self.0.split_at(end);
@@ -202,7 +207,7 @@ impl Statement {
 
 /// The names of the columns of a prepared statement.
 pub(super) fn column_names(prepared: &rusqlite::Statement<'_>) -> Arc<[String]> {
-    prepared.column_names().into_iter().map(str::to_owned).collect()
+    prepared.column_names().map(str::to_owned).collect()
 }
 
 /// The statements that were run on a database, by text.

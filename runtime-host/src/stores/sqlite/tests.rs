@@ -31,7 +31,11 @@ impl Fixture {
     async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(Location::File(folder.path().join("test.db")), settings).unwrap();
-        run(&database.connect(), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, amount INTEGER NOT NULL DEFAULT 0)").await;
+        run(
+            &database.connect(),
+            "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, amount INTEGER NOT NULL DEFAULT 0)",
+        )
+        .await;
         Self { database, _folder: folder }
     }
 

@@ -18,14 +18,17 @@ use rusqlite::wal::CheckpointMode;
 
 use super::queue::{Action, Request, Shared, Step, Unit, foreign_key_failed};
 use super::raw::{Output, Raw, Role};
-use super::session::{self, Session};
+use super::session::{Session, TransactionState};
 use super::statement::Kind;
+use super::transaction::Transaction;
 use super::{Error, Settings};
 
 /// Units and transactions in one group.
 const GROUP_LENGTH_MAX: usize = 256;
 /// Age of a group at which it is committed though more is queued.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(10);
+/// How long the thread stays awake for the next call of an open transaction.
+const SPIN_TIME_MAX: Duration = Duration::from_micros(30);
 /// Rows that the answers of one group hold in memory, in bytes.
 const GROUP_BYTES_MAX: usize = 32 << 20;
 /// How long one statement outside of a transaction may write.
@@ -45,24 +48,9 @@ pub(super) struct Writer {
     open: Option<Transaction>,
     group: Vec<Done>,
     group_since: Instant,
-    /// What a COMMIT takes, and how long guests keep their transactions open, both averaged over the latest ones.
-    commit_time: Duration,
+    /// How long guests keep their transactions open, averaged over the latest ones.
     hold_time: Duration,
     frames_checkpointed: usize,
-}
-
-/// A guest's transaction over several calls.
-struct Transaction {
-    session: Arc<Session>,
-    since: Instant,
-    deadline: Instant,
-    savepoints: Vec<String>,
-    /// Whether a SAVEPOINT began it, so that its RELEASE commits.
-    by_savepoint: bool,
-    /// Whether it ran a PRAGMA, which may have deferred the foreign keys.
-    ran_pragma: bool,
-    /// Requests of its handle that came before it was open.
-    queued: VecDeque<Request>,
 }
 
 /// What waits for the group's COMMIT.
@@ -81,7 +69,13 @@ impl Done {
 }
 
 impl Writer {
-    pub(super) fn new(raw: Raw, path: PathBuf, settings: Settings, requests: Receiver<Request>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        raw: Raw,
+        path: PathBuf,
+        settings: Settings,
+        requests: Receiver<Request>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
             raw,
             path,
@@ -92,7 +86,6 @@ impl Writer {
             open: None,
             group: Vec::new(),
             group_since: Instant::now(),
-            commit_time: Duration::ZERO,
             hold_time: Duration::ZERO,
             frames_checkpointed: 0,
         }
@@ -124,7 +117,8 @@ impl Writer {
                 Request::Close(answer) => {
                     self.commit();
                     // The readers still have the file open, so the end of this connection would not do it.
-                    let closed = self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop);
+                    let closed =
+                        self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop);
                     self.shared.closed.store(true, Ordering::Release);
                     let _ = answer.send(closed.map_err(Error::from));
                     return;
@@ -152,8 +146,10 @@ impl Writer {
                 if let Some(request) = open.queued.pop_front() {
                     return Some(request);
                 }
-                match self.requests.recv_timeout(left) {
-                    Ok(request) if request.session().is_some_and(|session| Arc::ptr_eq(session, &open.session)) => return Some(request),
+                match receive(&self.requests, left) {
+                    Ok(request) if request.session().is_some_and(|session| Arc::ptr_eq(session, &open.session)) => {
+                        return Some(request);
+                    }
                     Ok(request) => self.backlog.push_back(request),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => self.lose_transaction(),
@@ -222,13 +218,13 @@ impl Writer {
             return self.step_inside(step, action);
         }
         match (step.session.transaction(), action) {
-            (session::Transaction::Lost, _) => step.answer(Err(Error::TransactionLost)),
-            (session::Transaction::Opening, action @ (Action::Begin | Action::Savepoint(_) | Action::Run { .. })) => {
+            (TransactionState::Lost, _) => step.answer(Err(Error::TransactionLost)),
+            (TransactionState::Opening, action @ (Action::Begin | Action::Savepoint(_) | Action::Run { .. })) => {
                 if action.opens() && step.is_unwanted() {
-                    return step.session.set_transaction(session::Transaction::None);
+                    return step.session.set_transaction(TransactionState::None);
                 }
                 if let Err(error) = self.open_transaction(&step.session, matches!(action, Action::Savepoint(_))) {
-                    let state = if action.opens() { session::Transaction::None } else { session::Transaction::Lost };
+                    let state = if action.opens() { TransactionState::None } else { TransactionState::Lost };
                     step.session.set_transaction(state);
                     return step.answer(Err(error));
                 }
@@ -244,24 +240,17 @@ impl Writer {
     }
 
     fn open_transaction(&mut self, session: &Arc<Session>, by_savepoint: bool) -> Result<(), Error> {
-        // A shared COMMIT saves those who wait for this group a sync, but costs them the wait for this guest.
-        if self.hold_time > self.commit_time {
+        // A shared COMMIT saves a sync, but those who are in the group already wait for this guest then.
+        if self.hold_time > GROUP_TIME_MAX {
             self.commit();
         }
         self.begin()?;
-        session.set_transaction(session::Transaction::Open);
+        session.set_transaction(TransactionState::Open);
         let own = |request: &Request| request.session().is_some_and(|other| Arc::ptr_eq(other, session));
         let (queued, backlog) = mem::take(&mut self.backlog).into_iter().partition(own);
         self.backlog = backlog;
-        self.open = Some(Transaction {
-            session: session.clone(),
-            since: Instant::now(),
-            deadline: Instant::now() + self.settings.transaction_time_max,
-            savepoints: Vec::new(),
-            by_savepoint,
-            ran_pragma: false,
-            queued,
-        });
+        let time_max = self.settings.transaction_time_max;
+        self.open = Some(Transaction::new(session.clone(), time_max, by_savepoint, queued));
         Ok(())
     }
 
@@ -272,7 +261,9 @@ impl Writer {
             Action::Begin => Err(Error::NestedTransaction),
             Action::Commit => return self.end_transaction(step, true),
             Action::Rollback => return self.end_transaction(step, false),
-            Action::Release(name) if open.by_savepoint && open.position(&name) == Some(0) => return self.end_transaction(step, true),
+            Action::Release(name) if open.by_savepoint && open.position(&name) == Some(0) => {
+                return self.end_transaction(step, true);
+            }
             Action::Savepoint(name) => open.savepoint(&self.raw, name),
             Action::Release(name) => open.release(&self.raw, &name),
             Action::RollbackTo(name) => open.rollback_to(&self.raw, &name),
@@ -294,7 +285,7 @@ impl Writer {
             // As in SQLite, the transaction stays open, so that the guest may repair it.
             return step.answer(Err(foreign_key_failed()));
         }
-        let Some(open) = self.close_transaction(session::Transaction::None) else { return };
+        let Some(open) = self.close_transaction(TransactionState::None) else { return };
         let ended = if keep { self.raw.control("RELEASE host").is_ok() } else { self.undo() };
         let settled = ended && (!open.ran_pragma || self.raw.stop_deferring_keys().is_ok());
         if settled {
@@ -306,9 +297,9 @@ impl Writer {
     }
 
     /// Takes the open transaction out; what its handle sent after its end goes first among the waiting.
-    fn close_transaction(&mut self, state: session::Transaction) -> Option<Transaction> {
+    fn close_transaction(&mut self, state: TransactionState) -> Option<Transaction> {
         let mut open = self.open.take()?;
-        self.hold_time = average(self.hold_time, open.since.elapsed());
+        self.hold_time = (self.hold_time * 7 + open.since.elapsed()) / 8;
         open.session.set_transaction(state);
         for request in mem::take(&mut open.queued).into_iter().rev() {
             self.backlog.push_front(request);
@@ -318,7 +309,7 @@ impl Writer {
 
     /// Rolls the open transaction back without its guest's doing.
     fn lose_transaction(&mut self) {
-        if let Some(open) = self.close_transaction(session::Transaction::Lost)
+        if let Some(open) = self.close_transaction(TransactionState::Lost)
             && self.undo()
             && open.ran_pragma
             && self.raw.stop_deferring_keys().is_err()
@@ -340,7 +331,7 @@ impl Writer {
             // Without a transaction there is nothing to roll back either.
             tracing::warn!(path = %self.path.display(), "a transaction could not be rolled back");
         }
-        self.close_transaction(session::Transaction::Lost);
+        self.close_transaction(TransactionState::Lost);
         let mut again = Vec::new();
         for done in self.group.drain(..) {
             match done {
@@ -359,9 +350,7 @@ impl Writer {
         if self.raw.connection.is_autocommit() {
             return;
         }
-        let started = Instant::now();
         let committed = self.raw.control("COMMIT");
-        self.commit_time = average(self.commit_time, started.elapsed());
         if committed.is_ok() {
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
         } else if !self.raw.connection.is_autocommit() {
@@ -391,7 +380,7 @@ impl Writer {
     }
 
     fn recover(&mut self) -> rusqlite::Result<()> {
-        self.close_transaction(session::Transaction::Lost);
+        self.close_transaction(TransactionState::Lost);
         for done in self.group.drain(..) {
             done.answer(Err(Error::WriterFailed));
         }
@@ -400,42 +389,15 @@ impl Writer {
     }
 }
 
-impl Transaction {
-    fn position(&self, name: &str) -> Option<usize> {
-        self.savepoints.iter().rposition(|savepoint| savepoint.eq_ignore_ascii_case(name))
+/// Waits for the next request while a guest's transaction is open. It is usually closer than the time that it takes to
+/// wake a thread, and all other writes wait for it.
+fn receive(requests: &Receiver<Request>, time_max: Duration) -> Result<Request, RecvTimeoutError> {
+    let started = Instant::now();
+    while started.elapsed() < SPIN_TIME_MAX {
+        if let Ok(request) = requests.try_recv() {
+            return Ok(request);
+        }
+        std::hint::spin_loop();
     }
-
-    fn savepoint(&mut self, raw: &Raw, name: String) -> Result<Output, Error> {
-        raw.control(&format!("SAVEPOINT {}", quoted(&name)))?;
-        self.savepoints.push(name);
-        Ok(Output::default())
-    }
-
-    fn release(&mut self, raw: &Raw, name: &str) -> Result<Output, Error> {
-        let position = self.position(name).ok_or_else(|| no_such_savepoint(name))?;
-        raw.control(&format!("RELEASE {}", quoted(name)))?;
-        self.savepoints.truncate(position);
-        Ok(Output::default())
-    }
-
-    fn rollback_to(&mut self, raw: &Raw, name: &str) -> Result<Output, Error> {
-        let position = self.position(name).ok_or_else(|| no_such_savepoint(name))?;
-        raw.control(&format!("ROLLBACK TO {}", quoted(name)))?;
-        self.savepoints.truncate(position + 1);
-        Ok(Output::default())
-    }
-}
-
-/// A running average in which the latest value counts an eighth.
-fn average(average: Duration, latest: Duration) -> Duration {
-    (average * 7 + latest) / 8
-}
-
-fn no_such_savepoint(name: &str) -> Error {
-    Error::Sql(format!("no such savepoint: {name}"))
-}
-
-/// A guest's savepoint under a name that the host's own never has.
-fn quoted(name: &str) -> String {
-    format!("\"guest {}\"", name.replace('"', "\"\""))
+    requests.recv_timeout(time_max)
 }

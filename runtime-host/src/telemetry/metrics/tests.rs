@@ -39,11 +39,14 @@ fn requests_are_counted_by_revision_method_and_class() {
     assert!(Arc::ptr_eq(&metrics.component("cart", "a1"), &stable));
 
     let samples = samples(&metrics.render());
-    assert_eq!(with_prefix(&samples, "bodega_http_requests_total"), [
-        (r#"bodega_http_requests_total{component="cart",revision="a1",method="GET",status_class="2xx"}"#, 2.0),
-        (r#"bodega_http_requests_total{component="cart",revision="a1",method="GET",status_class="5xx"}"#, 1.0),
-        (r#"bodega_http_requests_total{component="cart",revision="b2",method="OTHER",status_class="5xx"}"#, 1.0),
-    ]);
+    assert_eq!(
+        with_prefix(&samples, "bodega_http_requests_total"),
+        [
+            (r#"bodega_http_requests_total{component="cart",revision="a1",method="GET",status_class="2xx"}"#, 2.0),
+            (r#"bodega_http_requests_total{component="cart",revision="a1",method="GET",status_class="5xx"}"#, 1.0),
+            (r#"bodega_http_requests_total{component="cart",revision="b2",method="OTHER",status_class="5xx"}"#, 1.0),
+        ]
+    );
     let labels = r#"component="cart",revision="a1",method="GET",status_class="2xx""#;
     let duration = |part: &str| samples[&format!("bodega_http_request_duration_seconds_{part}")];
     assert!((duration(&format!("sum{{{labels}}}")) - 0.006).abs() < 1e-9);
@@ -60,12 +63,16 @@ fn store_calls_are_counted_by_their_end() {
     component.store_timer(StoreOperation::KeyValueSwap).finish(false);
     drop(component.store_timer(StoreOperation::KeyValueSwap));
     let samples = samples(&metrics.render());
-    let calls: Vec<&str> = with_prefix(&samples, "bodega_store_calls_total").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(calls, [
-        r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="key-value",operation="swap",result="cancelled"}"#,
-        r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="key-value",operation="swap",result="error"}"#,
-        r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="sqlite",operation="execute",result="ok"}"#,
-    ]);
+    let calls: Vec<&str> =
+        with_prefix(&samples, "bodega_store_calls_total").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        calls,
+        [
+            r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="key-value",operation="swap",result="cancelled"}"#,
+            r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="key-value",operation="swap",result="error"}"#,
+            r#"bodega_store_calls_total{component="cart",revision="a1",store_kind="sqlite",operation="execute",result="ok"}"#,
+        ]
+    );
     assert_eq!(with_prefix(&samples, "bodega_store_call_duration_seconds_count").len(), 3);
 }
 

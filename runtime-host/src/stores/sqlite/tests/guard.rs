@@ -37,7 +37,9 @@ async fn what_reaches_outside_is_refused_with_a_reason() {
             let result = query(&connection, sql).await;
             match result {
                 Err(Error::Denied(_)) => {}
-                Err(Error::Sql(message)) if sql == "COMMIT AND CHAIN" => assert_eq!(message, "near \"AND\": syntax error"),
+                Err(Error::Sql(message)) if sql == "COMMIT AND CHAIN" => {
+                    assert_eq!(message, "near \"AND\": syntax error")
+                }
                 other => panic!("{sql}: {other:?}"),
             }
         }
@@ -53,7 +55,12 @@ async fn the_schema_table_and_shadow_tables_are_written_by_sqlite_alone() {
     let fixture = Fixture::new().await;
     let connection = fixture.connect();
     run(&connection, "CREATE VIRTUAL TABLE search USING fts5(body, content='')").await;
-    for sql in ["DELETE FROM sqlite_schema", "UPDATE sqlite_schema SET sql = ''", "DELETE FROM search_data", "DROP TABLE search_idx"] {
+    for sql in [
+        "DELETE FROM sqlite_schema",
+        "UPDATE sqlite_schema SET sql = ''",
+        "DELETE FROM search_data",
+        "DROP TABLE search_idx",
+    ] {
         assert!(matches!(query(&connection, sql).await, Err(Error::Sql(_))), "{sql}");
     }
 }
@@ -68,7 +75,8 @@ async fn full_text_search_works_inside_and_outside_of_transactions() {
     assert_eq!(connection.last_insert_rowid(), 1);
     run(&connection, "BEGIN").await;
     run(&connection, "INSERT INTO item (name) VALUES ('blue cafe chair')").await;
-    let found = "SELECT rowid, highlight(search, 0, '<', '>') FROM search WHERE search MATCH 'cafe NOT blue' ORDER BY rank";
+    let found =
+        "SELECT rowid, highlight(search, 0, '<', '>') FROM search WHERE search MATCH 'cafe NOT blue' ORDER BY rank";
     let expected = [[Value::Integer(1), Value::Text("red <Café> table".into())]];
     assert_eq!(run(&connection, found).await, expected);
     run(&connection, "COMMIT").await;
@@ -84,7 +92,13 @@ async fn full_text_search_works_inside_and_outside_of_transactions() {
 async fn tuning_pragmas_and_what_holds_anyway_do_nothing() {
     let fixture = Fixture::new().await;
     let connection = fixture.connect();
-    for sql in ["PRAGMA busy_timeout = 1", "PRAGMA cache_size = 1", "PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA mmap_size = 1000000"] {
+    for sql in [
+        "PRAGMA busy_timeout = 1",
+        "PRAGMA cache_size = 1",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA mmap_size = 1000000",
+    ] {
         run(&connection, sql).await;
     }
     assert_eq!(run(&connection, "PRAGMA journal_mode").await, [[Value::Text("wal".into())]]);

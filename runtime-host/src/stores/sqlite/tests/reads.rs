@@ -11,7 +11,8 @@ const COUNT: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FRO
 /// Never ends.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
 /// Rows of 1,000 bytes and a bit.
-const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT i, zeroblob(1000) FROM n";
+const MANY: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT i, zeroblob(1000) FROM n";
 
 #[tokio::test]
 async fn values_come_back_as_they_went_in() {
@@ -26,7 +27,8 @@ async fn values_come_back_as_they_went_in() {
         Value::Blob(Vec::new()),
         Value::Null,
     ];
-    let result = connection.execute("SELECT ?1 AS a, ?2, ?3, ?4, ?5, ?6, ?7 AS \"last one\"", values.clone()).await.unwrap();
+    let result =
+        connection.execute("SELECT ?1 AS a, ?2, ?3, ?4, ?5, ?6, ?7 AS \"last one\"", values.clone()).await.unwrap();
     assert_eq!((result.columns[0].as_str(), result.columns[6].as_str()), ("a", "last one"));
     assert_eq!(result.collect().await.unwrap().1, vec![values]);
 }
@@ -37,7 +39,10 @@ async fn a_short_read_is_answered_on_the_spot_and_nothing_else_is() {
     let connection = fixture.connect();
     run(&connection, "INSERT INTO item (name) VALUES ('a')").await;
     for _ in 0..2 {
-        let read = connection.try_execute_inline("SELECT name FROM item WHERE id = ?1", &[Value::Integer(1)]).unwrap().unwrap();
+        let read = connection
+            .try_execute_inline("SELECT name FROM item WHERE id = ?1", &[Value::Integer(1)])
+            .unwrap()
+            .unwrap();
         assert_eq!(read.collect().await.unwrap().1, [[Value::Text("a".into())]]);
         assert!(connection.try_execute_inline("INSERT INTO item (name) VALUES ('b')", &[]).is_none());
         assert!(connection.try_execute_inline("BEGIN", &[]).is_none());
@@ -54,7 +59,10 @@ async fn a_long_read_is_right_and_is_remembered_until_it_is_short_again() {
     let is_long = || fixture.database.statements.get(COUNT).is_some_and(|statement| statement.is_long());
     for _ in 0..2 {
         assert!(!is_long());
-        assert_eq!(query_with(&connection, COUNT, vec![Value::Integer(1_000_000)]).await.unwrap(), [[Value::Integer(1_000_000)]]);
+        assert_eq!(
+            query_with(&connection, COUNT, vec![Value::Integer(1_000_000)]).await.unwrap(),
+            [[Value::Integer(1_000_000)]]
+        );
     }
     assert!(is_long());
     timeout(SOON, async {
@@ -107,7 +115,10 @@ async fn reads_that_nobody_waits_for_free_their_threads() {
         // Gone before the first row.
         assert!(timeout(Duration::from_millis(20), connection.execute(ENDLESS, Vec::new())).await.is_err());
     }
-    assert_eq!(query_with(&fixture.connect(), COUNT, vec![Value::Integer(500_000)]).await.unwrap(), [[Value::Integer(500_000)]]);
+    assert_eq!(
+        query_with(&fixture.connect(), COUNT, vec![Value::Integer(500_000)]).await.unwrap(),
+        [[Value::Integer(500_000)]]
+    );
 }
 
 #[tokio::test]
@@ -129,12 +140,21 @@ async fn faulty_statements_are_told_apart() {
     let error = async |sql: &str, params| query_with(&connection, sql, params).await.unwrap_err();
     assert_eq!(error("SELECT ?1, ?2", vec![Value::Null]).await, Error::ParameterCount { expected: 2, given: 1 });
     assert_eq!(error("SELECT 1", vec![Value::Null]).await, Error::ParameterCount { expected: 0, given: 1 });
-    assert_eq!(error("INSERT INTO item (id) VALUES (?1)", vec![]).await, Error::ParameterCount { expected: 1, given: 0 });
+    assert_eq!(
+        error("INSERT INTO item (id) VALUES (?1)", vec![]).await,
+        Error::ParameterCount { expected: 1, given: 0 }
+    );
     assert_eq!(error("SELECT * FROM nowhere", vec![]).await, Error::Sql("no such table: nowhere".into()));
-    assert_eq!(error("INSERT INTO item VALUES (1)", vec![]).await, Error::Sql("table item has 3 columns but 1 values were supplied".into()));
+    assert_eq!(
+        error("INSERT INTO item VALUES (1)", vec![]).await,
+        Error::Sql("table item has 3 columns but 1 values were supplied".into())
+    );
     assert_eq!(error(" -- nothing", vec![]).await, Error::Sql("there is no statement to run".into()));
     assert_eq!(error("SELECT 1; SELECT 2", vec![]).await, Error::Sql("Multiple statements provided".into()));
-    assert_eq!(error("INSERT INTO item (id) VALUES (7); SELECT 2", vec![]).await, Error::Sql("Multiple statements provided".into()));
+    assert_eq!(
+        error("INSERT INTO item (id) VALUES (7); SELECT 2", vec![]).await,
+        Error::Sql("Multiple statements provided".into())
+    );
     assert_eq!(integer(&connection, "SELECT count(*) FROM item").await, 0);
 }
 

@@ -6,7 +6,9 @@ use super::*;
 async fn a_transaction_is_seen_by_itself_at_once_and_by_others_after_its_commit() {
     let fixture = Fixture::new().await;
     let (a, b) = (fixture.connect(), fixture.connect());
-    for (id, begin) in ["BEGIN", "BEGIN IMMEDIATE", "begin exclusive transaction;", "SAVEPOINT s"].into_iter().enumerate() {
+    for (id, begin) in
+        ["BEGIN", "BEGIN IMMEDIATE", "begin exclusive transaction;", "SAVEPOINT s"].into_iter().enumerate()
+    {
         let count = integer(&b, "SELECT count(*) FROM item").await;
         run(&a, begin).await;
         query_with(&a, "INSERT INTO item (id) VALUES (?1)", vec![Value::Integer(id as i64)]).await.unwrap();
@@ -46,7 +48,10 @@ async fn a_failed_statement_leaves_the_transaction_open() {
     let connection = fixture.connect();
     run(&connection, "BEGIN").await;
     run(&connection, "INSERT INTO item (id) VALUES (1)").await;
-    assert_eq!(query(&connection, "INSERT INTO item (id) VALUES (2), (1)").await, Err(Error::Sql("UNIQUE constraint failed: item.id".into())));
+    assert_eq!(
+        query(&connection, "INSERT INTO item (id) VALUES (2), (1)").await,
+        Err(Error::Sql("UNIQUE constraint failed: item.id".into()))
+    );
     run(&connection, "INSERT INTO item (id) VALUES (3)").await;
     run(&connection, "COMMIT").await;
     assert_eq!(run(&connection, "SELECT group_concat(id) FROM item").await, [[Value::Text("1,3".into())]]);
@@ -98,7 +103,8 @@ async fn a_handle_that_is_dropped_while_its_begin_waits_never_holds_the_writer()
 
 #[tokio::test]
 async fn a_transaction_that_stays_open_too_long_is_rolled_back_and_its_guest_hears_of_it() {
-    let fixture = Fixture::with(Settings { transaction_time_max: Duration::from_millis(200), ..Settings::default() }).await;
+    let fixture =
+        Fixture::with(Settings { transaction_time_max: Duration::from_millis(200), ..Settings::default() }).await;
     let late = fixture.connect();
     run(&late, "BEGIN").await;
     run(&late, "INSERT INTO item (id) VALUES (1)").await;
@@ -158,7 +164,10 @@ async fn transactions_of_many_handles_are_isolated_and_share_commits() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(run(&fixture.connect(), "SELECT amount FROM item ORDER BY id").await, [[Value::Integer(512)], [Value::Integer(-512)]]);
+    assert_eq!(
+        run(&fixture.connect(), "SELECT amount FROM item ORDER BY id").await,
+        [[Value::Integer(512)], [Value::Integer(-512)]]
+    );
     let commits = fixture.database.commits() - before;
     assert!(commits < 320, "{commits} commits for 640 transactions");
 }
@@ -167,7 +176,11 @@ async fn transactions_of_many_handles_are_isolated_and_share_commits() {
 async fn a_deferred_foreign_key_is_checked_when_its_own_transaction_ends() {
     let fixture = Fixture::new().await;
     let connection = fixture.connect();
-    run(&connection, "CREATE TABLE part (id INTEGER PRIMARY KEY, item INTEGER REFERENCES item DEFERRABLE INITIALLY DEFERRED)").await;
+    run(
+        &connection,
+        "CREATE TABLE part (id INTEGER PRIMARY KEY, item INTEGER REFERENCES item DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
     run(&connection, "CREATE TABLE strict (id INTEGER PRIMARY KEY, item INTEGER REFERENCES item)").await;
     let failed = Err(Error::Sql("FOREIGN KEY constraint failed".into()));
 
@@ -230,7 +243,7 @@ async fn where_transactions_are_slow_the_writes_before_one_do_not_wait_for_it() 
     let fixture = Fixture::new().await;
     let slow = fixture.connect();
     run(&slow, "BEGIN IMMEDIATE").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     run(&slow, "COMMIT").await;
 
     let hold = fixture.hold_writer().await;

@@ -1,0 +1,88 @@
+//! The adapter that stands in for the host towards a dependency: a component that exports what the dependency must not get
+//! from the host, with the types that the dependency imports, and refuses every call.
+
+use std::collections::BTreeSet;
+
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
+
+use super::{Cause, denial};
+use crate::manifest::Capability;
+
+/// The namespaces of what a host offers. An import from another one stays, so that the linker refuses it by name.
+const HOST_NAMESPACES: [&str; 3] = ["wasi:", "spin:", "fermyon:"];
+
+/// Packages and interfaces that give no access to anything beyond the request, by which Spin leaves them to every dependency:
+/// clocks, random numbers, output, the end of the instance, and types whose values only a denied interface could hand out.
+const HARMLESS: [&str; 17] = [
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/types",
+    "wasi:clocks",
+    "wasi:filesystem/types",
+    "wasi:http/types",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/network",
+];
+
+/// The packages and interfaces by which a component makes use of a right; the assignment is Spin's.
+fn interfaces(capability: Capability) -> &'static [&'static str] {
+    match capability {
+        Capability::AllowedOutboundHosts => &[
+            "fermyon:spin/http",
+            "fermyon:spin/mqtt",
+            "fermyon:spin/redis",
+            "spin:mqtt",
+            "spin:redis",
+            "wasi:http/client",
+            "wasi:http/outgoing-handler",
+            "wasi:sockets",
+        ],
+        Capability::Environment => &["wasi:cli/environment"],
+        Capability::Files => &["wasi:filesystem"],
+        Capability::KeyValueStores => &["fermyon:spin/key-value", "spin:key-value", "wasi:keyvalue"],
+        Capability::SqliteDatabases => &[
+            "fermyon:spin/mysql",
+            "fermyon:spin/postgres",
+            "fermyon:spin/rdbms-types",
+            "fermyon:spin/sqlite",
+            "spin:postgres",
+            "spin:sqlite",
+        ],
+        Capability::Variables => &["fermyon:spin/config", "fermyon:spin/variables", "spin:variables", "wasi:config"],
+    }
+}
+
+/// Whether an import would let a dependency do what it does not inherit. What this host does not know is denied too.
+pub(super) fn is_denied(import: &str, inherited: &BTreeSet<Capability>) -> bool {
+    let interface = import.split_once('@').map_or(import, |(interface, _version)| interface);
+    let is_in = |names: &[&str]| {
+        names.iter().any(|name| interface.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    };
+    HOST_NAMESPACES.iter().any(|namespace| interface.starts_with(namespace))
+        && !is_in(&HARMLESS)
+        && !inherited.iter().any(|capability| is_in(interfaces(*capability)))
+}
+
+/// A component that exports the `denied` imports of `dependency`.
+///
+/// It imports the interfaces whose types the denied ones use; the composition gives it the same instances as the dependency.
+pub(super) fn adapter(dependency: &[u8], denied: &[&String]) -> Result<Vec<u8>, Cause> {
+    let DecodedWasm::Component(mut resolve, _) = wit_component::decode(dependency)? else {
+        return Err("it is a package of interfaces, not a component".into());
+    };
+    let exports: String = denied.iter().map(|interface| format!("export {interface};\n")).collect();
+    let package = resolve.push_source("adapter.wit", &format!("package bodega:deny;\nworld adapter {{\n{exports}}}\n"))?;
+    let world = resolve.select_world(&[package], Some("adapter"))?;
+    let mut module = denial::module(&resolve, world);
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(ComponentEncoder::default().module(&module)?.encode()?)
+}

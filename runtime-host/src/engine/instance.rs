@@ -1,0 +1,158 @@
+//! One instance: a task that owns a store and works on several requests at once, until it is used up, idle or broken.
+//!
+//! wasmtime's own `ProxyHandler` stops offering an instance while it computes, so that another thread's instance can take the
+//! request. Here all instances of a queue are on one thread: a second instance would only take turns with the first and cool
+//! its caches. So an instance takes whatever it has room for, and a new one starts only when none has room.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::channel::oneshot;
+use futures::stream::{FuturesUnordered, Stream};
+use tokio::time::Sleep;
+use wasmtime::component::{Accessor, Func};
+use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre, Request, Response};
+
+use super::component::Component;
+use super::outbound_http::{Outbound, ServiceChain};
+use super::queue::Queue;
+use super::state::{Activity, GuestState, Job};
+
+/// How much longer than a request an instance may stand still before it is dropped with all its requests.
+const STALL_GRACE: Duration = Duration::from_millis(50);
+
+/// A request on its way to an instance.
+pub(super) struct Pending {
+    pub(super) request: Request,
+    pub(super) job: Arc<Job>,
+    pub(super) answer: oneshot::Sender<wasmtime::Result<Response>>,
+    /// How often it may still be given to another instance when one cannot start.
+    pub(super) retries: u32,
+}
+
+/// Makes an instance, within the deadline of a request.
+pub(super) async fn start(
+    engine: &wasmtime::Engine,
+    pre: &ProxyPre<GuestState>,
+    component: Arc<Component>,
+    chain: std::sync::Weak<dyn ServiceChain>,
+) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
+    let deadline = component.limits.deadline;
+    let outbound = Outbound::new(component.clone(), chain);
+    let mut store = Store::new(engine, GuestState::new(component, outbound)?);
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(1);
+    // Tokio's own yield, not a bare wake: it lets the runtime look for new I/O before this guest goes on.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    let proxy = tokio::time::timeout(deadline, pre.instantiate_async(&mut store))
+        .await
+        .map_err(|_| wasmtime::format_err!("the instance did not start within {} ms", deadline.as_millis()))??;
+    Ok((store, proxy))
+}
+
+/// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
+pub(super) async fn run(queue: &Queue, mut store: Store<GuestState>, proxy: &Proxy) -> (Store<GuestState>, wasmtime::Result<()>) {
+    let activity = store.data().activity.clone();
+    let limits = store.data().component.limits;
+    let result = {
+        let mut work = pin!(store.run_concurrent(async |accessor: &Accessor<GuestState>| take_requests(queue, accessor, proxy, &activity).await));
+        let mut watch = Watch { activity: &activity, deadline: limits.deadline + STALL_GRACE, idle_timeout: limits.idle_timeout, timer: None };
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.flatten()),
+            // A guest that computes keeps the loop inside from looking at the clock, so the clock is watched from outside too.
+            Poll::Pending => watch.poll(cx),
+        })
+        .await
+    };
+    (store, result)
+}
+
+async fn take_requests(queue: &Queue, accessor: &Accessor<GuestState>, proxy: &Proxy, activity: &Activity) -> wasmtime::Result<()> {
+    let limits = accessor.with(|mut access| access.get().component.limits);
+    let handler = handler(proxy);
+    let mut place = queue.offer(limits.reuse_max);
+    let mut work = pin!(FuturesUnordered::new());
+    poll_fn(|cx| {
+        loop {
+            while let Poll::Ready(Some(finished)) = work.as_mut().poll_next(cx) {
+                match finished {
+                    Ok(true) => {}
+                    // A guest that is late with one request is not given another.
+                    Ok(false) => place.close(),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+                place.finished();
+                activity.touch();
+            }
+            if place.has_room() && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
+                && let Poll::Ready(pending) = place.poll_take(cx)
+            {
+                work.push(answer(accessor, proxy, pending));
+                activity.touch();
+                continue;
+            }
+            // What the guest goes on with after its answers counts as work too.
+            let is_busy = !work.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending();
+            activity.set_busy(is_busy);
+            return if place.is_closed() && !is_busy { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+    })
+    .await
+}
+
+/// Has the guest answer one request. `Ok(false)` when the deadline passed first.
+async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
+    let Pending { request, job, answer, .. } = pending;
+    let (prepared, deadline) = accessor.with(|mut access| {
+        let mut store = access.as_context_mut();
+        let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, answer)?;
+        let task = match &prepared {
+            Prepared::P3 { call, .. } => call.task(),
+            Prepared::P2 { call, .. } => call.task(),
+        };
+        store.data_mut().request_started(task, job);
+        wasmtime::error::Ok((prepared, store.data().component.limits.deadline))
+    })?;
+    prepared.run(accessor, tokio::time::sleep(deadline)).await
+}
+
+fn handler(proxy: &Proxy) -> Func {
+    match proxy {
+        Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
+        Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
+    }
+}
+
+/// Ends an instance that is idle for too long, or at work without progress for longer than any request may take.
+struct Watch<'a> {
+    activity: &'a Activity,
+    deadline: Duration,
+    idle_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watch<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<wasmtime::Result<()>> {
+        loop {
+            let busy = self.activity.is_busy();
+            let expires = self.activity.last() + if busy { self.deadline } else { self.idle_timeout };
+            if Instant::now() >= expires {
+                let stalled = || Err(wasmtime::format_err!("the guest stood still for {} ms and timed out", self.deadline.as_millis()));
+                return Poll::Ready(if busy { stalled() } else { Ok(()) });
+            }
+            // The timer is moved only when it fires or is too late: a busy instance keeps one for thousands of requests.
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(expires.into())));
+            if timer.deadline() > expires.into() || timer.is_elapsed() {
+                timer.as_mut().reset(expires.into());
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
