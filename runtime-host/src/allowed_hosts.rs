@@ -47,27 +47,19 @@ pub enum InvalidHost {
     #[error("has no scheme; expected `scheme://host[:port]`, for example `https://example.com`")]
     NoScheme,
     /// The scheme is neither letters nor `*`.
-    #[error(
-        "has a scheme that is not made of letters; expected for example `https`, or `*` for any"
-    )]
+    #[error("has a scheme that is not made of letters; expected for example `https`, or `*` for any")]
     Scheme,
     /// The host is not one.
-    #[error(
-        "has no valid host; expected a name in ASCII, `*.domain`, an address, a network or `*`"
-    )]
+    #[error("has no valid host; expected a name in ASCII, `*.domain`, an address, a network or `*`")]
     Host,
     /// A star within a name.
-    #[error(
-        "has `*` inside its host; a wildcard stands alone or before the first dot, as in `*.example.com`"
-    )]
+    #[error("has `*` inside its host; a wildcard stands alone or before the first dot, as in `*.example.com`")]
     Wildcard,
     /// A path.
     #[error("has a path; hosts are allowed as a whole")]
     Path,
     /// The port is not one.
-    #[error(
-        "has no valid port; expected a number, a range such as `8000..9000` without its end, or `*`"
-    )]
+    #[error("has no valid port; expected a number, a range such as `8000..9000` without its end, or `*`")]
     Port,
     /// No port, and the scheme implies none.
     #[error("has no port and a scheme without a usual one; add `:port`, or `:*` for any")]
@@ -77,10 +69,7 @@ pub enum InvalidHost {
 impl AllowedHosts {
     /// Parses all entries.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, InvalidHost> {
-        entries
-            .iter()
-            .map(|entry| AllowedHost::parse(entry.as_ref()))
-            .collect()
+        entries.iter().map(|entry| AllowedHost::parse(entry.as_ref())).collect()
     }
 
     /// Whether a request to `uri` is allowed; never for a URI without a scheme and a host.
@@ -96,19 +85,14 @@ impl AllowedHosts {
         let scheme = scheme.to_ascii_lowercase();
         let host = host.to_ascii_lowercase();
         let port = port.or_else(|| usual_port(&scheme));
-        self.0
-            .iter()
-            .any(|allowed| allowed.allows(&scheme, &host, port))
+        self.0.iter().any(|allowed| allowed.allows(&scheme, &host, port))
     }
 
     /// Whether the component may call the application's own routes.
     pub fn allows_self(&self) -> bool {
         self.0.iter().any(|allowed| {
             matches!(allowed.host, Host::Own | Host::Any)
-                && allowed
-                    .scheme
-                    .as_deref()
-                    .is_none_or(|scheme| matches!(scheme, "http" | "https"))
+                && allowed.scheme.as_deref().is_none_or(|scheme| matches!(scheme, "http" | "https"))
         })
     }
 
@@ -116,9 +100,7 @@ impl AllowedHosts {
     /// When the scheme is known, [`AllowedHosts::allows`] is exact.
     pub fn allows_component(&self, id: &str) -> bool {
         let host = format!("{id}{SERVICE_CHAINING_SUFFIX}");
-        ["http", "https"]
-            .iter()
-            .any(|scheme| self.allows_address(scheme, &host, None))
+        ["http", "https"].iter().any(|scheme| self.allows_address(scheme, &host, None))
     }
 }
 
@@ -130,17 +112,13 @@ impl FromIterator<AllowedHost> for AllowedHosts {
 
 /// The id of the component that `host` stands for, if it is a name for service chaining.
 pub fn service_chaining_target(host: &str) -> Option<&str> {
-    host.strip_suffix(SERVICE_CHAINING_SUFFIX)
-        .filter(|id| !id.is_empty() && !id.contains('.'))
+    host.strip_suffix(SERVICE_CHAINING_SUFFIX).filter(|id| !id.is_empty() && !id.contains('.'))
 }
 
 impl AllowedHost {
     /// Parses one entry.
     pub fn parse(entry: &str) -> Result<Self, InvalidHost> {
-        let (scheme, rest) = entry
-            .trim()
-            .split_once("://")
-            .ok_or(InvalidHost::NoScheme)?;
+        let (scheme, rest) = entry.trim().split_once("://").ok_or(InvalidHost::NoScheme)?;
         let scheme = match scheme {
             "*" => None,
             _ if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphabetic()) => {
@@ -152,17 +130,9 @@ impl AllowedHost {
         let port = match port {
             Some("*") => Port::Any,
             Some(port) => Port::parse(port)?,
-            None => scheme
-                .as_deref()
-                .and_then(usual_port)
-                .map(Port::single)
-                .ok_or(InvalidHost::NoPort)?,
+            None => scheme.as_deref().and_then(usual_port).map(Port::single).ok_or(InvalidHost::NoPort)?,
         };
-        Ok(Self {
-            host: Host::parse(&host.to_ascii_lowercase())?,
-            scheme,
-            port,
-        })
+        Ok(Self { host: Host::parse(&host.to_ascii_lowercase())?, scheme, port })
     }
 
     /// The component that this entry names, if it names exactly one.
@@ -174,9 +144,7 @@ impl AllowedHost {
     }
 
     fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
-        self.scheme
-            .as_deref()
-            .is_none_or(|allowed| allowed == scheme)
+        self.scheme.as_deref().is_none_or(|allowed| allowed == scheme)
             && self.host.allows(host)
             && match &self.port {
                 Port::Any => true,
@@ -193,15 +161,11 @@ impl Host {
             return match network.parse::<IpNet>() {
                 // The bits behind the prefix do not matter: 127.0.0.1/24 is 127.0.0.0/24.
                 Ok(network) => Ok(Self::Network(network.trunc())),
-                Err(_) if is_prefix && without_brackets(address).parse::<IpAddr>().is_ok() => {
-                    Err(InvalidHost::Host)
-                }
+                Err(_) if is_prefix && without_brackets(address).parse::<IpAddr>().is_ok() => Err(InvalidHost::Host),
                 Err(_) => Err(InvalidHost::Path),
             };
         }
-        let (name, below) = host
-            .strip_prefix("*.")
-            .map_or((host, false), |domain| (domain, true));
+        let (name, below) = host.strip_prefix("*.").map_or((host, false), |domain| (domain, true));
         let is_address = without_brackets(name).parse::<IpAddr>().is_ok();
         match name {
             "*" if !below => Ok(Self::Any),
@@ -223,9 +187,9 @@ impl Host {
             Self::Own => false,
             Self::Exact(name) => name == host,
             Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
-            Self::Network(network) => without_brackets(host)
-                .parse::<IpAddr>()
-                .is_ok_and(|address| network.contains(&address)),
+            Self::Network(network) => {
+                without_brackets(host).parse::<IpAddr>().is_ok_and(|address| network.contains(&address))
+            }
         }
     }
 }
@@ -238,20 +202,13 @@ impl Port {
     fn parse(text: &str) -> Result<Self, InvalidHost> {
         // `u16::from_str` would let a sign pass.
         let number = |text: &str| -> Result<u16, InvalidHost> {
-            text.parse()
-                .ok()
-                .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-                .ok_or(InvalidHost::Port)
+            text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or(InvalidHost::Port)
         };
         let Some((start, end)) = text.split_once("..") else {
             return Ok(Self::single(number(text)?));
         };
         let range = u32::from(number(start)?)..u32::from(number(end)?);
-        if range.is_empty() {
-            Err(InvalidHost::Port)
-        } else {
-            Ok(Self::Range(range))
-        }
+        if range.is_empty() { Err(InvalidHost::Port) } else { Ok(Self::Range(range)) }
     }
 }
 
@@ -266,25 +223,17 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 fn is_ipv6(authority: &str) -> bool {
-    let address = authority
-        .split_once('/')
-        .map_or(authority, |(address, _)| address);
+    let address = authority.split_once('/').map_or(authority, |(address, _)| address);
     without_brackets(address).parse::<IpAddr>().is_ok()
 }
 
 fn without_brackets(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn is_name(name: &str) -> bool {
-    name.split('.').all(|label| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    })
+    name.split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
 }
 
 /// The port that a scheme implies, for the schemes that Spin knows.

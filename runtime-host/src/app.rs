@@ -21,10 +21,10 @@ use wasmtime_wasi_http::handler::ProxyPre;
 pub use stores::stores_config;
 pub use worker::Worker;
 
-use crate::engine::{Engine, compose};
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::Admission;
 use crate::engine::state::GuestState;
+use crate::engine::{Engine, compose};
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
 use crate::router::Router;
 use crate::state_dir::StateDir;
@@ -83,26 +83,39 @@ impl App {
     /// Compiles and links every component. Nothing is served yet.
     pub async fn load(parts: Parts<'_>) -> anyhow::Result<Arc<Self>> {
         let manifest = parts.manifest;
-        let retained = |id: &str| parts.components_to_retain.is_empty() || parts.components_to_retain.iter().any(|kept| kept == id);
+        let retained = |id: &str| {
+            parts.components_to_retain.is_empty() || parts.components_to_retain.iter().any(|kept| kept == id)
+        };
         if let Some(unknown) = parts.components_to_retain.iter().find(|id| manifest.component(id).is_none()) {
             anyhow::bail!("the application has no component `{unknown}`");
         }
         let engine = Engine::new(Some(&parts.state.code_cache()))?;
 
         // A component that no trigger names runs only as part of another one.
-        let served = |id: &str| manifest.triggers.iter().any(|trigger| matches!(&trigger.target, TriggerTarget::Component(served) if **served == id));
-        let wanted: Vec<_> = manifest.components.iter().filter(|component| retained(&component.id) && served(&component.id)).collect();
+        let served = |id: &str| {
+            manifest
+                .triggers
+                .iter()
+                .any(|trigger| matches!(&trigger.target, TriggerTarget::Component(served) if **served == id))
+        };
+        let wanted: Vec<_> =
+            manifest.components.iter().filter(|component| retained(&component.id) && served(&component.id)).collect();
         let components = std::thread::scope(|scope| {
-            let loading: Vec<_> = wanted.iter().map(|component| scope.spawn(|| load_component(&engine, component, &parts))).collect();
+            let loading: Vec<_> =
+                wanted.iter().map(|component| scope.spawn(|| load_component(&engine, component, &parts))).collect();
             // A panic while loading is a bug; it ends the start as it would on this thread.
-            loading.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<anyhow::Result<Vec<_>>>()
+            loading
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<anyhow::Result<Vec<_>>>()
         })?;
 
         for loaded in &components {
             engine.try_start(&loaded.pre, loaded.component.clone()).await?;
         }
 
-        let place: BTreeMap<&str, usize> = components.iter().enumerate().map(|(place, loaded)| (loaded.component.id.as_str(), place)).collect();
+        let place: BTreeMap<&str, usize> =
+            components.iter().enumerate().map(|(place, loaded)| (loaded.component.id.as_str(), place)).collect();
         let routes = manifest.triggers.iter().filter_map(|trigger| {
             let target = match &trigger.target {
                 TriggerTarget::Component(id) => Target::Component(*place.get(id.as_str())?),
@@ -111,7 +124,13 @@ impl App {
             Some((trigger.route.as_ref()?.value.clone(), target))
         });
         let router = Router::build(routes)?;
-        Ok(Arc::new(Self { engine, router, components, telemetry: parts.telemetry, self_authority: std::sync::OnceLock::new() }))
+        Ok(Arc::new(Self {
+            engine,
+            router,
+            components,
+            telemetry: parts.telemetry,
+            self_authority: std::sync::OnceLock::new(),
+        }))
     }
 
     /// Says where the public listener answers.
@@ -131,16 +150,29 @@ impl App {
     }
 }
 
-fn load_component(engine: &Engine, manifest_component: &manifest::Component, parts: &Parts<'_>) -> anyhow::Result<Loaded> {
+fn load_component(
+    engine: &Engine,
+    manifest_component: &manifest::Component,
+    parts: &Parts<'_>,
+) -> anyhow::Result<Loaded> {
     let id = &manifest_component.id;
     let source = manifest_component.source.display().to_string();
-    let wasm = std::fs::read(&*manifest_component.source).with_context(|| format!("component `{id}`: {source} cannot be read"))?;
+    let wasm = std::fs::read(&*manifest_component.source)
+        .with_context(|| format!("component `{id}`: {source} cannot be read"))?;
     let wasm = with_dependencies(wasm, manifest_component, parts.manifest)?;
-    let revision: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..REVISION_DIGITS].to_owned();
+    let revision: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        [..REVISION_DIGITS]
+        .to_owned();
     let pre = engine.load(id, &source, &wasm)?;
 
-    let databases = manifest_component.sqlite_databases.iter().filter_map(|label| Some((label.value.clone(), parts.stores.sqlite(label)?)));
-    let key_value_stores = manifest_component.key_value_stores.iter().filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
+    let databases = manifest_component
+        .sqlite_databases
+        .iter()
+        .filter_map(|label| Some((label.value.clone(), parts.stores.sqlite(label)?)));
+    let key_value_stores = manifest_component
+        .key_value_stores
+        .iter()
+        .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
     let component = Arc::new(Component {
         environment: manifest_component.environment.clone().into_iter().collect(),
         files: files::lay_out(&parts.manifest.files_of(manifest_component)?, parts.state.guest_files().join(id))?,
@@ -162,14 +194,19 @@ fn load_component(engine: &Engine, manifest_component: &manifest::Component, par
     Ok(Loaded { component, pre, admission })
 }
 
-fn limits(component: &manifest::Component, memory_bytes_max: Option<u64>, pre: &ProxyPre<GuestState>) -> InstanceLimits {
+fn limits(
+    component: &manifest::Component,
+    memory_bytes_max: Option<u64>,
+    pre: &ProxyPre<GuestState>,
+) -> InstanceLimits {
     let set = component.limits;
     let default = match pre {
         ProxyPre::P3(_) => InstanceLimits::default(),
         // A WASI 0.2 guest may rely on a fresh instance for every request, as Spin gives it.
         ProxyPre::P2(_) => InstanceLimits { reuse_max: 1, concurrency_max: 1, ..InstanceLimits::default() },
     };
-    let size = |set: Option<u64>, default: usize| set.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
+    let size =
+        |set: Option<u64>, default: usize| set.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
     InstanceLimits {
         reuse_max: size(set.instance_reuse_max, default.reuse_max),
         concurrency_max: size(set.instance_concurrency_max, default.concurrency_max),
@@ -187,8 +224,11 @@ fn with_dependencies(wasm: Vec<u8>, component: &manifest::Component, manifest: &
         return Ok(wasm);
     }
     let read = |dependency: &manifest::Dependency| {
-        let path = manifest.dependency_source(dependency).with_context(|| format!("dependency `{}` has no source", dependency.name.value))?;
-        std::fs::read(path).with_context(|| format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display()))
+        let path = manifest
+            .dependency_source(dependency)
+            .with_context(|| format!("dependency `{}` has no source", dependency.name.value))?;
+        std::fs::read(path)
+            .with_context(|| format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display()))
     };
     let code = component.dependencies.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let dependencies = component.dependencies.iter().zip(&code).map(|(dependency, wasm)| compose::Dependency {

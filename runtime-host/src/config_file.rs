@@ -37,11 +37,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// A problem at `position` of the file `path`.
     pub fn new(path: &Path, position: Position, problem: impl Display) -> Self {
-        Self::Invalid {
-            path: path.to_owned(),
-            position,
-            problem: problem.to_string(),
-        }
+        Self::Invalid { path: path.to_owned(), position, problem: problem.to_string() }
     }
 }
 
@@ -72,10 +68,7 @@ pub struct Located<T> {
 impl<T> Located<T> {
     /// The same place with another value.
     pub fn with<U>(&self, value: U) -> Located<U> {
-        Located {
-            value,
-            position: self.position,
-        }
+        Located { value, position: self.position }
     }
 }
 
@@ -96,25 +89,15 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            text,
-        })
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), text })
     }
 
     /// Parses the text and gives its top level.
     pub fn root(&self) -> Result<Table<'_>, ConfigError> {
         match DeTable::parse(&self.text) {
-            Ok(table) => Ok(Table::new(
-                self,
-                String::new(),
-                Position { line: 1, column: 1 },
-                table.into_inner(),
-            )),
+            Ok(table) => Ok(Table::new(self, String::new(), Position { line: 1, column: 1 }, table.into_inner())),
             Err(error) => {
                 let position = self.position(error.span().map_or(0, |span| span.start));
                 Err(ConfigError::new(&self.path, position, error.message()))
@@ -125,10 +108,7 @@ impl ConfigFile {
     fn position(&self, offset: usize) -> Position {
         let before = &self.text[..self.text.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -152,40 +132,17 @@ impl<'f> Table<'f> {
             .map(|(key, value)| {
                 let position = file.position(key.span().start);
                 let key = key.into_inner().into_owned();
-                let name = if name.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{name}.{key}")
-                };
-                let value = Value {
-                    file,
-                    name,
-                    position: file.position(value.span().start),
-                    value: value.into_inner(),
-                };
-                (
-                    Located {
-                        value: key,
-                        position,
-                    },
-                    value,
-                )
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                let value =
+                    Value { file, name, position: file.position(value.span().start), value: value.into_inner() };
+                (Located { value: key, position }, value)
             })
             .collect();
-        Self {
-            file,
-            name,
-            position,
-            entries,
-            known: Vec::new(),
-        }
+        Self { file, name, position, entries, known: Vec::new() }
     }
 
     /// Takes out the value of `key`, if there is one.
-    pub fn optional<T: FromToml<'f>>(
-        &mut self,
-        key: &'static str,
-    ) -> Result<Option<T>, ConfigError> {
+    pub fn optional<T: FromToml<'f>>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
         self.known.push(key);
         let Some(index) = self.entries.iter().position(|(name, _)| name.value == key) else {
             return Ok(None);
@@ -194,21 +151,13 @@ impl<'f> Table<'f> {
     }
 
     /// Takes out the value of `key`, or the type's default.
-    pub fn or_default<T: FromToml<'f> + Default>(
-        &mut self,
-        key: &'static str,
-    ) -> Result<T, ConfigError> {
+    pub fn or_default<T: FromToml<'f> + Default>(&mut self, key: &'static str) -> Result<T, ConfigError> {
         Ok(self.optional(key)?.unwrap_or_default())
     }
 
     /// Takes out the value of `key`; without one the error says what was `expected`.
-    pub fn required<T: FromToml<'f>>(
-        &mut self,
-        key: &'static str,
-        expected: &str,
-    ) -> Result<T, ConfigError> {
-        self.optional(key)?
-            .ok_or_else(|| self.error(format!("{self} has no `{key}`; expected {expected}")))
+    pub fn required<T: FromToml<'f>>(&mut self, key: &'static str, expected: &str) -> Result<T, ConfigError> {
+        self.optional(key)?.ok_or_else(|| self.error(format!("{self} has no `{key}`; expected {expected}")))
     }
 
     /// Fails if `key` is there, saying `why`: for what the format knows and this host does not run.
@@ -225,11 +174,7 @@ impl<'f> Table<'f> {
             return Ok(());
         };
         let hint = suggestion(key, self.known.iter().copied());
-        Err(ConfigError::new(
-            &self.file.path,
-            key.position,
-            format!("unknown key `{}` in {self}{hint}", key.value),
-        ))
+        Err(ConfigError::new(&self.file.path, key.position, format!("unknown key `{}` in {self}{hint}", key.value)))
     }
 
     /// All entries in the order of the file, for tables whose keys the user makes up.
@@ -255,11 +200,7 @@ impl<'f> Table<'f> {
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.name.is_empty() {
-            f.write_str("the top level")
-        } else {
-            write!(f, "[{}]", self.name)
-        }
+        if self.name.is_empty() { f.write_str("the top level") } else { write!(f, "[{}]", self.name) }
     }
 }
 
@@ -293,16 +234,10 @@ impl<'f> Value<'f> {
     }
 
     /// The string as whatever `parse` makes of it, whose error has to be a whole sentence.
-    pub fn parse<T, E: Display>(
-        self,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Located<T>, ConfigError> {
+    pub fn parse<T, E: Display>(self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Located<T>, ConfigError> {
         match &self.value {
             DeValue::String(text) => match parse(text) {
-                Ok(value) => Ok(Located {
-                    value,
-                    position: self.position,
-                }),
+                Ok(value) => Ok(Located { value, position: self.position }),
                 Err(problem) => Err(self.error(problem)),
             },
             _ => Err(self.expected("a string")),
@@ -322,25 +257,15 @@ impl<'f> Value<'f> {
     /// The error for a value of the wrong type.
     pub fn expected(&self, expected: &str) -> ConfigError {
         let found = self.value.type_str();
-        let article = if found.starts_with(['a', 'i']) {
-            "an"
-        } else {
-            "a"
-        };
-        self.error(format!(
-            "`{}` is {article} {found}; expected {expected}",
-            self.name
-        ))
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
+        self.error(format!("`{}` is {article} {found}; expected {expected}", self.name))
     }
 }
 
 /// The end of an "unknown name" message: the nearest known name, or all of them when none is near.
 pub fn suggestion<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(found, name), name))
-        .min();
+    let nearest = known.iter().map(|name| (strsim::damerau_levenshtein(found, name), name)).min();
     match nearest {
         Some((distance, name)) if distance <= 1 + name.len() / 4 => {
             format!("; did you mean `{name}`?")

@@ -95,15 +95,22 @@ impl Engine {
             path: path.to_owned(),
             reason: describe_compile_error(wasm, &error),
         })?;
-        self.prelink(&component)
-            .map_err(|reason| EngineError::Link { component: id.to_owned(), reason })
+        self.prelink(&component).map_err(|reason| EngineError::Link { component: id.to_owned(), reason })
     }
 
     /// Makes one instance and drops it: what cannot start is refused before anything is served.
-    pub async fn try_start(&self, pre: &ProxyPre<GuestState>, component: Arc<component::Component>) -> Result<(), EngineError> {
+    pub async fn try_start(
+        &self,
+        pre: &ProxyPre<GuestState>,
+        component: Arc<component::Component>,
+    ) -> Result<(), EngineError> {
         let id = component.id.clone();
-        let refused = |error: wasmtime::Error| EngineError::Link { component: id, reason: format!("it cannot start: {error:#}") };
-        instance::start(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new()).await.map(drop).map_err(refused)
+        let refused =
+            |error: wasmtime::Error| EngineError::Link { component: id, reason: format!("it cannot start: {error:#}") };
+        instance::start(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new())
+            .await
+            .map(drop)
+            .map_err(refused)
     }
 
     fn prelink(&self, component: &Component) -> Result<ProxyPre<GuestState>, String> {

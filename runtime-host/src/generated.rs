@@ -85,7 +85,10 @@ mod tests {
         assert_eq!(first.len(), 2 * SECRET_BYTES);
         assert_eq!(Generate::Secret.value("a", &state).unwrap(), first);
         assert_ne!(Generate::Secret.value("b", &state).unwrap(), first);
-        assert_eq!(Generate::StaffJwks.value("jwks", &state).unwrap(), Generate::StaffJwks.value("jwks", &state).unwrap());
+        assert_eq!(
+            Generate::StaffJwks.value("jwks", &state).unwrap(),
+            Generate::StaffJwks.value("jwks", &state).unwrap()
+        );
     }
 
     #[test]

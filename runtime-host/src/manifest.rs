@@ -18,9 +18,7 @@ use std::path::{Path, PathBuf};
 pub use component::{Build, Component, FilesMount};
 pub use dependency::{Capability, Dependency, DependencyName, DependencySource, Inheritance};
 pub use files::MountedFile;
-pub use limits::{
-    ApplicationSettings, ComponentLimits, Durability, KeyValueSettings, SqliteSettings,
-};
+pub use limits::{ApplicationSettings, ComponentLimits, Durability, KeyValueSettings, SqliteSettings};
 pub use trigger::{HttpTrigger, StaticResponse, TriggerTarget};
 
 use crate::config_file::{ConfigError, ConfigFile, FromToml, Located, Position, Table, Value};
@@ -74,26 +72,20 @@ pub fn load(path: &Path) -> Result<Manifest, ConfigError> {
     let version: Value = root.required("spin_manifest_version", "2")?;
     // Version 1 wrote it as a string and has other keys altogether.
     if version.is_string() {
-        return Err(version
-            .error("the manifest is of another version; expected `spin_manifest_version = 2`"));
+        return Err(version.error("the manifest is of another version; expected `spin_manifest_version = 2`"));
     }
     let version: Located<u64> = version.read()?;
     if version.value != 2 {
-        return Err(root.error_at(
-            version.position,
-            format!("`spin_manifest_version` is {}; expected 2", version.value),
-        ));
+        return Err(
+            root.error_at(version.position, format!("`spin_manifest_version` is {}; expected 2", version.value))
+        );
     }
     let folder = folder_of(path);
 
     let application = Application::read(root.required("application", "a table with the `name`")?)?;
     let variables = read_variables(root.optional("variables")?)?;
     let mut components = Vec::new();
-    for (id, value) in root
-        .optional::<Table>("component")?
-        .map(Table::into_entries)
-        .unwrap_or_default()
-    {
+    for (id, value) in root.optional::<Table>("component")?.map(Table::into_entries).unwrap_or_default() {
         Component::check_id(&id).map_err(|problem| value.error_at(id.position, problem))?;
         components.push(Component::read(id.value, value.read()?, folder)?);
     }
@@ -103,13 +95,7 @@ pub fn load(path: &Path) -> Result<Manifest, ConfigError> {
     for component in &mut components {
         component.limits = component.limits.or(application.settings.limits);
     }
-    let manifest = Manifest {
-        path: path.to_owned(),
-        application,
-        variables,
-        triggers,
-        components,
-    };
+    let manifest = Manifest { path: path.to_owned(), application, variables, triggers, components };
     manifest.check()?;
     Ok(manifest)
 }
@@ -124,9 +110,7 @@ impl Manifest {
     pub fn dependency_source<'a>(&'a self, dependency: &'a Dependency) -> Option<&'a Path> {
         match &dependency.source {
             DependencySource::Path(path) => Some(path),
-            DependencySource::Component(id) => self
-                .component(id)
-                .map(|component| component.source.as_path()),
+            DependencySource::Component(id) => self.component(id).map(|component| component.source.as_path()),
         }
     }
 
@@ -139,42 +123,22 @@ impl Manifest {
 /// The folder that the paths in the manifest at `path` are relative to.
 fn folder_of(path: &Path) -> &Path {
     // For a bare file name the parent is empty, which commands cannot be run in.
-    path.parent()
-        .filter(|folder| *folder != Path::new(""))
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 impl Application {
     fn read(mut table: Table<'_>) -> Result<Self, ConfigError> {
-        let settings = component::tool(&mut table)?
-            .map(ApplicationSettings::read)
-            .transpose()?
-            .unwrap_or_default();
-        for (kind, value) in table
-            .optional::<Table>("trigger")?
-            .map(Table::into_entries)
-            .unwrap_or_default()
-        {
+        let settings = component::tool(&mut table)?.map(ApplicationSettings::read).transpose()?.unwrap_or_default();
+        for (kind, value) in table.optional::<Table>("trigger")?.map(Table::into_entries).unwrap_or_default() {
             check_trigger_kind(&kind, &value)?;
             let mut http: Table = value.read()?;
-            http.refuse(
-                "base",
-                "Spin 3 removed it; write the whole path in every `route`",
-            )?;
+            http.refuse("base", "Spin 3 removed it; write the whole path in every `route`")?;
             http.finish()?;
         }
         table.optional::<Value>("targets")?;
         let name: Value = table.required("name", "the application's name")?;
         let application = Self {
-            name: name
-                .parse(|name| {
-                    if name.is_empty() {
-                        Err("the name is empty")
-                    } else {
-                        Ok(name.into())
-                    }
-                })?
-                .value,
+            name: name.parse(|name| if name.is_empty() { Err("the name is empty") } else { Ok(name.into()) })?.value,
             version: table.or_default("version")?,
             description: table.or_default("description")?,
             authors: table.or_default("authors")?,
@@ -188,27 +152,16 @@ impl Application {
 fn check_trigger_kind(kind: &Located<String>, value: &Value<'_>) -> Result<(), ConfigError> {
     match kind.as_str() {
         "http" => Ok(()),
-        other => Err(value.error_at(
-            kind.position,
-            format!("`{other}` triggers are not supported; expected `http`"),
-        )),
+        other => Err(value.error_at(kind.position, format!("`{other}` triggers are not supported; expected `http`"))),
     }
 }
 
-fn read_variables(
-    table: Option<Table<'_>>,
-) -> Result<BTreeMap<String, DeclaredVariable>, ConfigError> {
+fn read_variables(table: Option<Table<'_>>) -> Result<BTreeMap<String, DeclaredVariable>, ConfigError> {
     let read = |(key, value): (Located<String>, Value<'_>)| {
-        check_name(&key)
-            .map_err(|reason| value.error_at(key.position, format!("{:?}: {reason}", key.value)))?;
+        check_name(&key).map_err(|reason| value.error_at(key.position, format!("{:?}: {reason}", key.value)))?;
         Ok((key.value, value.read()?))
     };
-    table
-        .map(Table::into_entries)
-        .unwrap_or_default()
-        .into_iter()
-        .map(read)
-        .collect()
+    table.map(Table::into_entries).unwrap_or_default().into_iter().map(read).collect()
 }
 
 impl DeclaredVariable {
@@ -228,9 +181,7 @@ impl<'f> FromToml<'f> for DeclaredVariable {
             default: table.optional("default")?,
         };
         if required == variable.default.is_some() {
-            return Err(table.error(format!(
-                "expected either `default` or `required = true` in {table}"
-            )));
+            return Err(table.error(format!("expected either `default` or `required = true` in {table}")));
         }
         table.finish()?;
         Ok(variable)
@@ -239,14 +190,8 @@ impl<'f> FromToml<'f> for DeclaredVariable {
 
 impl Debug for DeclaredVariable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let default = self
-            .default
-            .as_deref()
-            .map(|default| if self.secret { "(secret)" } else { default });
-        f.debug_struct("DeclaredVariable")
-            .field("secret", &self.secret)
-            .field("default", &default)
-            .finish()
+        let default = self.default.as_deref().map(|default| if self.secret { "(secret)" } else { default });
+        f.debug_struct("DeclaredVariable").field("secret", &self.secret).field("default", &default).finish()
     }
 }
 
@@ -259,11 +204,7 @@ fn read_triggers(table: Table<'_>) -> Result<Vec<RawTrigger<'_>>, ConfigError> {
             triggers.push(RawTrigger::read(table)?);
         }
     }
-    if triggers.is_empty() {
-        Err(missing)
-    } else {
-        Ok(triggers)
-    }
+    if triggers.is_empty() { Err(missing) } else { Ok(triggers) }
 }
 
 /// Gives names to triggers and inline components as Spin does, and moves the latter among the components.
@@ -272,11 +213,7 @@ fn name_triggers(
     components: &mut Vec<Component>,
     folder: &Path,
 ) -> Result<Vec<HttpTrigger>, ConfigError> {
-    let mut taken: HashSet<String> = raw
-        .iter()
-        .filter_map(|raw| raw.id.as_ref())
-        .map(|id| id.value.clone())
-        .collect();
+    let mut taken: HashSet<String> = raw.iter().filter_map(|raw| raw.id.as_ref()).map(|id| id.value.clone()).collect();
     let mut triggers = Vec::new();
     for raw in raw {
         let natural = match &raw.target {
@@ -292,23 +229,14 @@ fn name_triggers(
             RawTarget::Component(component) => TriggerTarget::Component(component),
             RawTarget::Static(response) => TriggerTarget::Static(response),
             RawTarget::Inline(table) => {
-                let natural =
-                    Some(format!("{id}-component")).filter(|id| Component::check_id(id).is_ok());
+                let natural = Some(format!("{id}-component")).filter(|id| Component::check_id(id).is_ok());
                 let exists = |id: &str| components.iter().any(|component| component.id == id);
-                let id = Located {
-                    value: first_free(natural, "inline-component", exists),
-                    position: table.position(),
-                };
+                let id = Located { value: first_free(natural, "inline-component", exists), position: table.position() };
                 components.push(Component::read(id.value.clone(), table, folder)?);
                 TriggerTarget::Component(id)
             }
         };
-        triggers.push(HttpTrigger {
-            id,
-            position: raw.position,
-            route: raw.route,
-            target,
-        });
+        triggers.push(HttpTrigger { id, position: raw.position, route: raw.route, target });
     }
     Ok(triggers)
 }
@@ -316,11 +244,7 @@ fn name_triggers(
 /// `natural` if it is free, else the first free of `stem1`, `stem2`, ...
 fn first_free(natural: Option<String>, stem: &str, taken: impl Fn(&str) -> bool) -> String {
     let numbered = (1u64..).map(|number| format!("{stem}{number}"));
-    natural
-        .into_iter()
-        .chain(numbered)
-        .find(|id| !taken(id))
-        .unwrap_or_default()
+    natural.into_iter().chain(numbered).find(|id| !taken(id)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -50,9 +50,7 @@ struct Node {
 
 impl<T> Router<T> {
     /// Builds the router, or names two routes of which one could never be reached.
-    pub fn build(
-        routes: impl IntoIterator<Item = (RoutePattern, T)>,
-    ) -> Result<Self, DuplicateRoute> {
+    pub fn build(routes: impl IntoIterator<Item = (RoutePattern, T)>) -> Result<Self, DuplicateRoute> {
         let routes: Vec<_> = routes.into_iter().collect();
         let mut root = Node::default();
         for (index, (pattern, _)) in routes.iter().enumerate() {
@@ -79,9 +77,7 @@ impl<T> Router<T> {
 
     /// All routes in the order in which they were given.
     pub fn routes(&self) -> impl Iterator<Item = (&RoutePattern, &T)> {
-        self.routes
-            .iter()
-            .map(|(pattern, target)| (pattern, target))
+        self.routes.iter().map(|(pattern, target)| (pattern, target))
     }
 }
 
@@ -92,24 +88,16 @@ impl Node {
         for segment in pattern.segments() {
             node = match segment {
                 Segment::Literal(literal) => {
-                    let at = node
-                        .literals
-                        .iter()
-                        .position(|(known, _)| known == literal)
-                        .unwrap_or_else(|| {
-                            node.literals.push((literal.clone(), Node::default()));
-                            node.literals.len() - 1
-                        });
+                    let at = node.literals.iter().position(|(known, _)| known == literal).unwrap_or_else(|| {
+                        node.literals.push((literal.clone(), Node::default()));
+                        node.literals.len() - 1
+                    });
                     &mut node.literals[at].1
                 }
                 Segment::Param(_) => node.param.get_or_insert_default(),
             };
         }
-        let place = if pattern.has_wildcard() {
-            &mut node.wildcard
-        } else {
-            &mut node.exact
-        };
+        let place = if pattern.has_wildcard() { &mut node.wildcard } else { &mut node.exact };
         place.replace(index)
     }
 
@@ -119,11 +107,7 @@ impl Node {
             return self.exact.or(self.wildcard);
         };
         let (segment, after) = split_segment(rest);
-        let literal = self
-            .literals
-            .iter()
-            .find(|(literal, _)| **literal == *segment)
-            .map(|(_, node)| node);
+        let literal = self.literals.iter().find(|(literal, _)| **literal == *segment).map(|(_, node)| node);
         literal
             .and_then(|node| node.find(after))
             .or_else(|| self.param.as_ref().and_then(|node| node.find(after)))

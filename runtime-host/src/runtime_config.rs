@@ -48,10 +48,7 @@ pub struct OutboundHttp {
 
 impl Default for OutboundHttp {
     fn default() -> Self {
-        Self {
-            connection_pooling: true,
-            connections_max: None,
-        }
+        Self { connection_pooling: true, connections_max: None }
     }
 }
 
@@ -66,12 +63,7 @@ impl RuntimeConfig {
         root.refuse("client_tls", "client certificates are not offered")?;
         root.refuse("blob_store", "blob stores are not offered")?;
         root.refuse("outbound_networking", "only [outbound_http] is offered")?;
-        for key in [
-            "outbound_pg",
-            "outbound_mysql",
-            "outbound_redis",
-            "outbound_mqtt",
-        ] {
+        for key in ["outbound_pg", "outbound_mysql", "outbound_redis", "outbound_mqtt"] {
             root.refuse(key, "components can only send HTTP requests")?;
         }
         let current = Path::new("");
@@ -82,19 +74,11 @@ impl RuntimeConfig {
             let problem = "`config_provider` is the older name of `variables_provider`; expected one of the two";
             return Err(root.error_at(old.position, problem));
         }
-        let providers = providers
-            .or(old_providers.map(|old| old.value))
-            .unwrap_or_default();
+        let providers = providers.or(old_providers.map(|old| old.value)).unwrap_or_default();
         let config = Self {
             path: Some(path.to_owned()),
-            state_dir: root
-                .optional::<Value>("state_dir")?
-                .map(read_dir)
-                .transpose()?,
-            log_dir: root
-                .optional::<Value>("log_dir")?
-                .map(read_dir)
-                .transpose()?,
+            state_dir: root.optional::<Value>("state_dir")?.map(read_dir).transpose()?,
+            log_dir: root.optional::<Value>("log_dir")?.map(read_dir).transpose()?,
             sqlite_databases: read_stores(&mut root, "sqlite_database", &["libsql"], current)?,
             key_value_stores: read_stores(
                 &mut root,
@@ -102,15 +86,8 @@ impl RuntimeConfig {
                 &["redis", "azure_cosmos", "aws_dynamo"],
                 folder,
             )?,
-            variables_providers: providers
-                .into_iter()
-                .map(read_provider)
-                .collect::<Result<_, _>>()?,
-            outbound_http: root
-                .optional("outbound_http")?
-                .map(OutboundHttp::read)
-                .transpose()?
-                .unwrap_or_default(),
+            variables_providers: providers.into_iter().map(read_provider).collect::<Result<_, _>>()?,
+            outbound_http: root.optional("outbound_http")?.map(OutboundHttp::read).transpose()?.unwrap_or_default(),
         };
         root.finish()?;
         Ok(config)
@@ -132,11 +109,7 @@ fn read_stores(
     folder: &Path,
 ) -> Result<BTreeMap<String, StoreLocation>, ConfigError> {
     let mut stores = BTreeMap::new();
-    for (label, value) in root
-        .optional::<Table>(key)?
-        .map(Table::into_entries)
-        .unwrap_or_default()
-    {
+    for (label, value) in root.optional::<Table>(key)?.map(Table::into_entries).unwrap_or_default() {
         let mut table: Table = value.read()?;
         read_type(&mut table, &["spin"], not_offered)?;
         let location = match table.optional::<String>("path")? {
@@ -157,30 +130,20 @@ fn read_type(
 ) -> Result<&'static str, ConfigError> {
     let expected = format!("one of `{}`", offered.join("`, `"));
     let found: Value = table.required("type", &expected)?;
-    let found = found.parse(
-        |name| match offered.iter().find(|offered| **offered == name) {
-            Some(found) => Ok(*found),
-            None if not_offered.contains(&name) => Err(format!(
-                "the type `{name}` is not offered yet; expected {expected}"
-            )),
-            None => Err(format!(
-                "unknown type `{name}`{}",
-                suggestion(name, offered.iter().copied())
-            )),
-        },
-    )?;
+    let found = found.parse(|name| match offered.iter().find(|offered| **offered == name) {
+        Some(found) => Ok(*found),
+        None if not_offered.contains(&name) => {
+            Err(format!("the type `{name}` is not offered yet; expected {expected}"))
+        }
+        None => Err(format!("unknown type `{name}`{}", suggestion(name, offered.iter().copied()))),
+    })?;
     Ok(found.value)
 }
 
 fn read_provider(mut table: Table<'_>) -> Result<VariableProvider, ConfigError> {
-    let provider = match read_type(
-        &mut table,
-        &["env", "static"],
-        &["vault", "open_bao", "azure_key_vault"],
-    )? {
+    let provider = match read_type(&mut table, &["env", "static"], &["vault", "open_bao", "azure_key_vault"])? {
         "static" => {
-            let values: BTreeMap<String, String> =
-                table.required("values", "a table of names and values")?;
+            let values: BTreeMap<String, String> = table.required("values", "a table of names and values")?;
             VariableProvider::Static(values.into_iter().collect())
         }
         _ => VariableProvider::Environment {
@@ -203,8 +166,7 @@ impl OutboundHttp {
         let settings = Self {
             connection_pooling: table.optional("connection_pooling")?.unwrap_or(true),
             // The older key allowed one connection more than it says, and Spin still reads it so.
-            connections_max: connections_max
-                .or(requests_max.map(|old| old.value.saturating_add(1))),
+            connections_max: connections_max.or(requests_max.map(|old| old.value.saturating_add(1))),
         };
         table.finish()?;
         Ok(settings)

@@ -36,11 +36,11 @@ impl StateDir {
     /// Makes the folder, readable by its owner alone, where it is missing.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateDirError> {
         let path = path.into();
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(|source| StateDirError { operation: "the state folder cannot be made:", path: path.clone(), source })?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| StateDirError {
+            operation: "the state folder cannot be made:",
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self(path))
     }
 
@@ -84,7 +84,11 @@ impl StateDir {
         let path = self.running_host_path();
         // Three strings always serialize.
         let text = serde_json::to_string(host).unwrap_or_default();
-        write_private(&path, &text).map_err(|source| StateDirError { operation: "the host's address cannot be noted:", path, source })
+        write_private(&path, &text).map_err(|source| StateDirError {
+            operation: "the host's address cannot be noted:",
+            path,
+            source,
+        })
     }
 
     /// Where the host that uses this folder answers, if one said so. It may have died since.

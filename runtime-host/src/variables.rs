@@ -48,9 +48,7 @@ pub enum ResolveError {
 fn advice(missing: &[String]) -> String {
     let advise = |name: &String| {
         let key = name.to_ascii_uppercase();
-        format!(
-            "the required variable `{name}` (set {DEFAULT_PREFIX}_{key} or pass --variable {name}=VALUE)"
-        )
+        format!("the required variable `{name}` (set {DEFAULT_PREFIX}_{key} or pass --variable {name}=VALUE)")
     };
     missing.iter().map(advise).collect::<Vec<_>>().join(", ")
 }
@@ -85,15 +83,9 @@ impl Variables {
         generated: Values,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ResolveError> {
-        if let Some(name) = overrides
-            .names()
-            .find(|name| !manifest.variables.contains_key(*name))
-        {
+        if let Some(name) = overrides.names().find(|name| !manifest.variables.contains_key(*name)) {
             let known = manifest.variables.keys().cloned().collect();
-            return Err(ResolveError::Unknown {
-                name: name.into(),
-                known,
-            });
+            return Err(ResolveError::Unknown { name: name.into(), known });
         }
         let mut sources = vec![Source::Values(overrides)];
         for provider in providers {
@@ -114,15 +106,10 @@ impl Variables {
         if !missing.is_empty() {
             return Err(ResolveError::Missing { missing });
         }
-        let mut resolved = Self {
-            application,
-            components: BTreeMap::new(),
-        };
+        let mut resolved = Self { application, components: BTreeMap::new() };
         for component in &manifest.components {
             let values = component.variables.iter();
-            let values = values
-                .map(|(name, template)| (name.clone(), resolved.render(template)))
-                .collect();
+            let values = values.map(|(name, template)| (name.clone(), resolved.render(template))).collect();
             resolved.components.insert(component.id.clone(), values);
         }
         Ok(resolved)
@@ -131,23 +118,15 @@ impl Variables {
     /// The text of a template of the same manifest.
     pub fn render(&self, template: &Template) -> String {
         // The manifest accepts only templates of declared variables, and each of these has a value here.
-        template
-            .render(|name| self.application.get(name))
-            .unwrap_or_default()
+        template.render(|name| self.application.get(name)).unwrap_or_default()
     }
 
     /// The variable `name` as `component` sees it.
     pub fn get(&self, component: &str, name: &str) -> Result<&str, VariableError> {
-        check_name(name).map_err(|reason| VariableError::InvalidName {
-            name: name.into(),
-            reason,
-        })?;
+        check_name(name).map_err(|reason| VariableError::InvalidName { name: name.into(), reason })?;
         self.of_component(component)
             .and_then(|values| values.get(name))
-            .ok_or_else(|| VariableError::Undefined {
-                component: component.into(),
-                name: name.into(),
-            })
+            .ok_or_else(|| VariableError::Undefined { component: component.into(), name: name.into() })
     }
 
     /// All that `component` sees; `None` for a component that the manifest does not have.
@@ -160,10 +139,7 @@ impl Variables {
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("a variable's name must not be empty")
-    } else if !name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    {
+    } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
         Err("a variable's name is made of lower-case letters, digits and underscores")
     } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         Err("a variable's name begins with a letter")

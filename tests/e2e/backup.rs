@@ -7,45 +7,26 @@ use tests::app::App;
 use tests::host::Host;
 
 async fn write(host: &Host, kind: &str, n: u32) {
-    let answer = host
-        .post(&format!("/ledger/{kind}?n={n}"))
-        .send()
-        .await
-        .expect("an answer");
+    let answer = host.post(&format!("/ledger/{kind}?n={n}")).send().await.expect("an answer");
     assert_eq!(answer.status(), 201);
 }
 
 async fn back_up(host: &Host, to: &Path) -> Output {
     let (to, state) = (to.to_str().expect("UTF-8"), host.app().state_dir());
     let arguments = ["backup", to, "--state-dir", state.to_str().expect("UTF-8")];
-    host.app()
-        .command(&arguments)
-        .await
-        .expect("the host's binary runs")
+    host.app().command(&arguments).await.expect("the host's binary runs")
 }
 
 async fn restore(host: &Host, from: &Path, force: bool) -> Output {
     let (from, state) = (from.to_str().expect("UTF-8"), host.app().state_dir());
-    let mut arguments = vec![
-        "restore",
-        from,
-        "--state-dir",
-        state.to_str().expect("UTF-8"),
-    ];
+    let mut arguments = vec!["restore", from, "--state-dir", state.to_str().expect("UTF-8")];
     arguments.extend(force.then_some("--force"));
-    host.app()
-        .command(&arguments)
-        .await
-        .expect("the host's binary runs")
+    host.app().command(&arguments).await.expect("the host's binary runs")
 }
 
 #[track_caller]
 fn assert_done(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,24 +49,16 @@ async fn a_copy_taken_while_writing_is_consistent_and_comes_back() {
         write(&host, "keys", n).await;
     }
 
-    assert!(
-        !restore(&host, &copy, true).await.status.success(),
-        "a running host owns its state"
-    );
+    assert!(!restore(&host, &copy, true).await.status.success(), "a running host owns its state");
     host.stop().await;
-    assert!(
-        !restore(&host, &copy, false).await.status.success(),
-        "state is not overwritten unasked"
-    );
+    assert!(!restore(&host, &copy, false).await.status.success(), "state is not overwritten unasked");
     assert_done(&restore(&host, &copy, true).await);
     host.restart().await;
 
     let first_twenty: Vec<u32> = (1..=20).collect();
     assert_eq!(host.json("/ledger/rows").await, json!(first_twenty));
     assert_eq!(host.json("/ledger/keys").await, json!(first_twenty));
-    let Value::Array(pairs) = host.json("/ledger/pairs").await else {
-        panic!("a list")
-    };
+    let Value::Array(pairs) = host.json("/ledger/pairs").await else { panic!("a list") };
     let sum: i64 = pairs.iter().map(|n| n.as_i64().expect("a number")).sum();
     assert_eq!(sum, 0, "half of a transaction is in the copy: {pairs:?}");
     assert_eq!(host.json("/ledger/integrity").await, json!(["ok"]));
@@ -112,11 +85,7 @@ async fn a_damaged_copy_is_refused_and_the_state_kept() {
 
     let output = restore(&host, &copy, true).await;
     assert_eq!(output.status.code(), Some(1));
-    let name = largest
-        .file_name()
-        .expect("a file")
-        .to_str()
-        .expect("UTF-8");
+    let name = largest.file_name().expect("a file").to_str().expect("UTF-8");
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains(name), "{message}");
     host.restart().await;

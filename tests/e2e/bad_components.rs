@@ -12,10 +12,7 @@ fn app(wasm: &[u8]) -> App {
 
 #[tokio::test]
 async fn a_file_that_is_not_webassembly_is_refused() {
-    app(b"#!/bin/sh\n")
-        .refused()
-        .await
-        .assert_says(&["bad", "bad.wasm", "not a WebAssembly file"]);
+    app(b"#!/bin/sh\n").refused().await.assert_says(&["bad", "bad.wasm", "not a WebAssembly file"]);
 }
 
 #[tokio::test]
@@ -28,19 +25,13 @@ async fn a_damaged_component_is_refused() {
 #[tokio::test]
 async fn a_core_module_is_refused() {
     let module = wat::parse_str("(module (func (export \"run\")))").expect("a module");
-    app(&module)
-        .refused()
-        .await
-        .assert_says(&["bad", "bad.wasm", "core", "module", "component"]);
+    app(&module).refused().await.assert_says(&["bad", "bad.wasm", "core", "module", "component"]);
 }
 
 #[tokio::test]
 async fn a_component_without_an_http_handler_is_refused() {
     let component = wat::parse_str("(component)").expect("a component");
-    app(&component)
-        .refused()
-        .await
-        .assert_says(&["bad", "wasi:http/handler"]);
+    app(&component).refused().await.assert_says(&["bad", "wasi:http/handler"]);
 }
 
 #[tokio::test]
@@ -51,11 +42,7 @@ async fn a_missing_import_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn a_component_that_traps_on_start_is_refused() {
-    let refusal = App::new()
-        .guest("hello", "")
-        .guest("trap-on-start", "")
-        .refused()
-        .await;
+    let refusal = App::new().guest("hello", "").guest("trap-on-start", "").refused().await;
     refusal.assert_says(&["trap-on-start", "unreachable"]);
 }
 
@@ -63,10 +50,6 @@ async fn a_component_that_traps_on_start_is_refused() {
 async fn a_dependency_that_lacks_the_interface_is_refused() {
     let wrong = "[component.greeting.dependencies]\n\
                  \"bodega:test-greeter/greet@1.0.0\" = { component = \"hello\" }";
-    let refusal = App::new()
-        .guest("hello", "")
-        .guest("greeting", wrong)
-        .refused()
-        .await;
+    let refusal = App::new().guest("hello", "").guest("greeting", wrong).refused().await;
     refusal.assert_says(&["greeting", "bodega:test-greeter/greet@1.0.0"]);
 }

@@ -6,10 +6,7 @@ use tests::app::App;
 const HEAD: &str = "spin_manifest_version = 2\n[application]\nname = \"shop\"\n\n";
 
 async fn refused(rest: &str, words: &[&str]) {
-    App::from_manifest(&format!("{HEAD}{rest}"))
-        .refused()
-        .await
-        .assert_says(words);
+    App::from_manifest(&format!("{HEAD}{rest}")).refused().await.assert_says(words);
 }
 
 #[tokio::test]
@@ -19,15 +16,14 @@ async fn invalid_toml() {
 
 #[tokio::test]
 async fn another_manifest_version() {
-    let refusal = App::from_manifest("spin_manifest_version = 1\nname = \"old\"\n")
-        .refused()
-        .await;
+    let refusal = App::from_manifest("spin_manifest_version = 1\nname = \"old\"\n").refused().await;
     refusal.assert_says(&["spin.toml:1", "spin_manifest_version", "2"]);
 }
 
 #[tokio::test]
 async fn an_unknown_key_names_the_nearest() {
-    let rest = "[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n\n[component.a]\nsource = \"a.wasm\"\nenviroment = {}\n";
+    let rest =
+        "[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n\n[component.a]\nsource = \"a.wasm\"\nenviroment = {}\n";
     refused(rest, &["spin.toml:11", "enviroment", "environment"]).await;
 }
 
@@ -59,9 +55,7 @@ async fn a_variable_that_nobody_declared() {
 
 #[tokio::test]
 async fn a_required_variable_without_a_value() {
-    let app = App::new()
-        .guest("hello", "")
-        .append("[variables]\nsecret_key = { required = true }\n");
+    let app = App::new().guest("hello", "").append("[variables]\nsecret_key = { required = true }\n");
     app.refused().await.assert_says(&["secret_key"]);
 }
 
@@ -96,17 +90,13 @@ async fn a_source_in_a_registry() {
 #[tokio::test]
 async fn a_host_without_a_scheme() {
     let app = App::new().guest("hello", "allowed_outbound_hosts = [\"example.com\"]");
-    app.refused()
-        .await
-        .assert_says(&["spin.toml", "example.com"]);
+    app.refused().await.assert_says(&["spin.toml", "example.com"]);
 }
 
 #[tokio::test]
 async fn an_unknown_setting_of_ours() {
     let app = App::new().guest("hello", "[component.hello.tool.bodega]\ndeadline = 5");
-    app.refused()
-        .await
-        .assert_says(&["spin.toml", "deadline", "deadline_ms"]);
+    app.refused().await.assert_says(&["spin.toml", "deadline", "deadline_ms"]);
 }
 
 #[tokio::test]

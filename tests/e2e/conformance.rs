@@ -6,24 +6,11 @@ use tests::host::Host;
 
 /// One guest behind several routes; it answers what arrived.
 async fn host() -> Host {
-    let routes = [
-        "/cart/:user_id/...",
-        "/cart/fixed/request",
-        "/:top/request",
-        "/deep/...",
-        "/deep/er/...",
-    ];
-    let more = routes.map(|route| {
-        format!("[[trigger.http]]\nroute = \"{route}\"\ncomponent = \"interfaces\"\n")
-    });
+    let routes = ["/cart/:user_id/...", "/cart/fixed/request", "/:top/request", "/deep/...", "/deep/er/..."];
+    let more = routes.map(|route| format!("[[trigger.http]]\nroute = \"{route}\"\ncomponent = \"interfaces\"\n"));
     let fixed = "[[trigger.http]]\nroute = \"/moved\"\n\
                  static_response = { status_code = 301, headers = { location = \"/there\" }, body = \"moved\" }\n";
-    App::new()
-        .guest("interfaces", "")
-        .append(&more.concat())
-        .append(fixed)
-        .start()
-        .await
+    App::new().guest("interfaces", "").append(&more.concat()).append(fixed).start().await
 }
 
 async fn headers(host: &Host, path: &str) -> Value {
@@ -46,30 +33,17 @@ async fn headers_tell_the_route() {
     ] {
         assert_eq!(headers[name], serde_json::json!([value]), "{name}");
     }
-    let client = headers["spin-client-addr"][0]
-        .as_str()
-        .expect("the client's address");
+    let client = headers["spin-client-addr"][0].as_str().expect("the client's address");
     assert!(client.starts_with("127.0.0.1:"), "{client}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_cannot_be_forged() {
     let host = host().await;
-    let request = host
-        .request("/interfaces/request")
-        .header("spin-path-info", "/forged");
+    let request = host.request("/interfaces/request").header("spin-path-info", "/forged");
     let request = request.header("spin-path-match-user-id", "forged");
-    let described: Value = request
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
-    assert_eq!(
-        described["headers"]["spin-path-info"],
-        serde_json::json!(["/request"])
-    );
+    let described: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(described["headers"]["spin-path-info"], serde_json::json!(["/request"]));
     assert_eq!(described["headers"]["spin-path-match-user-id"], Value::Null);
 }
 
@@ -84,11 +58,7 @@ async fn the_most_specific_route_answers() {
         ("/deep/er/request", "/deep/er/..."),
         ("/interfaces/request", "/interfaces/..."),
     ] {
-        assert_eq!(
-            headers(&host, path).await["spin-raw-component-route"][0],
-            route,
-            "{path}"
-        );
+        assert_eq!(headers(&host, path).await["spin-raw-component-route"][0], route, "{path}");
     }
 }
 
@@ -102,15 +72,8 @@ async fn a_path_without_a_route_is_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_static_response_needs_no_component() {
     let host = host().await;
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build();
-    let answer = client
-        .expect("a client")
-        .get(host.url("/moved"))
-        .send()
-        .await
-        .expect("an answer");
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let answer = client.expect("a client").get(host.url("/moved")).send().await.expect("an answer");
     assert_eq!(answer.status(), 301);
     assert_eq!(answer.headers()["location"], "/there");
     assert_eq!(answer.text().await.expect("a body"), "moved");
@@ -131,11 +94,7 @@ async fn the_reserved_paths_answer_whatever_the_routes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_generations_of_wasi_http_are_served() {
-    let host = App::new()
-        .guest("hello", "")
-        .guest("hello-p2", "")
-        .start()
-        .await;
+    let host = App::new().guest("hello", "").guest("hello-p2", "").start().await;
     assert_eq!(host.text("/hello/").await, "Hello, world!\n");
     assert_eq!(host.text("/hello-p2/").await, "Hello, world!\n");
 }

@@ -14,13 +14,7 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(path: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&path)?;
-        mount(
-            "tmpfs",
-            &path,
-            "tmpfs",
-            MountFlags::NOSUID,
-            size("4m").as_c_str(),
-        )?;
+        mount("tmpfs", &path, "tmpfs", MountFlags::NOSUID, size("4m").as_c_str())?;
         Ok(Self(path))
     }
 
@@ -43,13 +37,7 @@ fn size(megabytes: &str) -> CString {
 /// Posts until the host refuses; returns how many it took, and the refusal's status.
 async fn fill(host: &Host, path: &str) -> (u32, u16) {
     for taken in 0..100_000 {
-        let status = host
-            .post(path)
-            .send()
-            .await
-            .expect("an answer")
-            .status()
-            .as_u16();
+        let status = host.post(path).send().await.expect("an answer").status().as_u16();
         if status != 201 {
             return (taken, status);
         }
@@ -70,57 +58,28 @@ async fn a_full_disk_is_an_error_and_not_an_acknowledgement() {
     let database = disk.0.join("ledger.db");
     let config = format!("[sqlite_database.default]\ntype = \"spin\"\npath = {database:?}\n");
     let mut host = empty.ledger().runtime_config(&config).start().await;
-    assert_eq!(
-        host.post("/ledger/rows?n=1")
-            .send()
-            .await
-            .expect("an answer")
-            .status(),
-        201
-    );
+    assert_eq!(host.post("/ledger/rows?n=1").send().await.expect("an answer").status(), 201);
 
     let (blobs, status) = fill(&host, "/ledger/blob?n=262144").await;
     assert!(blobs > 0);
-    assert_eq!(
-        status, 507,
-        "the interface has an error for a full disk, and the guest got it"
-    );
+    assert_eq!(status, 507, "the interface has an error for a full disk, and the guest got it");
     fill(&host, "/ledger/blob?n=4096").await;
     let (taken, status) = fill(&host, "/ledger/rows?n=2").await;
     assert_eq!(status, 507);
 
     let mut acknowledged = vec![1];
     acknowledged.extend((0..taken).map(|_| 2));
-    assert_eq!(
-        host.json("/ledger/rows").await,
-        json!(acknowledged),
-        "reads go on"
-    );
+    assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "reads go on");
     assert_eq!(host.get("/livez").await.status(), 200);
 
     disk.grow();
-    assert_eq!(
-        host.post("/ledger/rows?n=3")
-            .send()
-            .await
-            .expect("an answer")
-            .status(),
-        201
-    );
+    assert_eq!(host.post("/ledger/rows?n=3").send().await.expect("an answer").status(), 201);
     acknowledged.push(3);
-    assert_eq!(
-        host.json("/ledger/rows").await,
-        json!(acknowledged),
-        "no refused write is there"
-    );
+    assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "no refused write is there");
     assert_eq!(host.json("/ledger/integrity").await, json!(["ok"]));
 
     host.kill_9().await;
     host.restart().await;
-    assert_eq!(
-        host.json("/ledger/rows").await,
-        json!(acknowledged),
-        "and after a restart"
-    );
+    assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "and after a restart");
     host.stop().await;
 }

@@ -15,21 +15,14 @@ const HEAD_START: Duration = Duration::from_millis(500);
 const SLOW: &str = "/misbehave/slow?ms=2000";
 
 async fn host() -> Host {
-    App::new()
-        .guest("hello", "")
-        .misbehaving_guest("")
-        .start()
-        .await
+    App::new().guest("hello", "").misbehaving_guest("").start().await
 }
 
 async fn end_during(mut host: Host, client: Client, version: Version) {
     let request = tokio::spawn(client.get(host.url(SLOW)).send());
     sleep(HEAD_START).await;
     host.signal(Signal::TERM);
-    let answer = request
-        .await
-        .expect("no panic")
-        .expect("the request on its way is answered");
+    let answer = request.await.expect("no panic").expect("the request on its way is answered");
     assert_eq!(answer.version(), version);
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.text().await.expect("the body is complete"), "slow");
@@ -43,10 +36,7 @@ async fn a_request_on_its_way_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_on_its_way_over_http_2_is_answered() {
-    let client = Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .expect("a client");
+    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
     end_during(host().await, client, Version::HTTP_2).await;
 }
 
@@ -54,34 +44,20 @@ async fn a_request_on_its_way_over_http_2_is_answered() {
 async fn idle_connections_are_closed_and_new_ones_refused() {
     let mut host = host().await;
     let mut idle = RawConnection::open(&host).await;
-    assert!(
-        idle.send("GET /hello/ HTTP/1.1\r\nhost: shop\r\n\r\n")
-            .await
-    );
-    assert!(
-        idle.read_until("Hello, world!\n")
-            .await
-            .starts_with("HTTP/1.1 200")
-    );
+    assert!(idle.send("GET /hello/ HTTP/1.1\r\nhost: shop\r\n\r\n").await);
+    assert!(idle.read_until("Hello, world!\n").await.starts_with("HTTP/1.1 200"));
     let slow = tokio::spawn(host.request(SLOW).send());
     sleep(HEAD_START).await;
 
     host.signal(Signal::TERM);
     let started = Instant::now();
     assert_eq!(idle.read_to_end(PATIENCE).await, "", "nothing more to say");
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "closed after {:?}",
-        started.elapsed()
-    );
-    assert!(
-        TcpStream::connect(host.address()).await.is_err(),
-        "no new connections"
-    );
-    assert_eq!(
-        slow.await.expect("no panic").expect("an answer").status(),
-        200
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "closed after {:?}", started.elapsed());
+    // The port closes at the same time, by another thread.
+    while TcpStream::connect(host.address()).await.is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(1), "no new connections");
+    }
+    assert_eq!(slow.await.expect("no panic").expect("an answer").status(), 200);
     assert_eq!(host.ended().await.code(), Some(0));
 }
 
@@ -95,19 +71,13 @@ async fn a_second_signal_ends_at_once() {
     host.signal(Signal::TERM);
     let started = Instant::now();
     host.ended().await;
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "ended after {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(5), "ended after {:?}", started.elapsed());
     assert!(never.await.expect("no panic").is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_fails_while_requests_are_still_taken() {
-    let app = App::new()
-        .guest("hello", "")
-        .argument("--readiness-delay-ms=2000");
+    let app = App::new().guest("hello", "").argument("--readiness-delay-ms=2000");
     let mut host = app.start().await;
     host.signal(Signal::TERM);
     sleep(HEAD_START).await;

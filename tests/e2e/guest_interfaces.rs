@@ -32,11 +32,7 @@ async fn host(settings: &str) -> Host {
 }
 
 async fn ask(host: &Host, guest: &str, interface: &str, query: &[(&str, &str)]) -> Value {
-    let answer = host
-        .request(&format!("/{guest}/{interface}"))
-        .query(query)
-        .send()
-        .await;
+    let answer = host.request(&format!("/{guest}/{interface}")).query(query).send().await;
     let answer = answer.expect("an answer");
     assert_eq!(answer.status(), 200, "{guest} {interface}");
     answer.json().await.expect("JSON")
@@ -44,9 +40,7 @@ async fn ask(host: &Host, guest: &str, interface: &str, query: &[(&str, &str)]) 
 
 #[track_caller]
 fn assert_refused(answer: &Value, variant: &str) {
-    let error = answer["error"]
-        .as_str()
-        .unwrap_or_else(|| panic!("not refused: {answer}"));
+    let error = answer["error"].as_str().unwrap_or_else(|| panic!("not refused: {answer}"));
     assert!(error.contains(variant), "{error} is not {variant}");
 }
 
@@ -63,10 +57,7 @@ async fn key_value_stores() {
         let answer = ask(&host, guest, "key-value", &[("label", "other")]).await;
         assert_refused(&answer, "AccessDenied");
         // The next guest uses the same store, which holds one word now.
-        assert_eq!(
-            ask(&host, guest, "key-value", &[("label", "default")]).await,
-            expected
-        );
+        assert_eq!(ask(&host, guest, "key-value", &[("label", "default")]).await, expected);
     }
 }
 
@@ -75,21 +66,12 @@ async fn sqlite_databases() {
     let host = host("").await;
     for guest in GENERATIONS {
         let answer = ask(&host, guest, "sqlite", &[("label", "default")]).await;
-        assert_eq!(
-            answer["columns"],
-            json!(["i", "r", "t", "b", "n"]),
-            "{guest}: {answer}"
-        );
+        assert_eq!(answer["columns"], json!(["i", "r", "t", "b", "n"]), "{guest}: {answer}");
         let values = json!([{ "integer": -7 }, { "real": 1.5 }, { "text": "text" }, { "blob": [0, 255] }, null]);
         assert_eq!(answer["values"], values, "{guest}");
         for refused in ["bad_syntax", "bad_parameters", "attach"] {
-            let error = answer[refused]
-                .as_str()
-                .unwrap_or_else(|| panic!("{refused}: {answer}"));
-            assert!(
-                error.starts_with("Error::Io("),
-                "{guest} {refused}: {error}"
-            );
+            let error = answer[refused].as_str().unwrap_or_else(|| panic!("{refused}: {answer}"));
+            assert!(error.starts_with("Error::Io("), "{guest} {refused}: {error}");
         }
         let answer = ask(&host, guest, "sqlite", &[("label", "other")]).await;
         assert_refused(&answer, "AccessDenied");
@@ -108,11 +90,7 @@ async fn sqlite_databases_of_the_generation_between() {
     assert_eq!(answer["values"], json!([2, 4]));
     assert_eq!(answer["changes"], 2);
     assert_eq!(answer["last_insert_rowid"], 2);
-    assert!(
-        answer["bad_syntax"]
-            .as_str()
-            .is_some_and(|error| error.starts_with("Error::Io("))
-    );
+    assert!(answer["bad_syntax"].as_str().is_some_and(|error| error.starts_with("Error::Io(")));
     let answer = ask(&host, "interfaces-p2", "sqlite-3", &[("label", "other")]).await;
     assert_refused(&answer, "AccessDenied");
 }
@@ -122,11 +100,7 @@ async fn transactions_end_with_their_connection() {
     let host = host("").await;
     for guest in GENERATIONS {
         let answer = ask(&host, guest, "transaction", &[("label", "default")]).await;
-        assert_eq!(
-            answer,
-            json!({ "inside": 1, "rolled_back": 0, "after_drop": 0 }),
-            "{guest}"
-        );
+        assert_eq!(answer, json!({ "inside": 1, "rolled_back": 0, "after_drop": 0 }), "{guest}");
     }
 }
 
@@ -142,28 +116,16 @@ async fn variables() {
         assert_refused(&get("No Name").await, "InvalidName");
     }
     let config = ask(&host, "interfaces", "wasi-config", &[("name", "price_in")]).await;
-    assert_eq!(
-        config,
-        json!({ "value": "EUR!", "all": { "price_in": "EUR!", "paint": "blue" } })
-    );
+    assert_eq!(config, json!({ "value": "EUR!", "all": { "price_in": "EUR!", "paint": "blue" } }));
     let config = ask(&host, "interfaces", "wasi-config", &[("name", "absent")]).await;
     assert_eq!(config["value"], Value::Null);
-    assert!(
-        !host.log().concat().contains("blue"),
-        "a secret is in the log"
-    );
+    assert!(!host.log().concat().contains("blue"), "a secret is in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wasi_key_value_with_batches_and_atomics() {
     let host = host("").await;
-    let answer = ask(
-        &host,
-        "interfaces",
-        "wasi-keyvalue",
-        &[("label", "default")],
-    )
-    .await;
+    let answer = ask(&host, "interfaces", "wasi-keyvalue", &[("label", "default")]).await;
     let expected = json!({
         "many": [["a", "1"], ["missing", null]], "keys": ["c"], "sums": [5, 42, 40],
         "current": "old", "swapped": true, "current_of_the_loser": "new", "word": "new",
@@ -187,17 +149,11 @@ async fn clocks_run_and_random_bytes_differ() {
     let host = host("").await;
     for guest in GENERATIONS {
         let clocks = ask(&host, guest, "clocks", &[]).await;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("after 1970")
-            .as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let told = clocks["unix_seconds"].as_u64().expect("a number");
         assert!(now.abs_diff(told) < 60, "{guest} is told {told} at {now}");
         let waited = clocks["waited_ns"].as_u64().expect("a number");
-        assert!(
-            (20_000_000..10_000_000_000).contains(&waited),
-            "{guest} waited {waited} ns"
-        );
+        assert!((20_000_000..10_000_000_000).contains(&waited), "{guest} waited {waited} ns");
 
         let first = ask(&host, guest, "random", &[]).await;
         assert_eq!(first["bytes"].as_array().map(Vec::len), Some(16), "{guest}");
@@ -213,10 +169,7 @@ async fn files_are_the_manifests_and_read_only() {
         assert_eq!(answer["mount"], "/", "{guest}");
         assert_eq!(answer["content"], "words in a file", "{guest}");
         for refused in ["write", "create", "delete", "outside"] {
-            assert!(
-                answer[refused].is_string(),
-                "{guest} may {refused}: {answer}"
-            );
+            assert!(answer[refused].is_string(), "{guest} may {refused}: {answer}");
         }
         let absent = ask(&host, guest, "files", &[("path", "absent.txt")]).await;
         assert!(absent["content"]["error"].is_string(), "{guest}: {absent}");
@@ -231,10 +184,7 @@ async fn sockets_are_denied() {
     let (_, port) = host.address().rsplit_once(':').expect("IP:PORT");
     for guest in GENERATIONS {
         let answer = ask(&host, guest, "sockets", &[("port", port)]).await;
-        assert!(
-            answer["error"].is_string(),
-            "{guest} has connected: {answer}"
-        );
+        assert!(answer["error"].is_string(), "{guest} has connected: {answer}");
     }
 }
 
@@ -243,25 +193,9 @@ async fn requests_go_only_to_the_hosts_that_are_allowed() {
     let (allowed, denied) = (provider("granted").await, provider("not for you").await);
     let host = host(&format!("allowed_outbound_hosts = [\"http://{allowed}\"]")).await;
     for guest in GENERATIONS {
-        let answer = ask(
-            &host,
-            guest,
-            "outbound",
-            &[("url", &format!("http://{allowed}/"))],
-        )
-        .await;
-        assert_eq!(
-            answer,
-            json!({ "status": 200, "body": "granted" }),
-            "{guest}"
-        );
-        let answer = ask(
-            &host,
-            guest,
-            "outbound",
-            &[("url", &format!("http://{denied}/"))],
-        )
-        .await;
+        let answer = ask(&host, guest, "outbound", &[("url", &format!("http://{allowed}/"))]).await;
+        assert_eq!(answer, json!({ "status": 200, "body": "granted" }), "{guest}");
+        let answer = ask(&host, guest, "outbound", &[("url", &format!("http://{denied}/"))]).await;
         assert_refused(&answer, "HttpRequestDenied");
     }
 }
@@ -269,18 +203,13 @@ async fn requests_go_only_to_the_hosts_that_are_allowed() {
 /// A server outside of the app, which answers every request with `text`; returns its address.
 async fn provider(text: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .to_string();
+    let address = listener.local_addr().expect("a bound listener has an address").to_string();
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut head = [0; 4096];
             let _ = connection.read(&mut head).await;
             let length = text.len();
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
-            );
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
             let _ = connection.write_all(answer.as_bytes()).await;
         }
     });

@@ -22,14 +22,8 @@ async fn every_acknowledged_write_survives_kill_9() {
     let mut acknowledged = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
     for round in 0..ROUNDS {
         let mut writers = JoinSet::new();
-        for kind in (0..KINDS.len())
-            .cycle()
-            .take(KINDS.len() * WRITERS_OF_EACH_KIND)
-        {
-            let (client, url) = (
-                host.client().clone(),
-                host.url(&format!("/ledger/{}", KINDS[kind])),
-            );
+        for kind in (0..KINDS.len()).cycle().take(KINDS.len() * WRITERS_OF_EACH_KIND) {
+            let (client, url) = (host.client().clone(), host.url(&format!("/ledger/{}", KINDS[kind])));
             let next = next.clone();
             writers.spawn(async move {
                 let mut taken = Vec::new();
@@ -57,18 +51,12 @@ async fn every_acknowledged_write_survives_kill_9() {
         assert_eq!(host.json("/ledger/integrity").await, json!(["ok"]));
     }
     for (kind, acknowledged) in KINDS.iter().zip(&acknowledged) {
-        assert!(
-            acknowledged.len() > 10,
-            "too few {kind} to mean anything: {}",
-            acknowledged.len()
-        );
+        assert!(acknowledged.len() > 10, "too few {kind} to mean anything: {}", acknowledged.len());
     }
 }
 
 async fn check(host: &Host, kind: &str, acknowledged: &BTreeSet<i64>) {
-    let Value::Array(list) = host.json(&format!("/ledger/{kind}")).await else {
-        panic!("a list")
-    };
+    let Value::Array(list) = host.json(&format!("/ledger/{kind}")).await else { panic!("a list") };
     let there: BTreeSet<i64> = list.iter().map(|n| n.as_i64().expect("a number")).collect();
     assert_eq!(there.len(), list.len(), "a write of {kind} is there twice");
     let lost: Vec<_> = acknowledged.difference(&there).collect();

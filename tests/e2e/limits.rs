@@ -42,12 +42,7 @@ async fn heads_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_announced_body_that_is_too_large_is_refused_unread() {
     let host = host().await;
-    let answer = answer_to(
-        &host,
-        "/misbehave/count",
-        "content-length: 100000000000\r\n",
-    )
-    .await;
+    let answer = answer_to(&host, "/misbehave/count", "content-length: 100000000000\r\n").await;
     assert_eq!(answer, 413);
 }
 
@@ -56,35 +51,19 @@ async fn an_unannounced_body_that_is_too_large_is_cut_off() {
     let host = app().argument("--body-bytes-max=1000").start().await;
     let mut connection = RawConnection::open(&host).await;
     let chunk = format!("3e8\r\n{}\r\n", ".".repeat(1_000));
-    connection
-        .send("POST /misbehave/count HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n")
-        .await;
+    connection.send("POST /misbehave/count HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n").await;
     connection.send(format!("{chunk}{chunk}0\r\n\r\n")).await;
     assert_eq!(status(&connection.read_until("\r\n\r\n").await), 413);
-    let just_fits = host
-        .post("/misbehave/count")
-        .body(vec![b'.'; 1_000])
-        .send()
-        .await;
-    assert_eq!(
-        just_fits.expect("an answer").text().await.expect("a body"),
-        "1000"
-    );
+    let just_fits = host.post("/misbehave/count").body(vec![b'.'; 1_000]).send().await;
+    assert_eq!(just_fits.expect("an answer").text().await.expect("a body"), "1000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_within_the_limit_arrives_whole() {
     const BYTES: usize = 8 << 20;
     let host = host().await;
-    let answer = host
-        .post("/misbehave/count")
-        .body(vec![b'.'; BYTES])
-        .send()
-        .await;
-    assert_eq!(
-        answer.expect("an answer").text().await.expect("a body"),
-        BYTES.to_string()
-    );
+    let answer = host.post("/misbehave/count").body(vec![b'.'; BYTES]).send().await;
+    assert_eq!(answer.expect("an answer").text().await.expect("a body"), BYTES.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,15 +78,8 @@ async fn a_head_that_never_ends_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_works_without_tls_by_prior_knowledge() {
     let host = host().await;
-    let client = Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .expect("a client");
-    let answer = client
-        .get(host.url("/hello/"))
-        .send()
-        .await
-        .expect("an answer");
+    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+    let answer = client.get(host.url("/hello/")).send().await.expect("an answer");
     assert_eq!(answer.version(), Version::HTTP_2);
     assert_eq!(answer.text().await.expect("a body"), "Hello, world!\n");
 }

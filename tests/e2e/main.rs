@@ -1,8 +1,5 @@
 //! End-to-end tests: the real host, its own state folder, requests through HTTP; named for what a shopper or an operator does.
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on fails, with the reason"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the reason")]
 
 mod backup;
 mod bad_components;

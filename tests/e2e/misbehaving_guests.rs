@@ -23,11 +23,7 @@ async fn host() -> Host {
         DEADLINE.as_millis(),
         64 << 20
     );
-    App::new()
-        .guest("hello", "")
-        .misbehaving_guest(&settings)
-        .start()
-        .await
+    App::new().guest("hello", "").misbehaving_guest(&settings).start().await
 }
 
 async fn one_clear_5xx(path: &str, status: u16, traps: bool) {
@@ -38,44 +34,19 @@ async fn one_clear_5xx(path: &str, status: u16, traps: bool) {
     let url = format!("/misbehave/{path}");
     let started = Instant::now();
     let (answer, slowest) = with_neighbour(&host, host.get(&url)).await;
-    assert!(
-        started.elapsed() < ANSWER_MAX,
-        "{path} took {:?}",
-        started.elapsed()
-    );
-    assert!(
-        slowest < NEIGHBOUR_MAX,
-        "beside {path}, a neighbour waited {slowest:?}"
-    );
+    assert!(started.elapsed() < ANSWER_MAX, "{path} took {:?}", started.elapsed());
+    assert!(slowest < NEIGHBOUR_MAX, "beside {path}, a neighbour waited {slowest:?}");
     assert_problem(answer, status).await;
     let grown = host.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < GROWTH_BYTES_MAX,
-        "after {path}, the host has grown by {grown} bytes"
-    );
+    assert!(grown < GROWTH_BYTES_MAX, "after {path}, the host has grown by {grown} bytes");
 
-    let alive = host
-        .post("/misbehave/echo")
-        .body("still here")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(
-        alive.text().await.expect("a body"),
-        "still here",
-        "after {path}"
-    );
+    let alive = host.post("/misbehave/echo").body("still here").send().await.expect("an answer");
+    assert_eq!(alive.text().await.expect("a body"), "still here", "after {path}");
     let metrics = host.metrics().await;
     let failed = [("component", "misbehave"), ("status_class", "5xx")];
-    assert!(
-        metrics.sum("bodega_http_requests_total", &failed) >= 1.0,
-        "{path} is not counted"
-    );
+    assert!(metrics.sum("bodega_http_requests_total", &failed) >= 1.0, "{path} is not counted");
     if traps {
-        let trapped = metrics.sum(
-            "bodega_instances_trapped_total",
-            &[("component", "misbehave")],
-        );
+        let trapped = metrics.sum("bodega_instances_trapped_total", &[("component", "misbehave")]);
         assert!(trapped >= 1.0, "the trap of {path} is not counted");
     }
 }
@@ -102,16 +73,8 @@ async fn assert_problem(answer: Response, status: u16) {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let problem: serde_json::Value = answer.json().await.expect("a problem document");
     assert_eq!(problem["status"], status);
-    assert!(
-        problem["title"]
-            .as_str()
-            .is_some_and(|title| !title.is_empty()),
-        "{problem}"
-    );
-    assert!(
-        !problem.to_string().contains("wasm"),
-        "the details belong into the log: {problem}"
-    );
+    assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
+    assert!(!problem.to_string().contains("wasm"), "the details belong into the log: {problem}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,23 +131,12 @@ async fn a_cycle_of_calls_ends() {
 async fn a_stalled_body_is_cut_off() {
     let host = host().await;
     let mut answer = host.get("/misbehave/stall-body").await;
-    let first = answer
-        .chunk()
-        .await
-        .expect("the body begins")
-        .expect("with some words");
+    let first = answer.chunk().await.expect("the body begins").expect("with some words");
     assert_eq!(first, "the first words");
     let started = Instant::now();
     let (rest, slowest) = with_neighbour(&host, answer.chunk()).await;
-    assert!(
-        rest.is_err(),
-        "a truncated body must not look complete: {rest:?}"
-    );
-    assert!(
-        started.elapsed() < ANSWER_MAX,
-        "the stall lasted {:?}",
-        started.elapsed()
-    );
+    assert!(rest.is_err(), "a truncated body must not look complete: {rest:?}");
+    assert!(started.elapsed() < ANSWER_MAX, "the stall lasted {:?}", started.elapsed());
     assert!(slowest < NEIGHBOUR_MAX, "a neighbour waited {slowest:?}");
 }
 
@@ -196,28 +148,17 @@ async fn an_endless_body_flows_in_bounded_memory_and_ends_with_its_reader() {
     let mut answer = host.get("/misbehave/endless-body").await;
     let mut read = 0;
     while read < READ_BYTES {
-        read += answer
-            .chunk()
-            .await
-            .expect("the body flows")
-            .expect("without end")
-            .len();
+        read += answer.chunk().await.expect("the body flows").expect("without end").len();
     }
     drop(answer);
 
     // A reader that never reads must not make the host collect the body either.
     let mut idle = RawConnection::open(&host).await;
-    assert!(
-        idle.send("GET /misbehave/endless-body HTTP/1.1\r\nhost: shop\r\n\r\n")
-            .await
-    );
+    assert!(idle.send("GET /misbehave/endless-body HTTP/1.1\r\nhost: shop\r\n\r\n").await);
     let ((), slowest) = with_neighbour(&host, sleep(DEADLINE)).await;
     assert!(slowest < NEIGHBOUR_MAX, "a neighbour waited {slowest:?}");
     let grown = host.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < GROWTH_BYTES_MAX,
-        "the host has grown by {grown} bytes"
-    );
+    assert!(grown < GROWTH_BYTES_MAX, "the host has grown by {grown} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,23 +182,12 @@ async fn more_requests_than_the_queue_holds_are_told_to_come_back() {
     let settings = "instances_max = 2\ninstance_concurrency_max = 1\nqueue_length_max = 1";
     let host = App::new().misbehaving_guest(settings).start().await;
     let answers = join_all((0..20).map(|_| host.get("/misbehave/slow?ms=500"))).await;
-    let (served, refused): (Vec<_>, Vec<_>) = answers
-        .into_iter()
-        .partition(|answer| answer.status() == 200);
-    assert!(
-        !served.is_empty() && !refused.is_empty(),
-        "{} were served",
-        served.len()
-    );
+    let (served, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status() == 200);
+    assert!(!served.is_empty() && !refused.is_empty(), "{} were served", served.len());
     for answer in refused {
         assert!(answer.headers().contains_key("retry-after"));
         assert_problem(answer, 503).await;
     }
     let rejected = [("component", "misbehave")];
-    assert!(
-        host.metrics()
-            .await
-            .sum("bodega_requests_rejected_total", &rejected)
-            >= 1.0
-    );
+    assert!(host.metrics().await.sum("bodega_requests_rejected_total", &rejected) >= 1.0);
 }

@@ -7,9 +7,7 @@ use tests::host::Host;
 const GENERATIONS: [&str; 2] = ["interfaces", "interfaces-p2"];
 
 async fn host(allowed: &str) -> Host {
-    let mut app = App::new()
-        .guest_at("hello", "{ private = true }", "")
-        .guest("hello-p2", "");
+    let mut app = App::new().guest_at("hello", "{ private = true }", "").guest("hello-p2", "");
     for guest in GENERATIONS {
         app = app.guest(guest, &format!("allowed_outbound_hosts = [{allowed}]"));
     }
@@ -17,16 +15,8 @@ async fn host(allowed: &str) -> Host {
 }
 
 async fn call(host: &Host, guest: &str, url: &str) -> Value {
-    let request = host
-        .request(&format!("/{guest}/outbound"))
-        .query(&[("url", url)]);
-    request
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON")
+    let request = host.request(&format!("/{guest}/outbound")).query(&[("url", url)]);
+    request.send().await.expect("an answer").json().await.expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,10 +25,7 @@ async fn a_component_asks_another_by_name() {
     for guest in GENERATIONS {
         for neighbour in ["hello", "hello-p2"] {
             let answer = call(&host, guest, &format!("http://{neighbour}.spin.internal/")).await;
-            assert_eq!(
-                answer["body"], "Hello, world!\n",
-                "{guest} asks {neighbour}: {answer}"
-            );
+            assert_eq!(answer["body"], "Hello, world!\n", "{guest} asks {neighbour}: {answer}");
             assert_eq!(answer["status"], 200);
         }
     }
@@ -79,17 +66,11 @@ async fn a_request_to_self_comes_back_through_the_routes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chained_request_carries_the_headers_of_its_target() {
-    let app = App::new().guest("interfaces-p2", "").guest(
-        "interfaces",
-        "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]",
-    );
+    let app = App::new()
+        .guest("interfaces-p2", "")
+        .guest("interfaces", "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]");
     let host = app.start().await;
-    let answer = call(
-        &host,
-        "interfaces",
-        "http://interfaces-p2.spin.internal/a/request",
-    )
-    .await;
+    let answer = call(&host, "interfaces", "http://interfaces-p2.spin.internal/a/request").await;
     let described = answer["body"].as_str().expect("a body");
     let described: Value = serde_json::from_str(described).expect("JSON");
     assert_eq!(described["uri"], "/a/request");
@@ -109,10 +90,7 @@ async fn a_dependency_is_composed_in() {
     );
     let host = app.start().await;
     let greeting = host.text("/greeting/Ada").await;
-    assert!(
-        greeting.starts_with("Good day, Ada. This is call "),
-        "{greeting}"
-    );
+    assert!(greeting.starts_with("Good day, Ada. This is call "), "{greeting}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,8 +105,5 @@ async fn a_dependency_may_be_another_component_of_the_app() {
         .append(&format!("[component.greeter]\nsource = {greeter:?}\n"));
     let host = app.start().await;
     let greeting = host.text("/greeting/Grace").await;
-    assert!(
-        greeting.starts_with("Good day, Grace. This is call "),
-        "{greeting}"
-    );
+    assert!(greeting.starts_with("Good day, Grace. This is call "), "{greeting}");
 }

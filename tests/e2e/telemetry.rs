@@ -10,10 +10,7 @@ const SPAN_ID: &str = "00f067aa0ba902b7";
 async fn host() -> Host {
     App::new()
         .guest("interfaces-p2", "key_value_stores = [\"default\"]")
-        .guest(
-            "interfaces",
-            "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]",
-        )
+        .guest("interfaces", "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]")
         .misbehaving_guest("")
         .argument("--log-format=json")
         .start()
@@ -26,37 +23,13 @@ async fn requests_are_counted_by_component_method_and_status() {
     for _ in 0..3 {
         host.text("/interfaces/random").await;
     }
-    assert_eq!(
-        host.post("/misbehave/echo")
-            .send()
-            .await
-            .expect("an answer")
-            .status(),
-        200
-    );
+    assert_eq!(host.post("/misbehave/echo").send().await.expect("an answer").status(), 200);
     assert_eq!(host.get("/misbehave/unknown").await.status(), 404);
     let metrics = host.metrics().await;
     let requests = |labels: &[(&str, &str)]| metrics.sum("bodega_http_requests_total", labels);
-    assert_eq!(
-        requests(&[
-            ("component", "interfaces"),
-            ("method", "GET"),
-            ("status_class", "2xx")
-        ]),
-        3.0
-    );
-    assert_eq!(
-        requests(&[
-            ("component", "misbehave"),
-            ("method", "POST"),
-            ("status_class", "2xx")
-        ]),
-        1.0
-    );
-    assert_eq!(
-        requests(&[("component", "misbehave"), ("status_class", "4xx")]),
-        1.0
-    );
+    assert_eq!(requests(&[("component", "interfaces"), ("method", "GET"), ("status_class", "2xx")]), 3.0);
+    assert_eq!(requests(&[("component", "misbehave"), ("method", "POST"), ("status_class", "2xx")]), 1.0);
+    assert_eq!(requests(&[("component", "misbehave"), ("status_class", "4xx")]), 1.0);
     let durations = "bodega_http_request_duration_seconds_count";
     assert_eq!(metrics.sum(durations, &[("component", "interfaces")]), 3.0);
     let created = [("component", "interfaces")];
@@ -85,15 +58,9 @@ async fn what_a_guest_prints_is_logged_line_by_line_with_its_name() {
     for stream in ["stdout", "stderr"] {
         let line = host.log_line(&[&format!("good-morning on {stream}")]).await;
         let event: Value = serde_json::from_str(&line).expect("a JSON event");
-        assert!(
-            event["timestamp"].is_string() && event["level"].is_string(),
-            "{event}"
-        );
+        assert!(event["timestamp"].is_string() && event["level"].is_string(), "{event}");
         let text = event.to_string();
-        assert!(
-            text.contains("\"misbehave\"") && text.contains(&format!("\"{stream}\"")),
-            "{text}"
-        );
+        assert!(text.contains("\"misbehave\"") && text.contains(&format!("\"{stream}\"")), "{text}");
     }
 }
 
@@ -108,19 +75,10 @@ async fn a_trace_goes_on_through_service_chaining() {
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.headers()["x-request-id"], "shopper-1");
     let answer: Value = answer.json().await.expect("JSON");
-    let arrived: Value =
-        serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
-    let traceparent = arrived["headers"]["traceparent"][0]
-        .as_str()
-        .expect("a trace context");
-    assert!(
-        traceparent.starts_with(&format!("00-{TRACE_ID}-")),
-        "{traceparent}"
-    );
-    assert!(
-        !traceparent.contains(SPAN_ID),
-        "each hop is a span of its own: {traceparent}"
-    );
+    let arrived: Value = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
+    let traceparent = arrived["headers"]["traceparent"][0].as_str().expect("a trace context");
+    assert!(traceparent.starts_with(&format!("00-{TRACE_ID}-")), "{traceparent}");
+    assert!(!traceparent.contains(SPAN_ID), "each hop is a span of its own: {traceparent}");
     assert_eq!(arrived["headers"]["x-request-id"][0], "shopper-1");
 }
 
@@ -136,12 +94,7 @@ async fn a_request_without_an_id_gets_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_in_the_log_under_the_id_that_the_client_was_given() {
     let host = host().await;
-    let problem: Value = host
-        .get("/misbehave/trap")
-        .await
-        .json()
-        .await
-        .expect("a problem");
+    let problem: Value = host.get("/misbehave/trap").await.json().await.expect("a problem");
     let id = problem["request_id"].as_str().expect("an id");
     let line = host.log_line(&[id, "misbehave", "unreachable"]).await;
     serde_json::from_str::<Value>(&line).expect("a JSON event");

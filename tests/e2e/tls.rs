@@ -33,11 +33,7 @@ async fn host() -> (Host, CertificateDer<'static>) {
     let certificate = new_certificate(app.folder());
     let file = |name: &str| app.folder().join(name).display().to_string();
     let (certificate_file, key_file) = (file("tls.crt"), file("tls.key"));
-    let app = app
-        .argument("--tls-cert")
-        .argument(certificate_file)
-        .argument("--tls-key")
-        .argument(key_file);
+    let app = app.argument("--tls-cert").argument(certificate_file).argument("--tls-key").argument(key_file);
     (app.start().await, certificate)
 }
 
@@ -49,15 +45,11 @@ async fn connect(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("a certificate");
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(host.address()).await?;
     let name = ServerName::try_from("shop.test").expect("a name");
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 async fn hello(host: &Host, certificate: &CertificateDer<'static>) -> std::io::Result<String> {
@@ -72,13 +64,8 @@ async fn hello(host: &Host, certificate: &CertificateDer<'static>) -> std::io::R
 async fn https_serves_both_protocols() {
     let (host, certificate) = host().await;
     let answer = hello(&host, &certificate).await.expect("an answer");
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.contains("Hello, world!"),
-        "{answer}"
-    );
-    let stream = connect(&host, &certificate, b"h2")
-        .await
-        .expect("a handshake");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Hello, world!"), "{answer}");
+    let stream = connect(&host, &certificate, b"h2").await.expect("a handshake");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
 }
 
@@ -88,22 +75,14 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let second = new_certificate(host.folder());
     let deadline = Instant::now() + PATIENCE;
     while hello(&host, &second).await.is_err() {
-        assert!(
-            Instant::now() < deadline,
-            "the new certificate is not taken up"
-        );
+        assert!(Instant::now() < deadline, "the new certificate is not taken up");
         sleep(Duration::from_millis(200)).await;
     }
-    assert!(
-        hello(&host, &first).await.is_err(),
-        "the first certificate is gone"
-    );
+    assert!(hello(&host, &first).await.is_err(), "the first certificate is gone");
 
     fs::write(host.folder().join("tls.crt"), "no certificate").expect("writable");
     host.log_line(&["tls.crt"]).await;
-    let answer = hello(&host, &second)
-        .await
-        .expect("the good certificate stays");
+    let answer = hello(&host, &second).await.expect("the good certificate stays");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
@@ -112,19 +91,11 @@ async fn clients_that_never_finish_their_handshake_do_not_hold_up_others() {
     let (host, certificate) = host().await;
     let mut silent = Vec::new();
     for _ in 0..64 {
-        silent.push(
-            TcpStream::connect(host.address())
-                .await
-                .expect("the host accepts"),
-        );
+        silent.push(TcpStream::connect(host.address()).await.expect("the host accepts"));
     }
     let started = Instant::now();
     hello(&host, &certificate).await.expect("an answer");
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "answered after {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(2), "answered after {:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,12 +106,6 @@ async fn a_key_of_another_certificate_is_refused_at_start() {
     new_certificate(&other);
     new_certificate(&own);
     let (certificate, key) = (own.join("tls.crt"), other.join("tls.key"));
-    let app = app
-        .argument("--tls-cert")
-        .argument(certificate.display().to_string());
-    app.argument("--tls-key")
-        .argument(key.display().to_string())
-        .refused()
-        .await
-        .assert_says(&["tls.key"]);
+    let app = app.argument("--tls-cert").argument(certificate.display().to_string());
+    app.argument("--tls-key").argument(key.display().to_string()).refused().await.assert_says(&["tls.key"]);
 }

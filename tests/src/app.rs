@@ -39,20 +39,12 @@ impl App {
         let folder = TempDir::with_prefix("bodega-test-").expect("a folder for the test");
         let manifest = folder.path().join(MANIFEST);
         fs::write(&manifest, text).expect("the folder is writable");
-        Self {
-            folder,
-            manifest,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        }
+        Self { folder, manifest, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// An app whose manifest is a file elsewhere.
     pub fn at(manifest: PathBuf) -> Self {
-        Self {
-            manifest,
-            ..Self::new()
-        }
+        Self { manifest, ..Self::new() }
     }
 
     /// Adds the guest `name` at `/name/...`; `settings` are TOML lines of its `[component.name]` table.
@@ -96,10 +88,7 @@ impl App {
     /// Adds the guest `ledger` with its stores.
     #[must_use]
     pub fn ledger(self) -> Self {
-        self.guest(
-            "ledger",
-            "key_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]",
-        )
+        self.guest("ledger", "key_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]")
     }
 
     /// Adds TOML to the manifest.
@@ -124,9 +113,7 @@ impl App {
     pub fn runtime_config(self, toml: &str) -> Self {
         let path = self.folder().join(RUNTIME_CONFIG);
         let path = path.to_str().expect("test folders are UTF-8").to_owned();
-        self.file(RUNTIME_CONFIG, toml)
-            .argument("--runtime-config-file")
-            .argument(path)
+        self.file(RUNTIME_CONFIG, toml).argument("--runtime-config-file").argument(path)
     }
 
     /// Adds an argument of `bodega up`.
@@ -176,34 +163,20 @@ impl App {
     }
 
     async fn run(&self, mut command: Command) -> io::Result<Output> {
-        timeout(PATIENCE, command.output())
-            .await
-            .expect("the host ends by itself")
+        timeout(PATIENCE, command.output()).await.expect("the host ends by itself")
     }
 
     pub(crate) fn up(&self) -> Command {
         let mut command = self.host();
-        command.args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-        ]);
-        command
-            .arg("-f")
-            .arg(&self.manifest)
-            .arg("--state-dir")
-            .arg(self.state_dir());
+        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("-f").arg(&self.manifest).arg("--state-dir").arg(self.state_dir());
         command.args(&self.arguments);
         command
     }
 
     fn host(&self) -> Command {
         let mut command = Command::new(programs::host());
-        command
-            .current_dir(self.folder())
-            .envs(self.environment.iter().cloned());
+        command.current_dir(self.folder()).envs(self.environment.iter().cloned());
         command.kill_on_drop(true);
         command
     }
@@ -224,19 +197,10 @@ impl Refusal {
     /// Fails unless the host refused by exit code 1, opened nothing, and said all of `words`.
     #[track_caller]
     pub fn assert_says(&self, words: &[&str]) {
-        assert_eq!(
-            self.code,
-            Some(1),
-            "the exit code of a refusal:\n{}",
-            self.message
-        );
+        assert_eq!(self.code, Some(1), "the exit code of a refusal:\n{}", self.message);
         assert!(!self.announced, "nothing may be started:\n{}", self.message);
         for word in words {
-            assert!(
-                self.message.contains(word),
-                "`{word}` is not in:\n{}",
-                self.message
-            );
+            assert!(self.message.contains(word), "`{word}` is not in:\n{}", self.message);
         }
     }
 }

@@ -42,21 +42,14 @@ impl Host {
     /// Starts `app` and waits until it is ready.
     pub async fn start(app: App) -> Self {
         let process = Process::start(&app).await;
-        let host = Self {
-            app,
-            process,
-            client: client(),
-        };
+        let host = Self { app, process, client: client() };
         host.until_ready().await;
         host
     }
 
     /// Starts the app again on the same state; the addresses change.
     pub async fn restart(&mut self) {
-        assert!(
-            self.process.child.id().is_none(),
-            "the former process must have ended"
-        );
+        assert!(self.process.child.id().is_none(), "the former process must have ended");
         self.process = Process::start(&self.app).await;
         self.client = client();
         self.until_ready().await;
@@ -83,8 +76,7 @@ impl Host {
     /// Waits until the host has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let end = timeout(PATIENCE, self.process.child.wait()).await;
-        end.expect("the host ends in time")
-            .expect("the host is our child")
+        end.expect("the host ends in time").expect("the host is our child")
     }
 
     /// The process id.
@@ -163,15 +155,8 @@ impl Host {
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("a running process has a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        let kilobytes: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kilobytes * 1024
     }
 
@@ -184,10 +169,7 @@ impl Host {
     pub async fn log_line(&self, words: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let found = self
-                .log()
-                .into_iter()
-                .find(|line| words.iter().all(|w| line.contains(w)));
+            let found = self.log().into_iter().find(|line| words.iter().all(|w| line.contains(w)));
             match found {
                 Some(line) => return line,
                 None if Instant::now() > deadline => panic!("no line of the log has {words:?}"),
@@ -211,22 +193,14 @@ impl Host {
 impl Process {
     async fn start(app: &App) -> Self {
         let mut command = app.up();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the host's binary runs");
         let log = Log::default();
         log.follow(child.stdout.take().expect("stdout is piped"));
         log.follow(child.stderr.take().expect("stderr is piped"));
         let address = log.announced("listening on http", &mut child).await;
         let admin_address = log.announced("admin on http", &mut child).await;
-        Self {
-            child,
-            log,
-            address,
-            admin_address,
-        }
+        Self { child, log, address, admin_address }
     }
 }
 
@@ -236,10 +210,7 @@ impl Log {
         tokio::spawn(async move {
             let mut lines = BufReader::new(stream).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                log.0
-                    .lock()
-                    .expect("no reader of the log panics")
-                    .push(line);
+                log.0.lock().expect("no reader of the log panics").push(line);
             }
         });
     }
@@ -254,24 +225,11 @@ impl Log {
         loop {
             let lines = self.lines();
             if let Some(line) = lines.iter().find(|line| line.starts_with(words)) {
-                return line
-                    .rsplit("//")
-                    .next()
-                    .expect("a URL")
-                    .trim_end_matches('/')
-                    .to_owned();
+                return line.rsplit("//").next().expect("a URL").trim_end_matches('/').to_owned();
             }
             let ended = child.try_wait().expect("the host is our child");
-            assert!(
-                ended.is_none(),
-                "the host ended ({ended:?}):\n{}",
-                lines.join("\n")
-            );
-            assert!(
-                Instant::now() < deadline,
-                "no line `{words}` in:\n{}",
-                lines.join("\n")
-            );
+            assert!(ended.is_none(), "the host ended ({ended:?}):\n{}", lines.join("\n"));
+            assert!(Instant::now() < deadline, "no line `{words}` in:\n{}", lines.join("\n"));
             sleep(POLL).await;
         }
     }
@@ -286,9 +244,5 @@ impl Drop for Host {
 }
 
 fn client() -> Client {
-    Client::builder()
-        .timeout(PATIENCE)
-        .no_proxy()
-        .build()
-        .expect("a plain client needs nothing")
+    Client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing")
 }

@@ -14,26 +14,16 @@ struct Sample {
 impl Metrics {
     /// Parses a scrape; fails on a line that is no sample and no comment.
     pub fn parse(text: &str) -> Self {
-        let samples = text
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.is_empty());
-        Self(
-            samples
-                .map(|line| Sample::parse(line).unwrap_or_else(|| panic!("no sample: {line}")))
-                .collect(),
-        )
+        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        Self(samples.map(|line| Sample::parse(line).unwrap_or_else(|| panic!("no sample: {line}"))).collect())
     }
 
     /// The sum of all samples of `name` that have all of `labels`.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let has = |sample: &Sample, (key, value): &(&str, &str)| {
-            sample.labels.iter().any(|(k, v)| k == key && v == value)
-        };
+        let has =
+            |sample: &Sample, (key, value): &(&str, &str)| sample.labels.iter().any(|(k, v)| k == key && v == value);
         let matching = self.0.iter().filter(|sample| sample.name == name);
-        matching
-            .filter(|sample| labels.iter().all(|l| has(sample, l)))
-            .map(|s| s.value)
-            .sum()
+        matching.filter(|sample| labels.iter().all(|l| has(sample, l))).map(|s| s.value).sum()
     }
 
     /// Whether there is any sample of `name`.
@@ -54,17 +44,10 @@ impl Sample {
         let mut labels = Vec::new();
         while let Some((key, after)) = rest.split_once("=\"") {
             let end = after.find('"')?;
-            labels.push((
-                key.trim_start_matches(',').to_owned(),
-                after[..end].to_owned(),
-            ));
+            labels.push((key.trim_start_matches(',').to_owned(), after[..end].to_owned()));
             rest = &after[end + 1..];
         }
-        Some(Self {
-            name: name.to_owned(),
-            labels,
-            value,
-        })
+        Some(Self { name: name.to_owned(), labels, value })
     }
 }
 
@@ -78,10 +61,7 @@ mod tests {
                     requests_total{component=\"a\",method=\"POST\"} 3.5\nrequests_total{component=\"b\"} 7\nup 1\n# EOF\n";
         let metrics = Metrics::parse(text);
         assert_eq!(metrics.sum("requests_total", &[("component", "a")]), 5.5);
-        assert_eq!(
-            metrics.sum("requests_total", &[("component", "a"), ("method", "GET")]),
-            2.0
-        );
+        assert_eq!(metrics.sum("requests_total", &[("component", "a"), ("method", "GET")]), 2.0);
         assert_eq!(metrics.sum("up", &[]), 1.0);
         assert!(!metrics.has("requests"));
     }

@@ -12,35 +12,21 @@ pub fn host() -> PathBuf {
 /// The component of a guest under `tests/guests/` or of a service under `components/`, by its crate's name.
 pub fn component(name: &str) -> PathBuf {
     let file = format!("{}.wasm", name.replace('-', "_"));
-    existing(
-        target_dir()
-            .join("wasm32-wasip2")
-            .join("release")
-            .join(file),
-    )
+    existing(target_dir().join("wasm32-wasip2").join("release").join(file))
 }
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the package is in a folder of the root")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the root")
 }
 
 /// The folder that cargo builds into: the test itself runs from `TARGET/debug/deps/`.
 fn target_dir() -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
-    test.ancestors()
-        .nth(3)
-        .expect("cargo puts tests three levels down")
-        .to_owned()
+    test.ancestors().nth(3).expect("cargo puts tests three levels down").to_owned()
 }
 
 fn existing(path: PathBuf) -> PathBuf {
-    assert!(
-        path.exists(),
-        "{} is missing: `cargo xtask test` builds it",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: `cargo xtask test` builds it", path.display());
     path
 }

@@ -14,11 +14,7 @@ pub struct RawConnection(TcpStream);
 impl RawConnection {
     /// Connects to `host`.
     pub async fn open(host: &Host) -> Self {
-        Self(
-            TcpStream::connect(host.address())
-                .await
-                .expect("the host accepts"),
-        )
+        Self(TcpStream::connect(host.address()).await.expect("the host accepts"))
     }
 
     /// Sends bytes as they are; false when the host has closed the connection.
@@ -31,10 +27,7 @@ impl RawConnection {
         let mut read = Vec::new();
         let mut buffer = [0; 4096];
         while !String::from_utf8_lossy(&read).contains(end) {
-            match timeout(PATIENCE, self.0.read(&mut buffer))
-                .await
-                .expect("the host goes on")
-            {
+            match timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("the host goes on") {
                 Ok(0) | Err(_) => break,
                 Ok(bytes) => read.extend_from_slice(&buffer[..bytes]),
             }
@@ -46,9 +39,7 @@ impl RawConnection {
     pub async fn read_to_end(&mut self, limit: Duration) -> String {
         let mut read = Vec::new();
         // A reset is an end as well; what came before it counts.
-        let _ = timeout(limit, self.0.read_to_end(&mut read))
-            .await
-            .expect("the host closes in time");
+        let _ = timeout(limit, self.0.read_to_end(&mut read)).await.expect("the host closes in time");
         String::from_utf8_lossy(&read).into_owned()
     }
 }

@@ -10,6 +10,9 @@ use crate::host::Host;
 use crate::programs;
 use crate::tokens::TokenIssuer;
 
+/// What opens the internal routes to the test.
+const INTERNAL_ROUTES: &str = "[[trigger.http]]\nroute = \"/internal/...\"\ncomponent = \"catalog\"\n\n";
+
 /// A running shop.
 pub struct Shop {
     /// The host that runs it.
@@ -38,7 +41,7 @@ impl Shop {
         let built = built.parent().expect("a file is in a folder").display();
         let manifest = manifest
             .expect("the repository has an app")
-            .replace("route = { private = true }", "route = \"/internal/...\"")
+            .replace("[component.catalog]", &format!("{INTERNAL_ROUTES}[component.catalog]"))
             .replace("target/wasm32-wasip2/release", &built.to_string());
         Self::run(App::from_manifest(&manifest)).await
     }
@@ -46,24 +49,16 @@ impl Shop {
     async fn run(app: App) -> Self {
         let issuer = TokenIssuer::new();
         let stores = stores(&app);
-        let app = app
-            .runtime_config(&stores)
-            .environment("SPIN_VARIABLE_JWKS", issuer.jwks());
-        Self {
-            host: app.start().await,
-            issuer,
-        }
+        let app = app.runtime_config(&stores).environment("SPIN_VARIABLE_JWKS", issuer.jwks());
+        Self { host: app.start().await, issuer }
     }
 
     /// Adds `count` products, `Product 1` and so on, with the SKU `P-1` and so on, 10 of each in stock.
     pub async fn with_products(self, count: u32) -> Self {
         let product = |n: u32| {
-            let price = json!({ "amount": 1_000 + 50 * n, "currency": "EUR" });
+            let price = json!({ "amount": 1_000 + 50 * n, "currency": "USD" });
             let variant = json!({ "sku": format!("P-{n}"), "price": price, "stock": 10 });
-            format!(
-                "{}\n",
-                json!({ "title": format!("Product {n}"), "variants": [variant] })
-            )
+            format!("{}\n", json!({ "title": format!("Product {n}"), "variants": [variant] }))
         };
         let lines: String = (1..=count).map(product).collect();
         let report = self.import("", "application/jsonl", lines).await;
@@ -72,18 +67,9 @@ impl Shop {
     }
 
     /// Imports a catalogue and returns the report.
-    pub async fn import(
-        &self,
-        query: &str,
-        content_type: &str,
-        body: impl Into<reqwest::Body>,
-    ) -> Value {
+    pub async fn import(&self, query: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Value {
         let request = self.staff(self.host.post(&format!("/api/catalog/import{query}")));
-        let answer = request
-            .header("content-type", content_type)
-            .body(body)
-            .send()
-            .await;
+        let answer = request.header("content-type", content_type).body(body).send().await;
         json_of(answer.expect("an answer"), 200).await
     }
 

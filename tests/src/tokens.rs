@@ -28,9 +28,7 @@ impl TokenIssuer {
     /// An issuer with a key that no other issuer of this process has.
     pub fn new() -> Self {
         static SEED: AtomicU8 = AtomicU8::new(1);
-        Self(SigningKey::from_bytes(
-            &[SEED.fetch_add(1, Ordering::Relaxed); 32],
-        ))
+        Self(SigningKey::from_bytes(&[SEED.fetch_add(1, Ordering::Relaxed); 32]))
     }
 
     /// The public key as a JWKS document (RFC 7517, RFC 8037).
@@ -44,18 +42,12 @@ impl TokenIssuer {
 
     /// A good access token with one role.
     pub fn access_token(&self, role: &str) -> String {
-        self.token(
-            &json!({ "alg": "EdDSA", "typ": "JWT", "kid": KEY_ID }),
-            &Self::claims(role),
-        )
+        self.token(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": KEY_ID }), &Self::claims(role))
     }
 
     /// The claims of a good access token, to be spoilt.
     pub fn claims(role: &str) -> Value {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("after 1970")
-            .as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "01890000-0000-7000-8000-000000000001", "typ": "access",
             "roles": [role], "iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS,

@@ -26,9 +26,7 @@ pub(crate) fn guests() -> Result<Vec<String>> {
 
 fn folders(parent: &PathBuf) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in
-        fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))?
-    {
+    for entry in fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))? {
         let entry = entry?;
         if entry.path().join("Cargo.toml").exists() {
             names.push(entry.file_name().to_string_lossy().into_owned());

@@ -23,13 +23,8 @@ pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
 pub(crate) fn last_step(name: &str, command: &mut Command) -> Result<()> {
     let line = command_line(command);
     println!("== {name}: {line}");
-    let status = command
-        .status()
-        .with_context(|| format!("{name}: cannot run {line}"))?;
-    ensure!(
-        status.success(),
-        "{name} failed ({status}); to repeat it:\n    {line}"
-    );
+    let status = command.status().with_context(|| format!("{name}: cannot run {line}"))?;
+    ensure!(status.success(), "{name} failed ({status}); to repeat it:\n    {line}");
     Ok(())
 }
 
@@ -51,10 +46,6 @@ fn command_line(command: &Command) -> String {
         program if program.ends_with("cargo") => "cargo".to_owned(),
         program => program.into_owned(),
     });
-    words.extend(
-        command
-            .get_args()
-            .map(|argument| argument.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|argument| argument.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -23,18 +23,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     add_target()?;
     if options.filter.is_none() {
-        step(
-            "format",
-            cargo()
-                .current_dir(root())
-                .args(["fmt", "--all", "--check"]),
-        )?;
+        step("format", cargo().current_dir(root()).args(["fmt", "--all", "--check"]))?;
     }
     // Binaries and tests in one selection: cargo then builds every dependency once.
-    step(
-        "build host and tests",
-        native.command("build").args(["--bins", "--tests"]),
-    )?;
+    step("build host and tests", native.command("build").args(["--bins", "--tests"]))?;
     step("build components", wasm.command("build").arg("--release"))?;
     if options.filter.is_none() {
         check(&native, &wasm)?;
@@ -43,22 +35,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn check(native: &Selection, wasm: &Selection) -> Result<()> {
-    step(
-        "lint",
-        native
-            .command("clippy")
-            .args(["--all-targets", "--", "-D", "warnings"]),
-    )?;
-    step(
-        "lint components",
-        wasm.command("clippy")
-            .args(["--release", "--", "-D", "warnings"]),
-    )?;
+    step("lint", native.command("clippy").args(["--all-targets", "--", "-D", "warnings"]))?;
+    step("lint components", wasm.command("clippy").args(["--release", "--", "-D", "warnings"]))?;
     let mut doc = native.command("doc");
-    step(
-        "documentation",
-        doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
+    step("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
     dependencies()
 }
 
@@ -70,15 +50,10 @@ fn dependencies() -> Result<()> {
         command
     };
     if !succeeds(&mut deny(&["--version"])) {
-        println!(
-            "== dependencies: skipped, since cargo-deny is not installed (cargo install cargo-deny)"
-        );
+        println!("== dependencies: skipped, since cargo-deny is not installed (cargo install cargo-deny)");
         return Ok(());
     }
-    step(
-        "dependencies",
-        &mut deny(&["check", "licenses", "bans", "sources"]),
-    )?;
+    step("dependencies", &mut deny(&["check", "licenses", "bans", "sources"]))?;
     if !succeeds(&mut deny(&["fetch", "db"])) {
         println!("== advisories: skipped, since their database cannot be reached");
         return Ok(());
@@ -91,17 +66,12 @@ fn test(native: &Selection, filter: Option<&str>) -> Result<()> {
     let nextest = succeeds(cargo().args(["nextest", "--version"]));
     let mut command = if nextest {
         let mut command = cargo();
-        command
-            .current_dir(root())
-            .args(["nextest", "run"])
-            .args(&native.0);
+        command.current_dir(root()).args(["nextest", "run"]).args(&native.0);
         command
     } else {
         native.command("test")
     };
-    command
-        .args(["--no-fail-fast", "--bins", "--tests", "--lib"])
-        .args(filter);
+    command.args(["--no-fail-fast", "--bins", "--tests", "--lib"]).args(filter);
     last_step("test", &mut command)
 }
 
@@ -109,21 +79,13 @@ fn add_target() -> Result<()> {
     if target_is_installed() {
         return Ok(());
     }
-    let advice = format!(
-        "components need the target {WASM}; add it with the tool that manages your toolchain"
-    );
-    step(
-        "WebAssembly target",
-        Command::new("rustup").args(["target", "add", WASM]),
-    )
-    .context(advice)
+    let advice = format!("components need the target {WASM}; add it with the tool that manages your toolchain");
+    step("WebAssembly target", Command::new("rustup").args(["target", "add", WASM])).context(advice)
 }
 
 /// Asks the compiler, since not every toolchain comes from rustup.
 fn target_is_installed() -> bool {
-    let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", WASM])
-        .output();
+    let output = Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]).output();
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
@@ -133,27 +95,14 @@ struct Selection(Vec<String>);
 impl Selection {
     /// All but the guests, for this machine.
     fn native(guests: &[String]) -> Self {
-        let exclusions = guests
-            .iter()
-            .flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
-        Self(
-            ["--workspace", "--features", "xtask/bench"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain(exclusions)
-                .collect(),
-        )
+        let exclusions = guests.iter().flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
+        Self(["--workspace", "--features", "xtask/bench"].map(str::to_owned).into_iter().chain(exclusions).collect())
     }
 
     /// These, for WebAssembly.
     fn wasm<'a>(names: impl Iterator<Item = &'a String>) -> Self {
         let names = names.flat_map(|name| ["--package".to_owned(), name.clone()]);
-        Self(
-            ["--target".to_owned(), WASM.to_owned()]
-                .into_iter()
-                .chain(names)
-                .collect(),
-        )
+        Self(["--target".to_owned(), WASM.to_owned()].into_iter().chain(names).collect())
     }
 
     /// A cargo subcommand about these packages.

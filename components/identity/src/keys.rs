@@ -25,9 +25,9 @@ pub fn no_fetch(url: String) -> Fetched {
 /// Whose tokens count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The JWKS itself; empty to use `jwks_url`.
+    /// The JWKS itself.
     pub jwks: String,
-    /// Where the JWKS is; empty to use `jwks`.
+    /// Where the JWKS is, which then counts in place of `jwks`; empty to use that.
     pub jwks_url: String,
     /// The `iss` of every token.
     pub issuer: String,
@@ -45,9 +45,6 @@ impl Default for Settings {
 /// The settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Both sources are given, and it is unclear which one counts.
-    #[error("set either `jwks` or `jwks_url`, not both")]
-    Both,
     /// The fixed set does not parse.
     #[error("the variable `jwks` is unusable: {0}")]
     Jwks(#[from] JwksError),
@@ -72,8 +69,7 @@ impl Keys {
         match (settings.jwks.trim(), settings.jwks_url.trim()) {
             ("", "") => Ok(Self::Fixed(Jwks::default())),
             (jwks, "") => Ok(Self::Fixed(Jwks::parse(jwks.as_bytes())?)),
-            ("", url) => Ok(Self::Url { url: url.to_owned(), fetch, cache: Mutex::default() }),
-            _ => Err(SettingsError::Both),
+            (_, url) => Ok(Self::Url { url: url.to_owned(), fetch, cache: Mutex::default() }),
         }
     }
 

@@ -30,7 +30,9 @@ async fn back_up(request: Request<IncomingBody>, stores: Stores) -> Response<Bod
     };
     let order = match serde_json::from_slice::<Order>(&body.to_bytes()) {
         Ok(order) if order.folder.is_absolute() => order,
-        _ => return problem(StatusCode::UNPROCESSABLE_ENTITY, "The body has to be {\"folder\": \"/an/absolute/path\"}"),
+        _ => {
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, "The body has to be {\"folder\": \"/an/absolute/path\"}");
+        }
     };
     match stores.backup(&order.folder).await {
         Ok(report) => {

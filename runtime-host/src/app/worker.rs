@@ -36,14 +36,25 @@ impl Worker {
     pub fn new(app: Arc<App>) -> Arc<Self> {
         Arc::new_cyclic(|worker: &std::sync::Weak<Self>| {
             let pool = |loaded: &super::Loaded| {
-                InstancePool::new(app.engine.clone(), engine::share(&loaded.pre), loaded.component.clone(), loaded.admission.clone(), worker.clone())
+                InstancePool::new(
+                    app.engine.clone(),
+                    engine::share(&loaded.pre),
+                    loaded.component.clone(),
+                    loaded.admission.clone(),
+                    worker.clone(),
+                )
             };
             Self { pools: app.components.iter().map(pool).collect(), client: OutboundClient::new(), app }
         })
     }
 
     /// Has the pool's component answer, and counts it.
-    async fn dispatch(&self, pool: &InstancePool, request: Request<WasiBody>, context: Arc<RequestContext>) -> Result<Response<WasiBody>, DispatchError> {
+    async fn dispatch(
+        &self,
+        pool: &InstancePool,
+        request: Request<WasiBody>,
+        context: Arc<RequestContext>,
+    ) -> Result<Response<WasiBody>, DispatchError> {
         let started = Instant::now();
         let method = request.method().clone();
         let result = pool.handle(request, context.clone()).await;
@@ -61,7 +72,12 @@ impl Worker {
         result
     }
 
-    async fn answer(&self, request: Request<IncomingBody>, connection: &ConnectionInfo, context: Arc<RequestContext>) -> Response<WasiBody> {
+    async fn answer(
+        &self,
+        request: Request<IncomingBody>,
+        connection: &ConnectionInfo,
+        context: Arc<RequestContext>,
+    ) -> Response<WasiBody> {
         let (mut parts, body) = request.into_parts();
         let Some(route) = self.app.router.route(parts.uri.path()) else {
             return Problem::NotFound.response(context.request_id());
@@ -74,7 +90,8 @@ impl Worker {
             return Problem::BadRequest.response(context.request_id());
         };
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: connection.peer };
+        let facts =
+            RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: connection.peer };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
@@ -142,7 +159,9 @@ fn problem(error: &DispatchError) -> Problem {
         DispatchError::QueueFull { .. } => Problem::Overloaded,
         DispatchError::DeadlineExceeded { .. } => Problem::DeadlineExceeded,
         DispatchError::BodyTooLarge { .. } => Problem::ContentTooLarge,
-        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => Problem::ComponentFailed,
+        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {
+            Problem::ComponentFailed
+        }
     }
 }
 
@@ -161,7 +180,9 @@ fn chain_error(error: &DispatchError) -> Error {
         DispatchError::QueueFull { .. } => Error::ConnectionLimitReached,
         DispatchError::DeadlineExceeded { .. } => Error::HttpResponseTimeout,
         DispatchError::BodyTooLarge { .. } => Error::HttpRequestBodySize(None),
-        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => Error::HttpResponseIncomplete,
+        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {
+            Error::HttpResponseIncomplete
+        }
     }
 }
 

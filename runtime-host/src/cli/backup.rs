@@ -62,7 +62,9 @@ impl Backup {
                 }
                 // A host has the stores; it makes the copy while it serves.
                 Err(StoresError::InUse(_)) => {
-                    let host = state.running_host().context("another process has the state folder and does not say where it answers")?;
+                    let host = state
+                        .running_host()
+                        .context("another process has the state folder and does not say where it answers")?;
                     ask_host(&host, &admin_token(&state)?, &folder).await?;
                 }
                 Err(error) => return Err(error.into()),
@@ -81,7 +83,11 @@ async fn ask_host(host: &RunningHost, token: &str, folder: &Path) -> anyhow::Res
         .header(AUTHORIZATION, format!("Bearer {token}"))
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
-    let response = Client::builder(TokioExecutor::new()).build_http().request(request).await.context("the host does not answer")?;
+    let response = Client::builder(TokioExecutor::new())
+        .build_http()
+        .request(request)
+        .await
+        .context("the host does not answer")?;
     if !response.status().is_success() {
         let words = response.into_body().collect().await?.to_bytes();
         bail!("the host could not make the backup: {}", String::from_utf8_lossy(&words));

@@ -62,7 +62,9 @@ fn run(command: &str, workdir: &Path) -> anyhow::Result<()> {
 /// Installs the wasm target with rustup unless this toolchain has it.
 fn add_wasm_target() -> anyhow::Result<()> {
     let libdir = Command::new("rustc").args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
-    if libdir.is_ok_and(|output| output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()) {
+    if libdir.is_ok_and(|output| {
+        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    }) {
         return Ok(());
     }
     eprintln!("installing the Rust target {WASM_TARGET}");
@@ -70,5 +72,7 @@ fn add_wasm_target() -> anyhow::Result<()> {
     if status.is_ok_and(|status| status.success()) {
         return Ok(());
     }
-    bail!("the Rust target {WASM_TARGET} is missing and rustup could not install it; install it by hand with `rustup target add {WASM_TARGET}`");
+    bail!(
+        "the Rust target {WASM_TARGET} is missing and rustup could not install it; install it by hand with `rustup target add {WASM_TARGET}`"
+    );
 }

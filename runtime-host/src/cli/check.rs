@@ -21,7 +21,12 @@ impl Check {
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         manifest.check_stores(&config)?;
         manifest.check_sources()?;
-        println!("{} is sound: {} components, {} triggers", manifest.path.display(), manifest.components.len(), manifest.triggers.len());
+        println!(
+            "{} is sound: {} components, {} triggers",
+            manifest.path.display(),
+            manifest.components.len(),
+            manifest.triggers.len()
+        );
         Ok(())
     }
 }

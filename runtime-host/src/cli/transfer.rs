@@ -45,7 +45,12 @@ impl Remote {
         let state = StateDir::open(&self.state_dir.state_dir)?;
         let url = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => state.running_host().context("no host uses this state folder; start one with `bodega up`, or give --url")?.url,
+            None => {
+                state
+                    .running_host()
+                    .context("no host uses this state folder; start one with `bodega up`, or give --url")?
+                    .url
+            }
         };
         let token = self.token.clone().map_or_else(|| staff_token(&state), Ok)?;
         Ok((url, token))
@@ -60,9 +65,6 @@ pub(super) struct Import {
     /// A foreign column's name here, `FOREIGN:OURS`; may be given several times.
     #[arg(long = "map", value_name = "FOREIGN:OURS", value_delimiter = ',')]
     map: Vec<String>,
-    /// The currency of prices that are given as decimals.
-    #[arg(long)]
-    currency: Option<String>,
     /// Only report what would happen.
     #[arg(long)]
     dry_run: bool,
@@ -77,9 +79,6 @@ impl Import {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             if !self.map.is_empty() {
                 query.append_pair("map", &self.map.join(","));
-            }
-            if let Some(currency) = &self.currency {
-                query.append_pair("currency", currency);
             }
             if self.dry_run {
                 query.append_pair("dry_run", "true");
@@ -111,7 +110,9 @@ impl Export {
             let response = send(request.header(AUTHORIZATION, format!("Bearer {token}")).body(body)?).await?;
             // Written aside, so that a broken transfer never looks like a catalogue.
             let aside = self.file.with_extension(format!("{format}.part"));
-            let mut file = tokio::fs::File::create(&aside).await.with_context(|| format!("{} cannot be written", aside.display()))?;
+            let mut file = tokio::fs::File::create(&aside)
+                .await
+                .with_context(|| format!("{} cannot be written", aside.display()))?;
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame.context("the export broke off")?.into_data() {
@@ -131,7 +132,14 @@ pub(super) async fn load_demo(manifest: Manifest, url: String, state: StateDir) 
     for data in &manifest.application.settings.demo {
         let sent = async {
             let token = staff_token(&state)?;
-            post_file(&manifest.folder().join(&data.file), &data.content_type, &format!("{url}{}", data.post), &token, false).await
+            post_file(
+                &manifest.folder().join(&data.file),
+                &data.content_type,
+                &format!("{url}{}", data.post),
+                &token,
+                false,
+            )
+            .await
         };
         match sent.await {
             Ok(report) => tracing::info!(file = %data.file, %report, "the demo data is in"),
@@ -154,15 +162,27 @@ fn media_type(file: &Path) -> anyhow::Result<&'static str> {
 }
 
 /// Streams a file to the application and returns its report.
-async fn post_file(path: &Path, content_type: &str, url: &str, token: &str, show_progress: bool) -> anyhow::Result<serde_json::Value> {
+async fn post_file(
+    path: &Path,
+    content_type: &str,
+    url: &str,
+    token: &str,
+    show_progress: bool,
+) -> anyhow::Result<serde_json::Value> {
     let file = tokio::fs::File::open(path).await.with_context(|| format!("{} cannot be read", path.display()))?;
     let length = file.metadata().await?.len();
     let progress = if show_progress { ProgressBar::new(length) } else { ProgressBar::hidden() };
     // The template is a constant with the crate's own field names.
-    progress.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    progress.set_style(
+        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     let counter = progress.clone();
-    let chunks = ReaderStream::new(file).map_ok(Frame::data).inspect_ok(move |frame| counter.inc(frame.data_ref().map_or(0, |data| data.len() as u64)));
-    let request = Request::post(url).header(CONTENT_TYPE, content_type).header(AUTHORIZATION, format!("Bearer {token}"));
+    let chunks = ReaderStream::new(file)
+        .map_ok(Frame::data)
+        .inspect_ok(move |frame| counter.inc(frame.data_ref().map_or(0, |data| data.len() as u64)));
+    let request =
+        Request::post(url).header(CONTENT_TYPE, content_type).header(AUTHORIZATION, format!("Bearer {token}"));
     let response = send(request.body(StreamBody::new(chunks).boxed_unsync())?).await?;
     let report = response.into_body().collect().await.context("the report broke off")?.to_bytes();
     progress.finish_and_clear();
@@ -173,7 +193,8 @@ async fn post_file(path: &Path, content_type: &str, url: &str, token: &str, show
 async fn send(mut request: Request<Body>) -> anyhow::Result<Response<Incoming>> {
     let host = request.uri().authority().context("the address has no host")?.as_str().parse()?;
     request.headers_mut().insert(HOST, host);
-    let connector = hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    let connector =
+        hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
     let client = Client::builder(TokioExecutor::new()).build(connector);
     let response = client.request(request).await.context("the application does not answer")?;
     if response.status().is_success() {

@@ -165,14 +165,25 @@ impl Up {
         let routes = admin::backup::add(admin::routes(&telemetry), &generated::admin_token(&state)?, stores.clone());
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
         let open_connections = listener.open_connections();
-        telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || open_connections.count() as u64);
+        telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || {
+            open_connections.count() as u64
+        });
         let sweeper = tokio::spawn(sweep(stores.clone()));
         println!("listening on {}", host.url);
         println!("admin on {}", host.admin_url);
         telemetry.health.ready();
-        let demo = self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
+        let demo =
+            self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
 
-        let drained = listener.run({ let app = app.clone(); move |_| Worker::new(app.clone()) }, drain.clone()).await?;
+        let drained = listener
+            .run(
+                {
+                    let app = app.clone();
+                    move |_| Worker::new(app.clone())
+                },
+                drain.clone(),
+            )
+            .await?;
         for task in [Some(sweeper), demo].into_iter().flatten() {
             task.abort();
         }
@@ -192,7 +203,9 @@ impl Up {
         let generated = generated.map(|(name, kind)| Ok((name.clone(), kind.value.value(name, state)?)));
         let generated = generated.collect::<anyhow::Result<Values>>()?;
         let overrides = read_overrides(&self.variable)?;
-        Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| std::env::var(name).ok())?)
+        Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| {
+            std::env::var(name).ok()
+        })?)
     }
 
     fn readiness_delay(&self) -> Duration {
@@ -210,7 +223,8 @@ impl Up {
         let limits = &mut config.limits;
         limits.body_bytes_max = args.body_bytes_max.map_or(limits.body_bytes_max, |bytes| (bytes > 0).then_some(bytes));
         limits.header_bytes_max = args.header_bytes_max.unwrap_or(limits.header_bytes_max);
-        limits.header_read_timeout = args.header_read_timeout_ms.map_or(limits.header_read_timeout, Duration::from_millis);
+        limits.header_read_timeout =
+            args.header_read_timeout_ms.map_or(limits.header_read_timeout, Duration::from_millis);
         limits.idle_timeout = args.connection_idle_timeout_ms.map_or(limits.idle_timeout, Duration::from_millis);
         limits.write_timeout = args.write_timeout_ms.map_or(limits.write_timeout, Duration::from_millis);
         config

@@ -29,10 +29,7 @@ impl<'f> FromToml<'f> for String {
 
 impl<'f> FromToml<'f> for bool {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
-        value
-            .value
-            .as_bool()
-            .ok_or_else(|| value.expected("true or false"))
+        value.value.as_bool().ok_or_else(|| value.expected("true or false"))
     }
 }
 
@@ -42,11 +39,7 @@ impl<'f> FromToml<'f> for u64 {
             return Err(value.expected("a whole number"));
         };
         u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| {
-            value.error(format!(
-                "`{}` is {integer}; expected a whole number from 0 to {}",
-                value.name,
-                u64::MAX
-            ))
+            value.error(format!("`{}` is {integer}; expected a whole number from 0 to {}", value.name, u64::MAX))
         })
     }
 }
@@ -80,19 +73,13 @@ impl<'f, T: FromToml<'f>> FromToml<'f> for Vec<T> {
 impl<'f, T: FromToml<'f>> FromToml<'f> for BTreeMap<String, T> {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let entries = value.read::<Table>()?.into_entries();
-        entries
-            .into_iter()
-            .map(|(key, value)| Ok((key.value, value.read()?)))
-            .collect()
+        entries.into_iter().map(|(key, value)| Ok((key.value, value.read()?))).collect()
     }
 }
 
 impl<'f, T: FromToml<'f>> FromToml<'f> for Located<T> {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let position = value.position;
-        Ok(Self {
-            position,
-            value: value.read()?,
-        })
+        Ok(Self { position, value: value.read()? })
     }
 }

@@ -3,15 +3,8 @@
 use super::*;
 
 fn message<T>(text: &str, read: impl FnOnce(Table<'_>) -> Result<T, ConfigError>) -> String {
-    let file = ConfigFile {
-        path: "a.toml".into(),
-        text: text.into(),
-    };
-    file.root()
-        .and_then(read)
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default()
+    let file = ConfigFile { path: "a.toml".into(), text: text.into() };
+    file.root().and_then(read).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 #[test]
@@ -24,18 +17,11 @@ fn errors_name_the_place_the_find_and_the_expectation() {
         "a.toml:1:1: unknown key `colour` in the top level; did you mean `color`?"
     );
     assert_eq!(
-        message(
-            "'é' = 1\n\n[shop.hours]\n'é' = { from = 9 }\n",
-            |mut root| {
-                root.optional::<u64>("é")?;
-                let mut hours = root
-                    .required::<Table>("shop", "a table")?
-                    .required::<Table>("hours", "a table")?;
-                hours
-                    .required::<Table>("é", "a table")?
-                    .required::<String>("from", "a time")
-            }
-        ),
+        message("'é' = 1\n\n[shop.hours]\n'é' = { from = 9 }\n", |mut root| {
+            root.optional::<u64>("é")?;
+            let mut hours = root.required::<Table>("shop", "a table")?.required::<Table>("hours", "a table")?;
+            hours.required::<Table>("é", "a table")?.required::<String>("from", "a time")
+        }),
         "a.toml:4:16: `shop.hours.é.from` is an integer; expected a string"
     );
     assert_eq!(
@@ -59,14 +45,10 @@ fn errors_name_the_place_the_find_and_the_expectation() {
         "a.toml:1:5: `n` is -1; expected a whole number from 0 to 18446744073709551615"
     );
     assert_eq!(
-        message("l = ['a', true]\n", |mut root| root
-            .required::<Vec<String>>("l", "")),
+        message("l = ['a', true]\n", |mut root| root.required::<Vec<String>>("l", "")),
         "a.toml:1:11: `l[1]` is a boolean; expected a string"
     );
-    assert_eq!(
-        message("a = 1\na = 2\n", |root| root.finish()),
-        "a.toml:2:1: duplicate key"
-    );
+    assert_eq!(message("a = 1\na = 2\n", |root| root.finish()), "a.toml:2:1: duplicate key");
     assert_eq!(
         message("a = \n", |root| root.finish()),
         "a.toml:1:5: string values must be quoted, expected literal string"
@@ -81,16 +63,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn entries_keep_the_order_of_the_file() {
-    let file = ConfigFile {
-        path: "a.toml".into(),
-        text: "z = 1\na = 2\n[m]\n".into(),
-    };
-    let keys: Vec<String> = file
-        .root()
-        .unwrap()
-        .into_entries()
-        .into_iter()
-        .map(|(key, _)| key.value)
-        .collect();
+    let file = ConfigFile { path: "a.toml".into(), text: "z = 1\na = 2\n[m]\n".into() };
+    let keys: Vec<String> = file.root().unwrap().into_entries().into_iter().map(|(key, _)| key.value).collect();
     assert_eq!(keys, ["z", "a", "m"]);
 }

@@ -3,8 +3,10 @@
 //! As in Spin, each import is satisfied on its own, by the export of the same name or by the one that the manifest names.
 //! A dependency shares no memory with the component, and what it does not inherit is denied to it (see [`deny`]).
 
-mod denial;
+mod answers;
 mod deny;
+mod handles;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -47,11 +49,11 @@ pub enum ComposeError {
         source: Cause,
     },
     /// A dependency satisfies nothing.
-    #[error("dependency `{dependency}` matches no import of the component; it imports {}", list(.imports))]
+    #[error("dependency `{dependency}` matches no import of the component, which besides those from the host imports {}", list(.imports))]
     Unmatched {
         /// The dependency's name in the manifest.
         dependency: String,
-        /// What the component imports.
+        /// What the component imports, other than from the host.
         imports: Vec<String>,
     },
     /// Two dependencies satisfy the same import.
@@ -139,7 +141,9 @@ fn match_imports(imports: &[String], dependencies: &[Dependency<'_>]) -> Result<
     for dependency in dependencies {
         let matched: Vec<_> = imports.iter().filter(|import| is_match(dependency.name, import)).cloned().collect();
         if matched.is_empty() {
-            return Err(ComposeError::Unmatched { dependency: dependency.name.to_string(), imports: imports.to_vec() });
+            // The imports that a host satisfies would hide the few that are meant for dependencies.
+            let imports = imports.iter().filter(|import| !deny::is_of_host(import)).cloned().collect();
+            return Err(ComposeError::Unmatched { dependency: dependency.name.to_string(), imports });
         }
         for import in &matched {
             if let Some(first) = taken.insert(import.clone(), dependency.name) {
@@ -162,25 +166,37 @@ fn is_match(name: &DependencyName, import: &str) -> bool {
         DependencyName::Package { package, interface, version } => (package, interface, version),
     };
     let Some((import_package, rest)) = import.split_once('/') else { return false };
-    let (import_interface, import_version) = rest.split_once('@').map_or((rest, None), |(interface, version)| (interface, Some(version)));
+    let (import_interface, import_version) =
+        rest.split_once('@').map_or((rest, None), |(interface, version)| (interface, Some(version)));
     import_package == package
         && interface.as_ref().is_none_or(|interface| import_interface == interface)
         && version.as_ref().is_none_or(|version| import_version == Some(version.to_string().as_str()))
 }
 
 /// Makes an instance of a dependency, denies it what it does not inherit, and plugs it into `imports` of `component`.
-fn satisfy(graph: &mut CompositionGraph, component: NodeId, dependency: &Dependency<'_>, imports: &[String]) -> Result<(), ComposeError> {
+fn satisfy(
+    graph: &mut CompositionGraph,
+    component: NodeId,
+    dependency: &Dependency<'_>,
+    imports: &[String],
+) -> Result<(), ComposeError> {
     let name = dependency.name.to_string();
     let package = register(graph, &name, dependency.wasm)
         .map_err(|source| ComposeError::Dependency { dependency: name.clone(), source })?;
     let instance = graph.instantiate(package);
-    deny_to(graph, package, instance, dependency).map_err(|source| ComposeError::Deny { dependency: name.clone(), source })?;
+    deny_to(graph, package, instance, dependency)
+        .map_err(|source| ComposeError::Deny { dependency: name.clone(), source })?;
 
     let exports = names(graph, package, Side::Exports);
     for import in imports {
         let export = dependency.export.unwrap_or(import);
         if !exports.iter().any(|name| name == export) {
-            return Err(ComposeError::MissingExport { dependency: name, export: export.to_owned(), import: import.clone(), exports });
+            return Err(ComposeError::MissingExport {
+                dependency: name,
+                export: export.to_owned(),
+                import: import.clone(),
+                exports,
+            });
         }
         plug(graph, instance, export, component, import).map_err(|source| ComposeError::Mismatch {
             dependency: name.clone(),
@@ -193,7 +209,12 @@ fn satisfy(graph: &mut CompositionGraph, component: NodeId, dependency: &Depende
 }
 
 /// Answers the imports of a dependency by which it could do what it does not inherit.
-fn deny_to(graph: &mut CompositionGraph, package: PackageId, instance: NodeId, dependency: &Dependency<'_>) -> Result<(), Cause> {
+fn deny_to(
+    graph: &mut CompositionGraph,
+    package: PackageId,
+    instance: NodeId,
+    dependency: &Dependency<'_>,
+) -> Result<(), Cause> {
     let Inheritance::Only(inherited) = dependency.inherit else { return Ok(()) };
     let imports = names(graph, package, Side::Imports);
     let denied: Vec<_> = imports.iter().filter(|import| deny::is_denied(import, inherited)).collect();

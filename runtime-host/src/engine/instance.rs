@@ -56,12 +56,23 @@ pub(super) async fn start(
 }
 
 /// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
-pub(super) async fn run(queue: &Queue, mut store: Store<GuestState>, proxy: &Proxy) -> (Store<GuestState>, wasmtime::Result<()>) {
+pub(super) async fn run(
+    queue: &Queue,
+    mut store: Store<GuestState>,
+    proxy: &Proxy,
+) -> (Store<GuestState>, wasmtime::Result<()>) {
     let activity = store.data().activity.clone();
     let limits = store.data().component.limits;
     let result = {
-        let mut work = pin!(store.run_concurrent(async |accessor: &Accessor<GuestState>| take_requests(queue, accessor, proxy, &activity).await));
-        let mut watch = Watch { activity: &activity, deadline: limits.deadline + STALL_GRACE, idle_timeout: limits.idle_timeout, timer: None };
+        let mut work = pin!(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
+            take_requests(queue, accessor, proxy, &activity).await
+        }));
+        let mut watch = Watch {
+            activity: &activity,
+            deadline: limits.deadline + STALL_GRACE,
+            idle_timeout: limits.idle_timeout,
+            timer: None,
+        };
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.flatten()),
             // A guest that computes keeps the loop inside from looking at the clock, so the clock is watched from outside too.
@@ -72,7 +83,12 @@ pub(super) async fn run(queue: &Queue, mut store: Store<GuestState>, proxy: &Pro
     (store, result)
 }
 
-async fn take_requests(queue: &Queue, accessor: &Accessor<GuestState>, proxy: &Proxy, activity: &Activity) -> wasmtime::Result<()> {
+async fn take_requests(
+    queue: &Queue,
+    accessor: &Accessor<GuestState>,
+    proxy: &Proxy,
+    activity: &Activity,
+) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
     let mut place = queue.offer(limits.reuse_max);
@@ -89,7 +105,8 @@ async fn take_requests(queue: &Queue, accessor: &Accessor<GuestState>, proxy: &P
                 place.finished();
                 activity.touch();
             }
-            if place.has_room() && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
+            if place.has_room()
+                && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(pending) = place.poll_take(cx)
             {
                 work.push(answer(accessor, proxy, pending));
@@ -142,7 +159,12 @@ impl Watch<'_> {
             let busy = self.activity.is_busy();
             let expires = self.activity.last() + if busy { self.deadline } else { self.idle_timeout };
             if Instant::now() >= expires {
-                let stalled = || Err(wasmtime::format_err!("the guest stood still for {} ms and timed out", self.deadline.as_millis()));
+                let stalled = || {
+                    Err(wasmtime::format_err!(
+                        "the guest stood still for {} ms and timed out",
+                        self.deadline.as_millis()
+                    ))
+                };
                 return Poll::Ready(if busy { stalled() } else { Ok(()) });
             }
             // The timer is moved only when it fires or is too late: a busy instance keeps one for thousands of requests.

@@ -78,7 +78,11 @@ impl OutboundClient {
         connector.set_nodelay(true);
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(connector);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -87,7 +91,11 @@ impl OutboundClient {
         Self(client)
     }
 
-    async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Response<WasiBody>, Error> {
+    async fn send(
+        &self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Error> {
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(FIRST_BYTE_TIMEOUT);
         let response = tokio::time::timeout(first_byte, self.0.request(request))
             .await
@@ -138,7 +146,11 @@ impl Outbound {
         Self { component, chain, on_behalf_of: None }
     }
 
-    fn send(&self, mut request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Pin<Box<dyn Future<Output = Result<Sent, Error>> + Send>>, Error> {
+    fn send(
+        &self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Pin<Box<dyn Future<Output = Result<Sent, Error>> + Send>>, Error> {
         let context = self.on_behalf_of.as_deref().map(RequestContext::child).unwrap_or_default();
         let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
         // The worker is gone only when the process ends.

@@ -92,7 +92,11 @@ impl Admission {
     pub fn new(component: &Component) -> Self {
         let limits = &component.limits;
         let running = (limits.instances_max * limits.concurrency_max).min(Semaphore::MAX_PERMITS);
-        Self { running: Arc::new(Semaphore::new(running)), waiting: AtomicUsize::new(0), queue_length_max: limits.queue_length_max }
+        Self {
+            running: Arc::new(Semaphore::new(running)),
+            waiting: AtomicUsize::new(0),
+            queue_length_max: limits.queue_length_max,
+        }
     }
 
     /// Requests that wait at this moment.
@@ -171,7 +175,11 @@ impl InstancePool {
     }
 
     /// Has an instance answer `request`.
-    pub async fn handle(&self, request: Request<WasiBody>, context: Arc<RequestContext>) -> Result<Response<WasiBody>, DispatchError> {
+    pub async fn handle(
+        &self,
+        request: Request<WasiBody>,
+        context: Arc<RequestContext>,
+    ) -> Result<Response<WasiBody>, DispatchError> {
         let started = Instant::now();
         let deadline = self.component.limits.deadline;
         let place = match self.admission.enter(deadline).await {
@@ -234,7 +242,8 @@ struct Instances {
 impl Instances {
     /// The life of one instance.
     async fn live(self: Arc<Self>, queue: Arc<Queue>) {
-        let started = instance::start(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await;
+        let started =
+            instance::start(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await;
         let (store, proxy) = match started {
             Ok(started) => started,
             Err(error) => return self.start_failed(&queue, error),
@@ -317,8 +326,12 @@ async fn gather(mut body: GuestBody) -> WasiBody {
             let frames = [Ok(Frame::data(first)), Ok(second)];
             StreamBody::new(futures::stream::iter(frames).chain(BodyStream::new(body))).boxed_unsync()
         }
-        Some(Some(Err(error))) => StreamBody::new(futures::stream::iter([Ok(Frame::data(first)), Err(error)])).boxed_unsync(),
-        None => StreamBody::new(futures::stream::iter([Ok(Frame::data(first))]).chain(BodyStream::new(body))).boxed_unsync(),
+        Some(Some(Err(error))) => {
+            StreamBody::new(futures::stream::iter([Ok(Frame::data(first)), Err(error)])).boxed_unsync()
+        }
+        None => {
+            StreamBody::new(futures::stream::iter([Ok(Frame::data(first))]).chain(BodyStream::new(body))).boxed_unsync()
+        }
     }
 }
 

@@ -47,7 +47,13 @@ impl Queue {
     pub(super) fn offer(&self, requests_max: usize) -> Place<'_> {
         let mut state = self.lock();
         state.places += 1;
-        let mut place = Place { queue: self, number: state.places, free: self.room_per_instance, left: requests_max, counted: self.room_per_instance };
+        let mut place = Place {
+            queue: self,
+            number: state.places,
+            free: self.room_per_instance,
+            left: requests_max,
+            counted: self.room_per_instance,
+        };
         place.count(state);
         place
     }

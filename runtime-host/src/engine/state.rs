@@ -1,8 +1,8 @@
 //! The data of one instance: its WASI context, its handles and the requests it is working on.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{GuestTaskId, ResourceTable};

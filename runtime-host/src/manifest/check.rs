@@ -17,24 +17,13 @@ impl Manifest {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_triggers()?;
         for component in &self.components {
-            let templates = component
-                .variables
-                .values()
-                .chain(&component.allowed_outbound_hosts);
-            templates
-                .into_iter()
-                .try_for_each(|template| self.check_template(template))?;
-            component
-                .allowed_outbound_hosts
-                .iter()
-                .try_for_each(|host| self.check_chaining(host))?;
+            let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
+            templates.into_iter().try_for_each(|template| self.check_template(template))?;
+            component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
-                if let Some(twin) = earlier
-                    .iter()
-                    .find(|twin| twin.name.overlaps(&dependency.name))
-                {
+                if let Some(twin) = earlier.iter().find(|twin| twin.name.overlaps(&dependency.name)) {
                     let problem = format!(
                         "`{}` stands for imports that `{}` in line {} stands for as well",
                         *dependency.name, *twin.name, twin.name.position.line
@@ -51,91 +40,52 @@ impl Manifest {
             if let TriggerTarget::Component(id) = &trigger.target {
                 self.check_exists(id)?;
             }
-            if let Some(twin) = self.triggers[..index]
-                .iter()
-                .find(|other| other.id == trigger.id)
-            {
-                let problem = format!(
-                    "the trigger `{}` has the id of the one in line {}",
-                    trigger.id, twin.position.line
-                );
+            if let Some(twin) = self.triggers[..index].iter().find(|other| other.id == trigger.id) {
+                let problem =
+                    format!("the trigger `{}` has the id of the one in line {}", trigger.id, twin.position.line);
                 return Err(self.error(trigger.position, problem));
             }
         }
-        let routes: Vec<_> = self
-            .triggers
-            .iter()
-            .filter_map(|trigger| trigger.route.as_ref())
-            .collect();
-        Router::build(routes.iter().map(|route| (route.value.clone(), ())))
-            .map(drop)
-            .map_err(|duplicate| {
-                let first = routes[duplicate.first_index].position.line;
-                self.error(
-                    routes[duplicate.second_index].position,
-                    format!("{duplicate} in line {first}"),
-                )
-            })
+        let routes: Vec<_> = self.triggers.iter().filter_map(|trigger| trigger.route.as_ref()).collect();
+        Router::build(routes.iter().map(|route| (route.value.clone(), ()))).map(drop).map_err(|duplicate| {
+            let first = routes[duplicate.first_index].position.line;
+            self.error(routes[duplicate.second_index].position, format!("{duplicate} in line {first}"))
+        })
     }
 
     fn check_exists(&self, id: &Located<String>) -> Result<&Component, ConfigError> {
         self.component(id).ok_or_else(|| {
-            let hint = suggestion(
-                id,
-                self.components
-                    .iter()
-                    .map(|component| component.id.as_str()),
-            );
-            self.error(
-                id.position,
-                format!("there is no component `{}`{hint}", id.value),
-            )
+            let hint = suggestion(id, self.components.iter().map(|component| component.id.as_str()));
+            self.error(id.position, format!("there is no component `{}`{hint}", id.value))
         })
     }
 
     fn check_template(&self, template: &Located<Template>) -> Result<(), ConfigError> {
-        let Some(name) = template
-            .variables()
-            .find(|name| !self.variables.contains_key(*name))
-        else {
+        let Some(name) = template.variables().find(|name| !self.variables.contains_key(*name)) else {
             return Ok(());
         };
         let hint = suggestion(name, self.variables.keys().map(String::as_str));
-        Err(self.error(
-            template.position,
-            format!("`{{{{ {name} }}}}` is not declared in [variables]{hint}"),
-        ))
+        Err(self.error(template.position, format!("`{{{{ {name} }}}}` is not declared in [variables]{hint}")))
     }
 
     /// A component that is called by a literal name has to be there.
     fn check_chaining(&self, host: &Located<Template>) -> Result<(), ConfigError> {
-        let allowed = Some(host)
-            .filter(|host| host.is_literal())
-            .and_then(|host| AllowedHost::parse(&host.to_string()).ok());
-        match allowed
-            .as_ref()
-            .and_then(AllowedHost::service_chaining_target)
-        {
+        let allowed =
+            Some(host).filter(|host| host.is_literal()).and_then(|host| AllowedHost::parse(&host.to_string()).ok());
+        match allowed.as_ref().and_then(AllowedHost::service_chaining_target) {
             Some(id) => self.check_exists(&host.with(id.to_owned())).map(drop),
             None => Ok(()),
         }
     }
 
     /// What a dependency could use besides its code would silently be missing, so that Spin refuses it.
-    fn check_dependency(
-        &self,
-        component: &Component,
-        dependency: &Dependency,
-    ) -> Result<(), ConfigError> {
+    fn check_dependency(&self, component: &Component, dependency: &Dependency) -> Result<(), ConfigError> {
         let DependencySource::Component(id) = &dependency.source else {
             return Ok(());
         };
         let other = self.check_exists(id)?;
         let own = [
-            (
-                "allowed_outbound_hosts",
-                other.allowed_outbound_hosts.is_empty(),
-            ),
+            ("allowed_outbound_hosts", other.allowed_outbound_hosts.is_empty()),
             ("dependencies", other.dependencies.is_empty()),
             ("environment", other.environment.is_empty()),
             ("files", other.files.is_empty()),
@@ -159,18 +109,15 @@ impl Manifest {
     fn check_settings(&self) -> Result<(), ConfigError> {
         let settings = &self.application.settings;
         if let Some((name, kind)) = settings.generate.iter().find(|(name, _)| !self.variables.contains_key(*name)) {
-            let problem = format!("the application has no variable `{name}`{}", suggestion(name, self.variables.keys().map(String::as_str)));
+            let problem = format!(
+                "the application has no variable `{name}`{}",
+                suggestion(name, self.variables.keys().map(String::as_str))
+            );
             return Err(self.error(kind.position, problem));
         }
-        let databases = settings
-            .sqlite_databases
-            .iter()
-            .map(|(label, settings)| settings.with(label.as_str()));
+        let databases = settings.sqlite_databases.iter().map(|(label, settings)| settings.with(label.as_str()));
         self.check_labels(databases, |component| &component.sqlite_databases)?;
-        let stores = settings
-            .key_value_stores
-            .iter()
-            .map(|(label, settings)| settings.with(label.as_str()));
+        let stores = settings.key_value_stores.iter().map(|(label, settings)| settings.with(label.as_str()));
         self.check_labels(stores, |component| &component.key_value_stores)
     }
 
@@ -179,19 +126,10 @@ impl Manifest {
         mut labels: impl Iterator<Item = Located<&'a str>>,
         opened: impl Fn(&Component) -> &Vec<Located<String>>,
     ) -> Result<(), ConfigError> {
-        let opened: Vec<&str> = self
-            .components
-            .iter()
-            .flat_map(opened)
-            .map(|label| label.as_str())
-            .collect();
+        let opened: Vec<&str> = self.components.iter().flat_map(opened).map(|label| label.as_str()).collect();
         match labels.find(|label| !opened.contains(&label.value)) {
             Some(label) => {
-                let problem = format!(
-                    "no component opens the store `{}`{}",
-                    label.value,
-                    suggestion(&label, opened)
-                );
+                let problem = format!("no component opens the store `{}`{}", label.value, suggestion(&label, opened));
                 Err(self.error(label.position, problem))
             }
             None => Ok(()),
@@ -201,27 +139,18 @@ impl Manifest {
     /// Every store that a component opens has to be set up, except `default`, which always is.
     pub fn check_stores(&self, config: &RuntimeConfig) -> Result<(), ConfigError> {
         for component in &self.components {
-            let databases = component
-                .sqlite_databases
-                .iter()
-                .map(|label| (label, "sqlite_database"));
-            let stores = component
-                .key_value_stores
-                .iter()
-                .map(|label| (label, "key_value_store"));
+            let databases = component.sqlite_databases.iter().map(|label| (label, "sqlite_database"));
+            let stores = component.key_value_stores.iter().map(|label| (label, "key_value_store"));
             for (label, key) in databases.chain(stores) {
                 let set_up = match key {
                     "sqlite_database" => config.sqlite_databases.contains_key(&label.value),
                     _ => config.key_value_stores.contains_key(&label.value),
                 };
                 if label.value != DEFAULT_LABEL && !set_up {
-                    let file = config
-                        .path
-                        .as_deref()
-                        .map_or("a runtime configuration".into(), Path::to_string_lossy);
+                    let file = config.path.as_deref().map_or("a runtime configuration".into(), Path::to_string_lossy);
                     let problem = format!(
-                        "the store `{0}` is not set up; expected [{key}.{0}] in {file}",
-                        label.value
+                        "the store `{0}` of component `{1}` is not set up; expected [{key}.{0}] in {file}",
+                        label.value, component.id
                     );
                     return Err(self.error(label.position, problem));
                 }
@@ -244,36 +173,21 @@ impl Manifest {
         Ok(())
     }
 
-    fn check_wasm(
-        &self,
-        path: &Located<PathBuf>,
-        id: &str,
-        is_built: bool,
-    ) -> Result<(), ConfigError> {
+    fn check_wasm(&self, path: &Located<PathBuf>, id: &str, is_built: bool) -> Result<(), ConfigError> {
         if path.is_file() {
             return Ok(());
         }
         let advice = if is_built { "; run `bodega build`" } else { "" };
-        let problem = format!(
-            "the wasm file {} of the component `{id}` does not exist{advice}",
-            path.display()
-        );
+        let problem = format!("the wasm file {} of the component `{id}` does not exist{advice}", path.display());
         Err(self.error(path.position, problem))
     }
 
     /// Where `component` may send requests, with the variables' values in place.
-    pub fn allowed_hosts(
-        &self,
-        component: &Component,
-        variables: &Variables,
-    ) -> Result<AllowedHosts, ConfigError> {
+    pub fn allowed_hosts(&self, component: &Component, variables: &Variables) -> Result<AllowedHosts, ConfigError> {
         let parse = |template: &Located<Template>| {
             // The value may be a secret, so that the error shows the template.
             AllowedHost::parse(&variables.render(template)).map_err(|problem| {
-                self.error(
-                    template.position,
-                    format!("the allowed host \"{}\" {problem}", template.value),
-                )
+                self.error(template.position, format!("the allowed host \"{}\" {problem}", template.value))
             })
         };
         component.allowed_outbound_hosts.iter().map(parse).collect()

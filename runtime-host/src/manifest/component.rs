@@ -73,20 +73,10 @@ pub struct Build {
 
 impl Component {
     /// Reads a component named `id` that a manifest in `folder` defines.
-    pub(super) fn read(
-        id: String,
-        mut table: Table<'_>,
-        folder: &Path,
-    ) -> Result<Self, ConfigError> {
-        table.refuse(
-            "allowed_http_hosts",
-            "it is superseded by `allowed_outbound_hosts`",
-        )?;
+    pub(super) fn read(id: String, mut table: Table<'_>, folder: &Path) -> Result<Self, ConfigError> {
+        table.refuse("allowed_http_hosts", "it is superseded by `allowed_outbound_hosts`")?;
         table.refuse("ai_models", "no language models are offered")?;
-        table.refuse(
-            "profile",
-            "there are no build profiles; the component itself says what is built and run",
-        )?;
+        table.refuse("profile", "there are no build profiles; the component itself says what is built and run")?;
         let source: Value = table.required("source", "the path of a wasm file")?;
         let inherit_all = table.optional("dependencies_inherit_configuration")?;
         let component = Self {
@@ -98,15 +88,10 @@ impl Component {
             exclude_files: read_list(&mut table, "exclude_files", read_pattern)?,
             environment: table.or_default("environment")?,
             variables: read_variables(&mut table)?,
-            allowed_outbound_hosts: read_list(&mut table, "allowed_outbound_hosts", |value| {
-                value.parse(parse_host)
-            })?,
+            allowed_outbound_hosts: read_list(&mut table, "allowed_outbound_hosts", |value| value.parse(parse_host))?,
             key_value_stores: read_list(&mut table, "key_value_stores", read_label)?,
             sqlite_databases: read_list(&mut table, "sqlite_databases", read_label)?,
-            build: table
-                .optional("build")?
-                .map(|build| Build::read(build, folder))
-                .transpose()?,
+            build: table.optional("build")?.map(|build| Build::read(build, folder)).transpose()?,
             dependencies: match table.optional("dependencies")? {
                 Some(dependencies) => Dependency::read_all(dependencies, inherit_all, folder)?,
                 None => Vec::new(),
@@ -145,31 +130,19 @@ fn read_list<'f, T>(
     key: &'static str,
     read: impl FnMut(Value<'f>) -> Result<T, ConfigError>,
 ) -> Result<Vec<T>, ConfigError> {
-    table
-        .or_default::<Vec<Value>>(key)?
-        .into_iter()
-        .map(read)
-        .collect()
+    table.or_default::<Vec<Value>>(key)?.into_iter().map(read).collect()
 }
 
 fn read_source(value: Value<'_>, folder: &Path) -> Result<Located<PathBuf>, ConfigError> {
     if value.is_table() {
         let mut table: Table = value.read()?;
         for key in ["url", "digest"] {
-            table.refuse(
-                key,
-                "a component is not fetched from a URL yet; download it and give its path",
-            )?;
+            table.refuse(key, "a component is not fetched from a URL yet; download it and give its path")?;
         }
         for key in ["registry", "package", "version"] {
-            table.refuse(
-                key,
-                "a component is not fetched from a registry; download it and give its path",
-            )?;
+            table.refuse(key, "a component is not fetched from a registry; download it and give its path")?;
         }
-        return Err(table.error(format!(
-            "{table} is a table; expected the path of a wasm file"
-        )));
+        return Err(table.error(format!("{table} is a table; expected the path of a wasm file")));
     }
     value.parse(|path| match path {
         "" => Err("`source` is empty; expected the path of a wasm file"),
@@ -177,15 +150,12 @@ fn read_source(value: Value<'_>, folder: &Path) -> Result<Located<PathBuf>, Conf
     })
 }
 
-fn read_variables(
-    table: &mut Table<'_>,
-) -> Result<BTreeMap<String, Located<Template>>, ConfigError> {
+fn read_variables(table: &mut Table<'_>) -> Result<BTreeMap<String, Located<Template>>, ConfigError> {
     let Some(variables) = table.optional::<Table>("variables")? else {
         return Ok(BTreeMap::new());
     };
     let read = |(key, value): (Located<String>, Value<'_>)| {
-        check_name(&key)
-            .map_err(|reason| value.error_at(key.position, format!("{:?}: {reason}", key.value)))?;
+        check_name(&key).map_err(|reason| value.error_at(key.position, format!("{:?}: {reason}", key.value)))?;
         Ok((key.value, value.parse(Template::parse)?))
     };
     variables.into_entries().into_iter().map(read).collect()
@@ -204,8 +174,7 @@ fn read_pattern(value: Value<'_>) -> Result<Pattern, ConfigError> {
 fn parse_host(entry: &str) -> Result<Template, String> {
     let template = Template::parse(entry).map_err(|error| error.to_string())?;
     if template.is_literal() {
-        AllowedHost::parse(entry)
-            .map_err(|problem| format!("the allowed host {entry:?} {problem}"))?;
+        AllowedHost::parse(entry).map_err(|problem| format!("the allowed host {entry:?} {problem}"))?;
     }
     Ok(template)
 }
@@ -220,32 +189,22 @@ impl FilesMount {
         }
         let mut table: Table = value.read()?;
         let source: String = table.required("source", "a file or a folder")?;
-        let destination: Value =
-            table.required("destination", "an absolute path for the component")?;
+        let destination: Value = table.required("destination", "an absolute path for the component")?;
         let destination = destination.parse(|path| {
-            let relative = path
-                .strip_prefix('/')
-                .filter(|path| !leaves_folder(Path::new(path)));
-            relative.map(|_| path.to_owned()).ok_or_else(|| {
-                format!("the destination {path:?} is not an absolute path without `..`")
-            })
+            let relative = path.strip_prefix('/').filter(|path| !leaves_folder(Path::new(path)));
+            relative
+                .map(|_| path.to_owned())
+                .ok_or_else(|| format!("the destination {path:?} is not an absolute path without `..`"))
         })?;
-        let mount = Self::Placement {
-            source: folder.join(source),
-            destination: destination.value,
-        };
+        let mount = Self::Placement { source: folder.join(source), destination: destination.value };
         let position = table.position();
         table.finish()?;
-        Ok(Located {
-            value: mount,
-            position,
-        })
+        Ok(Located { value: mount, position })
     }
 }
 
 fn leaves_folder(path: &Path) -> bool {
-    path.components()
-        .any(|part| !matches!(part, PathPart::Normal(_) | PathPart::CurDir))
+    path.components().any(|part| !matches!(part, PathPart::Normal(_) | PathPart::CurDir))
 }
 
 impl Build {
@@ -256,9 +215,7 @@ impl Build {
                 true => command.read()?,
                 false => vec![command.read()?],
             },
-            workdir: table
-                .optional::<String>("workdir")?
-                .map_or(folder.to_owned(), |workdir| folder.join(workdir)),
+            workdir: table.optional::<String>("workdir")?.map_or(folder.to_owned(), |workdir| folder.join(workdir)),
             watch: table.or_default("watch")?,
         };
         table.finish()?;

@@ -85,11 +85,7 @@ impl Dependency {
         inherit_all: Option<bool>,
         folder: &Path,
     ) -> Result<Vec<Self>, ConfigError> {
-        table
-            .into_entries()
-            .into_iter()
-            .map(|(key, value)| Self::read(&key, value, inherit_all, folder))
-            .collect()
+        table.into_entries().into_iter().map(|(key, value)| Self::read(&key, value, inherit_all, folder)).collect()
     }
 
     fn read(
@@ -98,27 +94,19 @@ impl Dependency {
         inherit_all: Option<bool>,
         folder: &Path,
     ) -> Result<Self, ConfigError> {
-        let name = key
-            .parse()
-            .map_err(|problem: String| value.error_at(key.position, problem))?;
+        let name = key.parse().map_err(|problem: String| value.error_at(key.position, problem))?;
         let name = key.with(name);
         if !value.is_table() {
-            return Err(value.expected(
-                "a table with `path` or `component`; a dependency from a registry is not supported",
-            ));
+            return Err(
+                value.expected("a table with `path` or `component`; a dependency from a registry is not supported")
+            );
         }
         let mut table: Table = value.read()?;
         for key in ["version", "registry", "package"] {
-            table.refuse(
-                key,
-                "a dependency comes from a `path` or a `component`, not from a registry",
-            )?;
+            table.refuse(key, "a dependency comes from a `path` or a `component`, not from a registry")?;
         }
         for key in ["url", "digest"] {
-            table.refuse(
-                key,
-                "a dependency comes from a `path` or a `component`, not from a URL",
-            )?;
+            table.refuse(key, "a dependency comes from a `path` or a `component`, not from a URL")?;
         }
         let path: Option<Located<String>> = table.optional("path")?;
         let component: Option<Located<String>> = table.optional("component")?;
@@ -126,29 +114,15 @@ impl Dependency {
             (Some(path), None) => DependencySource::Path(path.with(folder.join(&path.value))),
             (None, Some(component)) => DependencySource::Component(component),
             _ => {
-                return Err(
-                    table.error(format!("expected either `path` or `component` in {table}"))
-                );
+                return Err(table.error(format!("expected either `path` or `component` in {table}")));
             }
         };
         let export: Option<Located<String>> = table.optional("export")?;
-        if let (
-            Some(export),
-            DependencyName::Package {
-                interface: None, ..
-            },
-        ) = (&export, &name.value)
-        {
-            let problem = format!(
-                "`export` needs the name of one interface, but `{}` is a whole package",
-                name.value
-            );
+        if let (Some(export), DependencyName::Package { interface: None, .. }) = (&export, &name.value) {
+            let problem = format!("`export` needs the name of one interface, but `{}` is a whole package", name.value);
             return Err(table.error_at(export.position, problem));
         }
-        let inherit = match (
-            table.optional::<Located<Inheritance>>("inherit_configuration")?,
-            inherit_all,
-        ) {
+        let inherit = match (table.optional::<Located<Inheritance>>("inherit_configuration")?, inherit_all) {
             (Some(inherit), Some(_)) => {
                 let problem = "`inherit_configuration` is set as well as the component's \
                                `dependencies_inherit_configuration`; expected one of the two";
@@ -159,12 +133,7 @@ impl Dependency {
             (None, _) => Inheritance::Only(BTreeSet::new()),
         };
         table.finish()?;
-        Ok(Self {
-            name,
-            source,
-            export: export.map(|export| export.value),
-            inherit,
-        })
+        Ok(Self { name, source, export: export.map(|export| export.value), inherit })
     }
 }
 
@@ -178,61 +147,35 @@ impl<'f> FromToml<'f> for Inheritance {
         }
         let capabilities = value.read::<Vec<Value>>()?.into_iter().map(|value| {
             let capability = value.parse(|name| {
-                let known = CAPABILITIES
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .map(|(_, capability)| *capability);
+                let known = CAPABILITIES.iter().find(|(known, _)| *known == name).map(|(_, capability)| *capability);
                 let names = CAPABILITIES.iter().map(|(known, _)| *known);
-                known.ok_or_else(|| {
-                    format!("`{name}` cannot be inherited{}", suggestion(name, names))
-                })
+                known.ok_or_else(|| format!("`{name}` cannot be inherited{}", suggestion(name, names)))
             })?;
             Ok(capability.value)
         });
-        Ok(Self::Only(
-            capabilities.collect::<Result<_, ConfigError>>()?,
-        ))
+        Ok(Self::Only(capabilities.collect::<Result<_, ConfigError>>()?))
     }
 }
 
 impl DependencyName {
     /// Whether an import could be satisfied by both.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        let (
-            Self::Package {
-                package,
-                interface,
-                version,
-            },
-            Self::Package {
-                package: p,
-                interface: i,
-                version: v,
-            },
-        ) = (self, other)
+        let (Self::Package { package, interface, version }, Self::Package { package: p, interface: i, version: v }) =
+            (self, other)
         else {
             return self == other;
         };
         let interfaces_differ = matches!((interface, i), (Some(one), Some(two)) if one != two);
-        let versions_differ =
-            matches!((version, v), (Some(one), Some(two)) if compatible(one) != compatible(two));
+        let versions_differ = matches!((version, v), (Some(one), Some(two)) if compatible(one) != compatible(two));
         package == p && !interfaces_differ && !versions_differ
     }
 }
 
 /// The part of a version that compatible versions share, by the rules of semver.
 fn compatible(version: &Version) -> Version {
-    let Version {
-        major,
-        minor,
-        patch,
-        ..
-    } = *version;
+    let Version { major, minor, patch, .. } = *version;
     match (major, minor) {
-        _ if !version.pre.is_empty() => Version {
-            build: Default::default(),
-            ..version.clone()
-        },
+        _ if !version.pre.is_empty() => Version { build: Default::default(), ..version.clone() },
         (0, 0) => Version::new(0, 0, patch),
         (0, _) => Version::new(0, minor, 0),
         _ => Version::new(major, 0, 0),
@@ -247,12 +190,8 @@ impl FromStr for DependencyName {
             check_id(text)?;
             return Ok(Self::Plain(text.into()));
         }
-        let (name, version) = text
-            .split_once('@')
-            .map_or((text, None), |(name, version)| (name, Some(version)));
-        let (package, interface) = name
-            .split_once('/')
-            .map_or((name, None), |(package, rest)| (package, Some(rest)));
+        let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
+        let (package, interface) = name.split_once('/').map_or((name, None), |(package, rest)| (package, Some(rest)));
         let form = || {
             format!(
                 "{text:?} is no import; expected `namespace:package/interface@1.0.0`, of which the interface and the version may be left out"
@@ -262,14 +201,8 @@ impl FromStr for DependencyName {
         for part in [namespace, package_name].into_iter().chain(interface) {
             check_id(part).map_err(|_| form())?;
         }
-        let version = version
-            .map(|version| version.parse::<Version>().map_err(|_| form()))
-            .transpose()?;
-        Ok(Self::Package {
-            package: package.into(),
-            interface: interface.map(Into::into),
-            version,
-        })
+        let version = version.map(|version| version.parse::<Version>().map_err(|_| form())).transpose()?;
+        Ok(Self::Package { package: package.into(), interface: interface.map(Into::into), version })
     }
 }
 
@@ -277,18 +210,10 @@ impl Display for DependencyName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Plain(name) => f.write_str(name),
-            Self::Package {
-                package,
-                interface,
-                version,
-            } => {
+            Self::Package { package, interface, version } => {
                 f.write_str(package)?;
-                interface
-                    .iter()
-                    .try_for_each(|interface| write!(f, "/{interface}"))?;
-                version
-                    .iter()
-                    .try_for_each(|version| write!(f, "@{version}"))
+                interface.iter().try_for_each(|interface| write!(f, "/{interface}"))?;
+                version.iter().try_for_each(|version| write!(f, "@{version}"))
             }
         }
     }

@@ -35,40 +35,23 @@ impl Manifest {
                         false => self.files_at(&path, Path::new(pattern), mount.position)?,
                     }
                 }
-                FilesMount::Placement {
-                    source,
-                    destination,
-                } => {
+                FilesMount::Placement { source, destination } => {
                     let destination = Path::new(destination.trim_start_matches('/'));
                     self.files_at(source, destination, mount.position)?
                 }
             };
             files.extend(found.into_iter().filter(|file| {
-                let path = file
-                    .source
-                    .strip_prefix(self.folder())
-                    .unwrap_or(&file.source);
-                !component
-                    .exclude_files
-                    .iter()
-                    .any(|pattern| pattern.matches_path(path))
+                let path = file.source.strip_prefix(self.folder()).unwrap_or(&file.source);
+                !component.exclude_files.iter().any(|pattern| pattern.matches_path(path))
             }));
         }
         Ok(files)
     }
 
     /// A file, or all files below a folder.
-    fn files_at(
-        &self,
-        path: &Path,
-        guest_path: &Path,
-        position: Position,
-    ) -> Result<Vec<MountedFile>, ConfigError> {
+    fn files_at(&self, path: &Path, guest_path: &Path, position: Position) -> Result<Vec<MountedFile>, ConfigError> {
         if path.is_file() {
-            return Ok(vec![MountedFile {
-                source: path.to_owned(),
-                guest_path: guest_path.to_owned(),
-            }]);
+            return Ok(vec![MountedFile { source: path.to_owned(), guest_path: guest_path.to_owned() }]);
         }
         if !path.is_dir() {
             return Err(self.error(position, format!("{} does not exist", path.display())));
@@ -81,15 +64,9 @@ impl Manifest {
     }
 
     /// The files below `base` that match, with their paths relative to it.
-    fn glob(
-        &self,
-        base: &Path,
-        pattern: &str,
-        position: Position,
-    ) -> Result<Vec<MountedFile>, ConfigError> {
+    fn glob(&self, base: &Path, pattern: &str, position: Position) -> Result<Vec<MountedFile>, ConfigError> {
         let full = format!("{}/{pattern}", Pattern::escape(&base.to_string_lossy()));
-        let paths = glob::glob(&full)
-            .map_err(|error| self.error(position, invalid_pattern(pattern, &error)))?;
+        let paths = glob::glob(&full).map_err(|error| self.error(position, invalid_pattern(pattern, &error)))?;
         let mut files = Vec::new();
         for path in paths {
             let source = path.map_err(|error| self.error(position, error))?;

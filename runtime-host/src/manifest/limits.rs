@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::generated::Generate;
 use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
+use crate::generated::Generate;
 
 /// Bounds on the instances of a component; `None` leaves the host's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,9 +45,7 @@ impl ComponentLimits {
         Self {
             instances_max: self.instances_max.or(defaults.instances_max),
             instance_reuse_max: self.instance_reuse_max.or(defaults.instance_reuse_max),
-            instance_concurrency_max: self
-                .instance_concurrency_max
-                .or(defaults.instance_concurrency_max),
+            instance_concurrency_max: self.instance_concurrency_max.or(defaults.instance_concurrency_max),
             idle_timeout_ms: self.idle_timeout_ms.or(defaults.idle_timeout_ms),
             memory_bytes_max: self.memory_bytes_max.or(defaults.memory_bytes_max),
             deadline_ms: self.deadline_ms.or(defaults.deadline_ms),
@@ -56,11 +54,7 @@ impl ComponentLimits {
     }
 }
 
-fn at_least(
-    table: &mut Table<'_>,
-    key: &'static str,
-    least: u64,
-) -> Result<Option<u64>, ConfigError> {
+fn at_least(table: &mut Table<'_>, key: &'static str, least: u64) -> Result<Option<u64>, ConfigError> {
     let value: Option<Located<u64>> = table.optional(key)?;
     if let Some(value) = value.as_ref().filter(|value| value.value < least) {
         let problem = format!("`{key}` is {}; expected at least {least}", value.value);
@@ -84,9 +78,7 @@ impl<'f> FromToml<'f> for Durability {
         let durability = value.parse(|name| match name {
             "full" => Ok(Self::Full),
             "normal" => Ok(Self::Normal),
-            _ => Err(format!(
-                "unknown durability `{name}`; expected `full` or `normal`"
-            )),
+            _ => Err(format!("unknown durability `{name}`; expected `full` or `normal`")),
         })?;
         Ok(durability.value)
     }
@@ -177,9 +169,7 @@ impl ApplicationSettings {
 impl<'f> FromToml<'f> for SqliteSettings {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let mut table: Table = value.read()?;
-        let settings = Self {
-            durability: table.or_default("durability")?,
-        };
+        let settings = Self { durability: table.or_default("durability")? };
         table.finish()?;
         Ok(settings)
     }
@@ -189,10 +179,7 @@ impl<'f> FromToml<'f> for KeyValueSettings {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let mut table: Table = value.read()?;
         let durability = table.or_default("durability")?;
-        let settings = Self {
-            durability,
-            ttl_seconds: at_least(&mut table, "ttl_seconds", 1)?,
-        };
+        let settings = Self { durability, ttl_seconds: at_least(&mut table, "ttl_seconds", 1)? };
         table.finish()?;
         Ok(settings)
     }

@@ -15,9 +15,7 @@ fn check_words(name: &str, separator: char) -> bool {
 pub(super) fn check_id(name: &str) -> Result<(), String> {
     match check_words(name, '-') {
         true => Ok(()),
-        false => Err(format!(
-            "{name:?} is no valid name; expected words of letters and digits joined by `-`"
-        )),
+        false => Err(format!("{name:?} is no valid name; expected words of letters and digits joined by `-`")),
     }
 }
 
@@ -25,8 +23,8 @@ pub(super) fn check_id(name: &str) -> Result<(), String> {
 pub(super) fn check_label(label: &str) -> Result<(), String> {
     match check_words(label, '-') || check_words(label, '_') {
         true => Ok(()),
-        false => Err(format!(
-            "{label:?} is no valid label; expected words of letters and digits joined by `-` or by `_`"
-        )),
+        false => {
+            Err(format!("{label:?} is no valid label; expected words of letters and digits joined by `-` or by `_`"))
+        }
     }
 }

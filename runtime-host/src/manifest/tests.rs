@@ -24,10 +24,7 @@ impl Folder {
 
     /// The message of an error, with paths relative to this folder.
     fn message<T>(&self, result: Result<T, ConfigError>) -> String {
-        let message = result
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or("no error".into());
+        let message = result.err().map(|error| error.to_string()).unwrap_or("no error".into());
         message.replace(&format!("{}/", self.0.path().display()), "")
     }
 }
@@ -126,31 +123,13 @@ fn everything_that_spin_documents_is_read() {
     let root = folder.0.path();
 
     let application = &manifest.application;
-    assert_eq!(
-        (application.name.as_str(), application.version.as_str()),
-        ("shop", "1.2.3")
-    );
-    assert_eq!(
-        (application.description.as_str(), application.authors.len()),
-        ("A shop", 1)
-    );
-    assert_eq!(
-        application.settings.sqlite_databases["orders"].durability,
-        Durability::Normal
-    );
+    assert_eq!((application.name.as_str(), application.version.as_str()), ("shop", "1.2.3"));
+    assert_eq!((application.description.as_str(), application.authors.len()), ("A shop", 1));
+    assert_eq!(application.settings.sqlite_databases["orders"].durability, Durability::Normal);
     let store = application.settings.key_value_stores["default"].value;
-    assert_eq!(
-        store,
-        KeyValueSettings {
-            durability: Durability::Full,
-            ttl_seconds: Some(2_592_000)
-        }
-    );
+    assert_eq!(store, KeyValueSettings { durability: Durability::Full, ttl_seconds: Some(2_592_000) });
 
-    assert_eq!(
-        manifest.variables["api_host"].default(),
-        Some("api.example.com")
-    );
+    assert_eq!(manifest.variables["api_host"].default(), Some("api.example.com"));
     assert_eq!(manifest.variables["token"].default(), None);
     assert!(manifest.variables["token"].secret);
 
@@ -174,61 +153,27 @@ fn everything_that_spin_documents_is_read() {
         ("http-trigger3", Some("/gone"), "410 Gone"),
         ("http-trigger4", Some("/ok"), "200 OK"),
     ];
+    assert_eq!(triggers, expected.map(|(id, route, target)| (id, route.map(String::from), target.to_owned())));
+    let TriggerTarget::Static(gone) = &manifest.triggers[4].target else { panic!("not a static response") };
     assert_eq!(
-        triggers,
-        expected.map(|(id, route, target)| (id, route.map(String::from), target.to_owned()))
-    );
-    let TriggerTarget::Static(gone) = &manifest.triggers[4].target else {
-        panic!("not a static response")
-    };
-    assert_eq!(
-        (
-            gone.status,
-            gone.headers["x-why"].to_str().unwrap(),
-            &gone.body[..]
-        ),
+        (gone.status, gone.headers["x-why"].to_str().unwrap(), &gone.body[..]),
         (StatusCode::GONE, "moved", &b"gone"[..])
     );
 
-    let ids: Vec<_> = manifest
-        .components
-        .iter()
-        .map(|component| component.id.as_str())
-        .collect();
+    let ids: Vec<_> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["pricing", "cart", "http-trigger2-component"]);
     let cart = manifest.component("cart").unwrap();
     assert_eq!(cart.source.value, root.join("target/cart.wasm"));
-    assert_eq!(
-        cart.files[0].value,
-        FilesMount::Pattern("assets/**/*.css".into())
-    );
-    let placement = FilesMount::Placement {
-        source: root.join("images"),
-        destination: "/img".into(),
-    };
+    assert_eq!(cart.files[0].value, FilesMount::Pattern("assets/**/*.css".into()));
+    let placement = FilesMount::Placement { source: root.join("images"), destination: "/img".into() };
     assert_eq!(cart.files[1].value, placement);
-    assert_eq!(
-        (cart.exclude_files.len(), cart.environment["LOG"].as_str()),
-        (1, "debug")
-    );
-    assert_eq!(
-        cart.variables["url"].to_string(),
-        "https://{{ api_host }}/v1?token={{ token }}"
-    );
-    assert_eq!(
-        (
-            cart.key_value_stores.len(),
-            cart.sqlite_databases[0].as_str()
-        ),
-        (3, "orders")
-    );
+    assert_eq!((cart.exclude_files.len(), cart.environment["LOG"].as_str()), (1, "debug"));
+    assert_eq!(cart.variables["url"].to_string(), "https://{{ api_host }}/v1?token={{ token }}");
+    assert_eq!((cart.key_value_stores.len(), cart.sqlite_databases[0].as_str()), (3, "orders"));
     let build = cart.build.as_ref().unwrap();
     assert_eq!(
         (build.commands.as_slice(), &build.workdir),
-        (
-            &["npm ci".into(), "npm run build".into()][..],
-            &root.join("components/cart")
-        )
+        (&["npm ci".into(), "npm run build".into()][..], &root.join("components/cart"))
     );
     let expected = ComponentLimits {
         instances_max: Some(8),
@@ -242,31 +187,14 @@ fn everything_that_spin_documents_is_read() {
     };
     assert_eq!(cart.limits, expected);
 
-    let [calculator, tax, logger] = &cart.dependencies[..] else {
-        panic!("{:?}", cart.dependencies)
-    };
-    assert_eq!(
-        calculator.name.to_string(),
-        "bodega:pricing/calculator@1.0.0"
-    );
-    assert_eq!(
-        manifest.dependency_source(calculator),
-        Some(root.join("target/pricing.wasm").as_path())
-    );
+    let [calculator, tax, logger] = &cart.dependencies[..] else { panic!("{:?}", cart.dependencies) };
+    assert_eq!(calculator.name.to_string(), "bodega:pricing/calculator@1.0.0");
+    assert_eq!(manifest.dependency_source(calculator), Some(root.join("target/pricing.wasm").as_path()));
     assert_eq!(calculator.inherit, Inheritance::Only(BTreeSet::new()));
-    assert_eq!(
-        manifest.dependency_source(tax),
-        Some(root.join("tax.wasm").as_path())
-    );
+    assert_eq!(manifest.dependency_source(tax), Some(root.join("tax.wasm").as_path()));
     let rights = BTreeSet::from([Capability::AllowedOutboundHosts, Capability::Variables]);
-    assert_eq!(
-        (tax.name.to_string().as_str(), &tax.inherit),
-        ("acme:tax", &Inheritance::Only(rights))
-    );
-    assert_eq!(
-        (&logger.name.value, &logger.inherit),
-        (&DependencyName::Plain("logger".into()), &Inheritance::All)
-    );
+    assert_eq!((tax.name.to_string().as_str(), &tax.inherit), ("acme:tax", &Inheritance::Only(rights)));
+    assert_eq!((&logger.name.value, &logger.inherit), (&DependencyName::Plain("logger".into()), &Inheritance::All));
     assert_eq!(logger.export.as_deref(), Some("acme:log/sink"));
 }
 
@@ -277,10 +205,7 @@ fn one_switch_lets_all_dependencies_inherit() {
          dependencies_inherit_configuration = true\ndependencies = {{ 'a:b' = {{ path = 'b.wasm' }} }}"
     );
     let manifest = Folder::new().load(&text).unwrap();
-    assert_eq!(
-        manifest.components[0].dependencies[0].inherit,
-        Inheritance::All
-    );
+    assert_eq!(manifest.components[0].dependencies[0].inherit, Inheritance::All);
 }
 
 #[test]
@@ -292,15 +217,11 @@ fn stores_have_to_be_set_up() {
         std::fs::write(&config_path, text).unwrap();
         folder.message(manifest.check_stores(&RuntimeConfig::load(&config_path).unwrap()))
     };
-    let line = FULL
-        .lines()
-        .position(|line| line.starts_with("sqlite_databases"))
-        .unwrap()
-        + 1;
+    let line = FULL.lines().position(|line| line.starts_with("sqlite_databases")).unwrap() + 1;
     assert_eq!(
         folder.message(manifest.check_stores(&RuntimeConfig::default())),
         format!(
-            "spin.toml:{line}:21: the store `orders` is not set up; expected [sqlite_database.orders] in a runtime configuration"
+            "spin.toml:{line}:21: the store `orders` of component `cart` is not set up; expected [sqlite_database.orders] in a runtime configuration"
         )
     );
     let orders = "[sqlite_database.orders]\ntype = 'spin'\n";
@@ -308,11 +229,10 @@ fn stores_have_to_be_set_up() {
     assert_eq!(
         check(orders),
         format!(
-            "spin.toml:{line}:32: the store `my-carts` is not set up; expected [key_value_store.my-carts] in runtime-config.toml"
+            "spin.toml:{line}:32: the store `my-carts` of component `cart` is not set up; expected [key_value_store.my-carts] in runtime-config.toml"
         )
     );
-    let carts =
-        "[key_value_store.my-carts]\ntype = 'spin'\n[key_value_store.my_carts]\ntype = 'spin'\n";
+    let carts = "[key_value_store.my-carts]\ntype = 'spin'\n[key_value_store.my_carts]\ntype = 'spin'\n";
     assert_eq!(check(&format!("{orders}{carts}")), "no error");
 }
 
@@ -346,14 +266,9 @@ fn files_have_to_exist_when_the_application_is_run() {
 #[test]
 fn components_see_the_files_that_are_granted() {
     let folder = Folder::new();
-    for path in [
-        "assets/a.css",
-        "assets/deep/b.css",
-        "assets/deep/c.txt",
-        "assets/draft/d.css",
-        "img[1]/e.png",
-        "one.txt",
-    ] {
+    for path in
+        ["assets/a.css", "assets/deep/b.css", "assets/deep/c.txt", "assets/draft/d.css", "img[1]/e.png", "one.txt"]
+    {
         let path = folder.0.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "").unwrap();
@@ -364,50 +279,23 @@ fn components_see_the_files_that_are_granted() {
         ))?;
         let files = manifest.files_of(&manifest.components[0])?;
         assert!(files.iter().all(|file| file.source.is_file()));
-        Ok(files
-            .into_iter()
-            .map(|file| file.guest_path.display().to_string())
-            .collect::<Vec<_>>())
+        Ok(files.into_iter().map(|file| file.guest_path.display().to_string()).collect::<Vec<_>>())
     };
     let table = [
-        (
-            "files = ['assets/**/*.css']",
-            vec!["assets/a.css", "assets/deep/b.css", "assets/draft/d.css"],
-        ),
-        (
-            "files = ['assets/**/*.css']\nexclude_files = ['assets/draft/*']",
-            vec!["assets/a.css", "assets/deep/b.css"],
-        ),
-        (
-            "files = ['assets/deep', 'one.txt']",
-            vec!["assets/deep/b.css", "assets/deep/c.txt", "one.txt"],
-        ),
+        ("files = ['assets/**/*.css']", vec!["assets/a.css", "assets/deep/b.css", "assets/draft/d.css"]),
+        ("files = ['assets/**/*.css']\nexclude_files = ['assets/draft/*']", vec!["assets/a.css", "assets/deep/b.css"]),
+        ("files = ['assets/deep', 'one.txt']", vec!["assets/deep/b.css", "assets/deep/c.txt", "one.txt"]),
         ("files = ['img[1]']", vec!["img[1]/e.png"]),
         ("files = ['assets/*.none']", vec![]),
-        (
-            "files = [{ source = 'assets/deep', destination = '/' }]",
-            vec!["b.css", "c.txt"],
-        ),
-        (
-            "files = [{ source = 'img[1]', destination = '/pictures' }]",
-            vec!["pictures/e.png"],
-        ),
-        (
-            "files = [{ source = 'one.txt', destination = '/two.txt' }]",
-            vec!["two.txt"],
-        ),
-        (
-            "files = [{ source = 'assets', destination = '/' }]\nexclude_files = ['**/d*/*']",
-            vec!["a.css"],
-        ),
+        ("files = [{ source = 'assets/deep', destination = '/' }]", vec!["b.css", "c.txt"]),
+        ("files = [{ source = 'img[1]', destination = '/pictures' }]", vec!["pictures/e.png"]),
+        ("files = [{ source = 'one.txt', destination = '/two.txt' }]", vec!["two.txt"]),
+        ("files = [{ source = 'assets', destination = '/' }]\nexclude_files = ['**/d*/*']", vec!["a.css"]),
     ];
     for (entries, expected) in table {
         assert_eq!(seen(entries).unwrap(), expected, "{entries}");
     }
-    assert_eq!(
-        folder.message(seen("files = ['none.txt']")),
-        "spin.toml:9:10: none.txt does not exist"
-    );
+    assert_eq!(folder.message(seen("files = ['none.txt']")), "spin.toml:9:10: none.txt does not exist");
     assert_eq!(
         folder.message(seen("files = ['a[']")),
         "spin.toml:9:10: \"a[\" is no glob pattern: invalid range pattern"
@@ -425,8 +313,5 @@ fn secrets_do_not_show_up_in_logs() {
          [[trigger.http]]\nroute = '/'\nstatic_response = {{}}"
     );
     let shown = format!("{:?}", Folder::new().load(&text).unwrap());
-    assert!(
-        shown.contains("\"en\"") && shown.contains("(secret)") && !shown.contains("hunter2"),
-        "{shown}"
-    );
+    assert!(shown.contains("\"en\"") && shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
 }

@@ -56,10 +56,7 @@ pub(super) enum RawTarget<'f> {
 impl<'f> RawTrigger<'f> {
     pub(super) fn read(mut table: Table<'f>) -> Result<Self, ConfigError> {
         table.refuse("components", "a trigger runs one `component`")?;
-        table.refuse(
-            "dependencies",
-            "middleware is not run here; call it from the component or use the gateway",
-        )?;
+        table.refuse("dependencies", "middleware is not run here; call it from the component or use the gateway")?;
         let id = table.optional("id")?;
         let route: Value = table.required("route", "a path, or `{ private = true }`")?;
         let route = read_route(route)?;
@@ -70,34 +67,21 @@ impl<'f> RawTrigger<'f> {
         let response: Option<Table> = table.optional("static_response")?;
         let target = match (component, response) {
             (Some(component), None) if component.is_table() => RawTarget::Inline(component.read()?),
-            (Some(component), None) if component.is_string() => {
-                RawTarget::Component(component.read()?)
-            }
+            (Some(component), None) if component.is_string() => RawTarget::Component(component.read()?),
             (Some(component), None) => {
-                return Err(
-                    component.expected("the name of a component, or a table that defines one")
-                );
+                return Err(component.expected("the name of a component, or a table that defines one"));
             }
             (None, Some(response)) if route.is_none() => {
-                return Err(
-                    response.error("a static response on a private route could never be reached")
-                );
+                return Err(response.error("a static response on a private route could never be reached"));
             }
             (None, Some(response)) => RawTarget::Static(StaticResponse::read(response)?),
             _ => {
-                return Err(table.error(format!(
-                    "expected either `component` or `static_response` in {table}"
-                )));
+                return Err(table.error(format!("expected either `component` or `static_response` in {table}")));
             }
         };
         let position = table.position();
         table.finish()?;
-        Ok(Self {
-            id,
-            position,
-            route,
-            target,
-        })
+        Ok(Self { id, position, route, target })
     }
 }
 
@@ -139,36 +123,21 @@ impl StaticResponse {
                 .ok_or_else(|| {
                     table.error_at(
                         code.position,
-                        format!(
-                            "`status_code` is {}; expected a status from 200 to 599",
-                            code.value
-                        ),
+                        format!("`status_code` is {}; expected a status from 200 to 599", code.value),
                     )
                 })?,
         };
         let mut headers = HeaderMap::new();
-        for (key, value) in table
-            .optional::<Table>("headers")?
-            .map(Table::into_entries)
-            .unwrap_or_default()
-        {
-            let name: HeaderName = key.parse().map_err(|_| {
-                value.error_at(
-                    key.position,
-                    format!("{:?} is no name of a header", key.value),
-                )
-            })?;
-            let text = value.parse(|text| {
-                HeaderValue::from_str(text).map_err(|_| format!("{text:?} is no value of a header"))
-            })?;
+        for (key, value) in table.optional::<Table>("headers")?.map(Table::into_entries).unwrap_or_default() {
+            let name: HeaderName = key
+                .parse()
+                .map_err(|_| value.error_at(key.position, format!("{:?} is no name of a header", key.value)))?;
+            let text = value
+                .parse(|text| HeaderValue::from_str(text).map_err(|_| format!("{text:?} is no value of a header")))?;
             headers.insert(name, text.value);
         }
         let body = Bytes::from(table.or_default::<String>("body")?);
         table.finish()?;
-        Ok(Self {
-            status,
-            headers,
-            body,
-        })
+        Ok(Self { status, headers, body })
     }
 }

@@ -19,10 +19,7 @@ const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 const PATH_MATCH_PREFIX: &str = "spin-path-match-";
 
 /// The route that Spin reports for a request from another component, whatever the path.
-#[expect(
-    clippy::expect_used,
-    reason = "`/...` is a valid pattern, which a test shows"
-)]
+#[expect(clippy::expect_used, reason = "`/...` is a valid pattern, which a test shows")]
 static CHAINED: LazyLock<RoutePattern> = LazyLock::new(|| "/...".parse().expect("a valid pattern"));
 
 /// A path and the route that answers it.
@@ -49,20 +46,12 @@ pub struct RequestFacts<'a> {
 
 impl<'r, 'p, T> Match<'r, 'p, T> {
     pub(super) fn new(target: &'r T, pattern: &'r RoutePattern, path: &'p str) -> Self {
-        Self {
-            target,
-            pattern,
-            path,
-        }
+        Self { target, pattern, path }
     }
 
     /// The match of a request that one component sends to another by name: the route is `/...`.
     pub fn chained(target: &'r T, path: &'p str) -> Self {
-        Self {
-            target,
-            pattern: &CHAINED,
-            path,
-        }
+        Self { target, pattern: &CHAINED, path }
     }
 
     /// The route's pattern.
@@ -106,22 +95,13 @@ impl<'r, 'p, T> Match<'r, 'p, T> {
     /// Sets the `spin-*` headers that components are promised, in place of what the client sent under those names.
     pub fn set_headers(&self, request: &RequestFacts<'_>, headers: &mut HeaderMap) {
         // Otherwise a client could pass a parameter that the route does not have.
-        let forged: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| name.as_str().starts_with(PATH_MATCH_PREFIX))
-            .cloned()
-            .collect();
+        let forged: Vec<HeaderName> =
+            headers.keys().filter(|name| name.as_str().starts_with(PATH_MATCH_PREFIX)).cloned().collect();
         for name in forged {
             headers.remove(name);
         }
-        let path = request
-            .uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
-        headers.insert(
-            FULL_URL,
-            value(&format!("{}://{}{path}", request.scheme, request.host)),
-        );
+        let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+        headers.insert(FULL_URL, value(&format!("{}://{}{path}", request.scheme, request.host)));
         headers.insert(PATH_INFO, value(self.path_info()));
         headers.insert(MATCHED_ROUTE, self.pattern.matched_header.clone());
         headers.insert(COMPONENT_ROUTE, self.pattern.prefix_header.clone());

@@ -63,47 +63,32 @@ impl FromStr for RoutePattern {
     type Err = InvalidPattern;
 
     fn from_str(raw: &str) -> Result<Self, InvalidPattern> {
-        let invalid = |problem: String| InvalidPattern {
-            route: raw.to_owned(),
-            problem,
-        };
+        let invalid = |problem: String| InvalidPattern { route: raw.to_owned(), problem };
         if !raw.starts_with('/') {
             return Err(invalid("does not begin with `/`".into()));
         }
-        if let Some(found) = raw
-            .chars()
-            .find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#'))
-        {
-            return Err(invalid(format!(
-                "contains {found:?}, which no path can hold; write it percent-encoded"
-            )));
+        if let Some(found) = raw.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+            return Err(invalid(format!("contains {found:?}, which no path can hold; write it percent-encoded")));
         }
         if raw.contains("//") {
             return Err(invalid("has two slashes in a row".into()));
         }
-        let (prefix, wildcard) = raw
-            .strip_suffix(WILDCARD)
-            .map_or((raw, false), |prefix| (prefix, true));
+        let (prefix, wildcard) = raw.strip_suffix(WILDCARD).map_or((raw, false), |prefix| (prefix, true));
         let inner = prefix.trim_matches('/');
         let mut segments = Vec::new();
         for text in inner.split('/').filter(|_| !inner.is_empty()) {
             let segment = Segment::parse(text).map_err(invalid)?;
             if matches!(segment, Segment::Param(_)) && segments.contains(&segment) {
-                return Err(invalid(format!(
-                    "has two parameters named `{}`",
-                    &text[1..]
-                )));
+                return Err(invalid(format!("has two parameters named `{}`", &text[1..])));
             }
             segments.push(segment);
         }
         let trimmed = raw.strip_suffix('/').unwrap_or(raw);
-        if RESERVED_PATHS.contains(&trimmed) || trimmed.starts_with(&format!("{RESERVED_PREFIX}/"))
-        {
+        if RESERVED_PATHS.contains(&trimmed) || trimmed.starts_with(&format!("{RESERVED_PREFIX}/")) {
             return Err(invalid("is one that the host answers itself".into()));
         }
         // A header value may hold every character that is left in the route.
-        let header =
-            |text: &str| HeaderValue::from_str(text).map_err(|error| invalid(error.to_string()));
+        let header = |text: &str| HeaderValue::from_str(text).map_err(|error| invalid(error.to_string()));
         Ok(Self {
             raw: raw.into(),
             segments,
@@ -121,14 +106,8 @@ impl Segment {
             ("...", _) => Err("has `...` before its end".into()),
             ("*", _) => Err("contains `*`; a wildcard is a trailing `/...`".into()),
             (_, Some("")) => Err("has a parameter without a name".into()),
-            (_, Some(name)) => match name
-                .bytes()
-                .find(|b| !b.is_ascii_alphanumeric() && !b"_-".contains(b))
-            {
-                Some(found) => Err(format!(
-                    "has a parameter `{name}` with {:?} in its name",
-                    char::from(found)
-                )),
+            (_, Some(name)) => match name.bytes().find(|b| !b.is_ascii_alphanumeric() && !b"_-".contains(b)) {
+                Some(found) => Err(format!("has a parameter `{name}` with {:?} in its name", char::from(found))),
                 None => HeaderName::try_from(format!("spin-path-match-{}", name.replace('_', "-")))
                     .map(Self::Param)
                     .map_err(|error| error.to_string()),

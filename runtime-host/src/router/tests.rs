@@ -16,15 +16,7 @@ fn target(routes: &[&'static str], path: &str) -> Option<&'static str> {
 
 #[test]
 fn the_most_exact_route_wins_whatever_the_order() {
-    let mut routes = [
-        "/",
-        "/...",
-        "/users/...",
-        "/users/admin",
-        "/users/:id",
-        "/users/:id/edit",
-        "/users/admin/...",
-    ];
+    let mut routes = ["/", "/...", "/users/...", "/users/admin", "/users/:id", "/users/:id/edit", "/users/admin/..."];
     let table = [
         ("/", "/"),
         ("//", "/"),
@@ -48,11 +40,7 @@ fn the_most_exact_route_wins_whatever_the_order() {
     for _ in 0..routes.len() {
         routes.rotate_left(1);
         for (path, expected) in table {
-            assert_eq!(
-                target(&routes, path),
-                Some(expected),
-                "{path} among {routes:?}"
-            );
+            assert_eq!(target(&routes, path), Some(expected), "{path} among {routes:?}");
         }
     }
 }
@@ -88,11 +76,7 @@ fn a_wildcard_captures_the_rest_with_its_slashes() {
         ("/1/:two", "/1/2/", ""),
     ];
     for (route, path, expected) in table {
-        assert_eq!(
-            router(&[route]).route(path).unwrap().path_info(),
-            expected,
-            "{route} {path}"
-        );
+        assert_eq!(router(&[route]).route(path).unwrap().path_info(), expected, "{route} {path}");
     }
 }
 
@@ -100,17 +84,8 @@ fn a_wildcard_captures_the_rest_with_its_slashes() {
 fn parameters_are_captured_as_they_came() {
     let router = router(&["/shops/:shop_id/carts/:Cart/..."]);
     let found = router.route("/shops/a%20b/carts/7/items").unwrap();
-    let params: Vec<_> = found
-        .params()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect();
-    assert_eq!(
-        params,
-        [
-            ("spin-path-match-shop-id", "a%20b"),
-            ("spin-path-match-cart", "7")
-        ]
-    );
+    let params: Vec<_> = found.params().map(|(name, value)| (name.as_str(), value)).collect();
+    assert_eq!(params, [("spin-path-match-shop-id", "a%20b"), ("spin-path-match-cart", "7")]);
 }
 
 #[test]
@@ -124,21 +99,11 @@ fn components_are_told_what_spin_documents() {
         client: "127.0.0.1:53152".parse().unwrap(),
     };
     let mut headers = HeaderMap::new();
-    for forged in [
-        "spin-path-match-admin",
-        "spin-client-addr",
-        "spin-path-match-userid",
-    ] {
+    for forged in ["spin-path-match-admin", "spin-client-addr", "spin-path-match-userid"] {
         headers.insert(forged, "forged".parse().unwrap());
     }
-    router
-        .route(uri.path())
-        .unwrap()
-        .set_headers(&facts, &mut headers);
-    let mut seen: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-        .collect();
+    router.route(uri.path()).unwrap().set_headers(&facts, &mut headers);
+    let mut seen: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     seen.sort();
     assert_eq!(
         seen,
@@ -146,10 +111,7 @@ fn components_are_told_what_spin_documents() {
             ("spin-base-path", "/"),
             ("spin-client-addr", "127.0.0.1:53152"),
             ("spin-component-route", "/users/:userid/cart"),
-            (
-                "spin-full-url",
-                "https://example.com:8080/users/1/cart/items/3/edit?theme=pink"
-            ),
+            ("spin-full-url", "https://example.com:8080/users/1/cart/items/3/edit?theme=pink"),
             ("spin-matched-route", "/users/:userid/cart/..."),
             ("spin-path-info", "/items/3/edit"),
             ("spin-path-match-userid", "1"),
@@ -166,20 +128,11 @@ fn components_are_told_what_spin_documents() {
 
 #[test]
 fn routes_that_match_the_same_paths_are_refused() {
-    for (first, second) in [
-        ("/a", "/a"),
-        ("/a", "/a/"),
-        ("/a/:x/b", "/a/:y/b"),
-        ("/a/...", "/a/..."),
-        ("/", "/"),
-    ] {
+    for (first, second) in [("/a", "/a"), ("/a", "/a/"), ("/a/:x/b", "/a/:y/b"), ("/a/...", "/a/..."), ("/", "/")] {
         let routes = ["/other", first, second].map(|route| (route.parse().unwrap(), ()));
         let error = Router::build(routes).unwrap_err();
         assert_eq!((error.first_index, error.second_index), (1, 2));
-        assert_eq!(
-            error.to_string(),
-            format!("the route {second:?} matches the same paths as {first:?}")
-        );
+        assert_eq!(error.to_string(), format!("the route {second:?} matches the same paths as {first:?}"));
     }
 }
 
@@ -188,18 +141,9 @@ fn texts_that_are_no_route_are_refused() {
     let table = [
         ("", "does not begin with `/`"),
         ("api", "does not begin with `/`"),
-        (
-            "/a b",
-            "contains ' ', which no path can hold; write it percent-encoded",
-        ),
-        (
-            "/é",
-            "contains 'é', which no path can hold; write it percent-encoded",
-        ),
-        (
-            "/a?b=c",
-            "contains '?', which no path can hold; write it percent-encoded",
-        ),
+        ("/a b", "contains ' ', which no path can hold; write it percent-encoded"),
+        ("/é", "contains 'é', which no path can hold; write it percent-encoded"),
+        ("/a?b=c", "contains '?', which no path can hold; write it percent-encoded"),
         ("/a//b", "has two slashes in a row"),
         ("/a//", "has two slashes in a row"),
         ("//", "has two slashes in a row"),
@@ -210,22 +154,13 @@ fn texts_that_are_no_route_are_refused() {
         ("/:a/:a", "has two parameters named `a`"),
         ("/:a_b/:A-b", "has two parameters named `A-b`"),
         ("/livez", "is one that the host answers itself"),
-        (
-            "/.well-known/spin/...",
-            "is one that the host answers itself",
-        ),
+        ("/.well-known/spin/...", "is one that the host answers itself"),
     ];
     for (route, problem) in table {
         let error = route.parse::<RoutePattern>().unwrap_err();
         assert_eq!(error.to_string(), format!("the route {route:?} {problem}"));
     }
-    for route in [
-        "/livez/a",
-        "/.well-known/spindle/...",
-        "/.well-known/...",
-        "/a...",
-        "/favicon.ico",
-    ] {
+    for route in ["/livez/a", "/.well-known/spindle/...", "/.well-known/...", "/a...", "/favicon.ico"] {
         assert_eq!(route.parse::<RoutePattern>().unwrap().to_string(), route);
     }
 }
@@ -233,55 +168,33 @@ fn texts_that_are_no_route_are_refused() {
 /// What the documentation says, written down without regard to speed: the matching route whose segments are,
 /// compared one by one, the most exact.
 fn naive(routes: &[RoutePattern], path: &str) -> Option<usize> {
-    let segments: Vec<&str> = inner(path)
-        .map(|path| path.split('/').collect())
-        .unwrap_or_default();
+    let segments: Vec<&str> = inner(path).map(|path| path.split('/').collect()).unwrap_or_default();
     let matches = |pattern: &RoutePattern| {
         let length_fits = match pattern.has_wildcard() {
             true => segments.len() >= pattern.segments().len(),
             false => segments.len() == pattern.segments().len(),
         };
         length_fits
-            && pattern
-                .segments()
-                .iter()
-                .zip(&segments)
-                .all(|(segment, text)| match segment {
-                    Segment::Literal(literal) => **literal == **text,
-                    Segment::Param(_) => true,
-                })
+            && pattern.segments().iter().zip(&segments).all(|(segment, text)| match segment {
+                Segment::Literal(literal) => **literal == **text,
+                Segment::Param(_) => true,
+            })
     };
     let rank = |pattern: &RoutePattern| -> Vec<u8> {
         let end = if pattern.has_wildcard() { 0 } else { 1 };
-        let ranks = pattern.segments().iter().map(|segment| {
-            if matches!(segment, Segment::Literal(_)) {
-                3
-            } else {
-                2
-            }
-        });
+        let ranks = pattern.segments().iter().map(|segment| if matches!(segment, Segment::Literal(_)) { 3 } else { 2 });
         ranks.chain([end]).collect()
     };
-    (0..routes.len())
-        .filter(|&index| matches(&routes[index]))
-        .max_by_key(|&index| rank(&routes[index]))
+    (0..routes.len()).filter(|&index| matches(&routes[index])).max_by_key(|&index| rank(&routes[index]))
 }
 
 /// What is left of the path behind the pattern's own segments.
 fn naive_path_info(pattern: &RoutePattern, path: &str) -> String {
     let trimmed = path.trim_matches('/');
-    let rest: Vec<&str> = trimmed
-        .split('/')
-        .skip(pattern.segments().len())
-        .filter(|_| !trimmed.is_empty())
-        .collect();
+    let rest: Vec<&str> = trimmed.split('/').skip(pattern.segments().len()).filter(|_| !trimmed.is_empty()).collect();
     let before = if rest.is_empty() { "" } else { "/" };
     let after = if path.ends_with('/') { "/" } else { "" };
-    if pattern.has_wildcard() {
-        format!("{before}{}{after}", rest.join("/"))
-    } else {
-        String::new()
-    }
+    if pattern.has_wildcard() { format!("{before}{}{after}", rest.join("/")) } else { String::new() }
 }
 
 proptest! {

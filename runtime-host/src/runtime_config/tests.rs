@@ -54,24 +54,15 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
             ("scratch".into(), StoreLocation::Memory),
         ]),
         key_value_stores: BTreeMap::from([
-            (
-                "default".into(),
-                StoreLocation::File(folder.path().join("carts.db")),
-            ),
-            (
-                "sessions".into(),
-                StoreLocation::File("/var/lib/sessions.db".into()),
-            ),
+            ("default".into(), StoreLocation::File(folder.path().join("carts.db"))),
+            ("sessions".into(), StoreLocation::File("/var/lib/sessions.db".into())),
         ]),
         variables_providers: vec![
             VariableProvider::Static([("a".into(), "1".into())].into_iter().collect()),
             env("SHOP", Some("shop.env")),
             env("SPIN_VARIABLE", None),
         ],
-        outbound_http: OutboundHttp {
-            connection_pooling: false,
-            connections_max: Some(10),
-        },
+        outbound_http: OutboundHttp { connection_pooling: false, connections_max: Some(10) },
     };
     assert_eq!(config.unwrap(), expected);
 }
@@ -80,42 +71,20 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
 fn what_is_left_out_has_a_default() {
     let (folder, config) = load("");
     let path = Some(folder.path().join("runtime-config.toml"));
-    assert_eq!(
-        config.unwrap(),
-        RuntimeConfig {
-            path,
-            ..Default::default()
-        }
-    );
+    assert_eq!(config.unwrap(), RuntimeConfig { path, ..Default::default() });
     assert!(OutboundHttp::default().connection_pooling);
-    let (_folder, config) =
-        load("[outbound_http]\nmax_concurrent_requests = 10\n[[config_provider]]\ntype = 'env'");
+    let (_folder, config) = load("[outbound_http]\nmax_concurrent_requests = 10\n[[config_provider]]\ntype = 'env'");
     let config = config.unwrap();
-    assert_eq!(
-        config.outbound_http,
-        OutboundHttp {
-            connection_pooling: true,
-            connections_max: Some(11)
-        }
-    );
+    assert_eq!(config.outbound_http, OutboundHttp { connection_pooling: true, connections_max: Some(11) });
     assert_eq!(config.variables_providers.len(), 1);
 }
 
 #[test]
 fn bad_files_are_refused() {
     let table = [
-        (
-            "[sqlite_databse.a]",
-            "1:2: unknown key `sqlite_databse` in the top level; did you mean `sqlite_database`?",
-        ),
-        (
-            "[sqlite_database.a]\npath = 'a'",
-            "1:1: [sqlite_database.a] has no `type`; expected one of `spin`",
-        ),
-        (
-            "[sqlite_database.a]\ntype = 'libsql'",
-            "2:8: the type `libsql` is not offered yet; expected one of `spin`",
-        ),
+        ("[sqlite_databse.a]", "1:2: unknown key `sqlite_databse` in the top level; did you mean `sqlite_database`?"),
+        ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`"),
+        ("[sqlite_database.a]\ntype = 'libsql'", "2:8: the type `libsql` is not offered yet; expected one of `spin`"),
         (
             "[key_value_store.a]\ntype = 'redis'\nurl = ''",
             "2:8: the type `redis` is not offered yet; expected one of `spin`",
@@ -128,18 +97,12 @@ fn bad_files_are_refused() {
             "[key_value_store.a]\ntype = 'aws_dynamo'",
             "2:8: the type `aws_dynamo` is not offered yet; expected one of `spin`",
         ),
-        (
-            "[key_value_store.a]\ntype = 'spim'",
-            "2:8: unknown type `spim`; did you mean `spin`?",
-        ),
+        ("[key_value_store.a]\ntype = 'spim'", "2:8: unknown type `spim`; did you mean `spin`?"),
         (
             "[key_value_store.a]\ntype = 'spin'\nttl_seconds = 5",
             "3:1: unknown key `ttl_seconds` in [key_value_store.a]; expected `type` or `path`",
         ),
-        (
-            "key_value_store = 5",
-            "1:19: `key_value_store` is an integer; expected a table",
-        ),
+        ("key_value_store = 5", "1:19: `key_value_store` is an integer; expected a table"),
         (
             "[[variables_provider]]\ntype = 'vault'",
             "2:8: the type `vault` is not offered yet; expected one of `env`, `static`",
@@ -160,14 +123,8 @@ fn bad_files_are_refused() {
             "[[variables_provider]]\ntype = 'env'\n[[config_provider]]\ntype = 'env'",
             "3:1: `config_provider` is the older name of `variables_provider`; expected one of the two",
         ),
-        (
-            "state_dir = ''",
-            "1:13: the folder is empty, which Spin takes for no folder at all; expected a path",
-        ),
-        (
-            "[llm_compute]\ntype = 'spin'",
-            "1:1: `llm_compute` is not supported: no language models are offered",
-        ),
+        ("state_dir = ''", "1:13: the folder is empty, which Spin takes for no folder at all; expected a path"),
+        ("[llm_compute]\ntype = 'spin'", "1:1: `llm_compute` is not supported: no language models are offered"),
         (
             "[outbound_redis]\nmax_connections = 1",
             "1:1: `outbound_redis` is not supported: components can only send HTTP requests",
@@ -183,10 +140,7 @@ fn bad_files_are_refused() {
     ];
     for (text, expected) in table {
         let (folder, config) = load(text);
-        let message = config
-            .unwrap_err()
-            .to_string()
-            .replace(&format!("{}/", folder.path().display()), "");
+        let message = config.unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "");
         assert_eq!(message, format!("runtime-config.toml:{expected}"), "{text}");
     }
 }

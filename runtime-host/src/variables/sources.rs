@@ -27,9 +27,7 @@ impl Values {
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -93,9 +91,7 @@ pub fn read_overrides<S: AsRef<str>>(arguments: &[S]) -> Result<Values, SourceEr
             values.0.extend(read_file(Path::new(path), argument)?.0);
         } else {
             // Only the name may show up in an error, because the value may be a secret.
-            let (name, value) = argument
-                .split_once('=')
-                .ok_or_else(|| SourceError::Argument(argument.into()))?;
+            let (name, value) = argument.split_once('=').ok_or_else(|| SourceError::Argument(argument.into()))?;
             let value = match value.strip_prefix('@') {
                 Some(path) => read(Path::new(path))?,
                 None => value.into(),
@@ -108,52 +104,31 @@ pub fn read_overrides<S: AsRef<str>>(arguments: &[S]) -> Result<Values, SourceEr
 
 fn read_file(path: &Path, argument: &str) -> Result<Values, SourceError> {
     let (parsed, expected) = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => (
-            serde_json::from_str(&read(path)?).ok(),
-            "a JSON object of strings",
-        ),
+        Some("json") => (serde_json::from_str(&read(path)?).ok(), "a JSON object of strings"),
         Some("toml") => (toml::from_str(&read(path)?).ok(), "a TOML file of strings"),
         _ => return Err(SourceError::Argument(argument.into())),
     };
-    parsed.map(Values).ok_or_else(|| SourceError::Parse {
-        path: path.into(),
-        expected,
-    })
+    parsed.map(Values).ok_or_else(|| SourceError::Parse { path: path.into(), expected })
 }
 
 fn read(path: &Path) -> Result<String, SourceError> {
-    std::fs::read_to_string(path).map_err(|source| SourceError::Read {
-        path: path.into(),
-        source,
-    })
+    std::fs::read_to_string(path).map_err(|source| SourceError::Read { path: path.into(), source })
 }
 
 /// A source with its files read, ready to be asked.
 pub(super) enum Source<'e> {
     Values(Values),
-    Environment {
-        prefix: String,
-        environment: &'e dyn Fn(&str) -> Option<String>,
-        dotenv: Values,
-    },
+    Environment { prefix: String, environment: &'e dyn Fn(&str) -> Option<String>, dotenv: Values },
 }
 
 impl<'e> Source<'e> {
     /// The environment of the process, completed by `.env` if there is one, which Spin always asks.
-    pub(super) fn of_process(
-        environment: &'e dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, SourceError> {
+    pub(super) fn of_process(environment: &'e dyn Fn(&str) -> Option<String>) -> Result<Self, SourceError> {
         let dotenv = match read_dotenv(Path::new(DOTENV)) {
-            Err(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                Values::default()
-            }
+            Err(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Values::default(),
             values => values?,
         };
-        Ok(Self::Environment {
-            prefix: DEFAULT_PREFIX.into(),
-            environment,
-            dotenv,
-        })
+        Ok(Self::Environment { prefix: DEFAULT_PREFIX.into(), environment, dotenv })
     }
 
     pub(super) fn of_provider(
@@ -162,20 +137,9 @@ impl<'e> Source<'e> {
     ) -> Result<Self, SourceError> {
         Ok(match provider {
             VariableProvider::Static(values) => Self::Values(values.clone()),
-            VariableProvider::Environment {
-                prefix,
-                dotenv_path,
-            } => {
-                let dotenv = dotenv_path
-                    .as_deref()
-                    .map(read_dotenv)
-                    .transpose()?
-                    .unwrap_or_default();
-                Self::Environment {
-                    prefix: prefix.clone(),
-                    environment,
-                    dotenv,
-                }
+            VariableProvider::Environment { prefix, dotenv_path } => {
+                let dotenv = dotenv_path.as_deref().map(read_dotenv).transpose()?.unwrap_or_default();
+                Self::Environment { prefix: prefix.clone(), environment, dotenv }
             }
         })
     }
@@ -183,11 +147,7 @@ impl<'e> Source<'e> {
     pub(super) fn get(&self, name: &str) -> Option<String> {
         match self {
             Self::Values(values) => values.get(name).map(String::from),
-            Self::Environment {
-                prefix,
-                environment,
-                dotenv,
-            } => {
+            Self::Environment { prefix, environment, dotenv } => {
                 let key = format!("{prefix}_{}", name.to_ascii_uppercase());
                 environment(&key).or_else(|| dotenv.get(&key).map(String::from))
             }
@@ -198,8 +158,5 @@ impl<'e> Source<'e> {
 fn read_dotenv(path: &Path) -> Result<Values, SourceError> {
     let text = read(path)?;
     let entries = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
-    entries.map_err(|_| SourceError::Parse {
-        path: path.into(),
-        expected: "made of NAME=VALUE lines",
-    })
+    entries.map_err(|_| SourceError::Parse { path: path.into(), expected: "made of NAME=VALUE lines" })
 }

@@ -86,13 +86,7 @@ mod tests {
 
     fn render(text: &str) -> String {
         let template = Template::parse(text).unwrap();
-        template
-            .render(|name| {
-                (name == "a")
-                    .then_some("1")
-                    .or((name == "b").then_some("{{ a }}"))
-            })
-            .unwrap()
+        template.render(|name| (name == "a").then_some("1").or((name == "b").then_some("{{ a }}"))).unwrap()
     }
 
     #[test]
@@ -110,35 +104,20 @@ mod tests {
             assert_eq!(render(text), expected, "{text}");
         }
         // The first two braces open the expression, as in Spin.
-        assert_eq!(
-            Template::parse("{{{a}}")
-                .unwrap()
-                .variables()
-                .collect::<Vec<_>>(),
-            ["{a"]
-        );
+        assert_eq!(Template::parse("{{{a}}").unwrap().variables().collect::<Vec<_>>(), ["{a"]);
         let template = Template::parse("{{ a }} {{ c }}").unwrap();
-        assert_eq!(
-            template.render(|name| (name == "a").then_some("1")),
-            Err("c")
-        );
+        assert_eq!(template.render(|name| (name == "a").then_some("1")), Err("c"));
     }
 
     #[test]
     fn broken_texts_are_refused() {
-        assert_eq!(
-            Template::parse("{{ a }} {{ b"),
-            Err(InvalidTemplate::Unclosed)
-        );
+        assert_eq!(Template::parse("{{ a }} {{ b"), Err(InvalidTemplate::Unclosed));
         assert_eq!(Template::parse("{{ }}"), Err(InvalidTemplate::Empty));
         assert_eq!(
             InvalidTemplate::Unclosed.to_string(),
             "`{{` is not closed; expected `}}` after the variable's name"
         );
-        assert_eq!(
-            InvalidTemplate::Empty.to_string(),
-            "`{{ }}` is empty; expected a variable's name"
-        );
+        assert_eq!(InvalidTemplate::Empty.to_string(), "`{{ }}` is empty; expected a variable's name");
     }
 
     proptest! {

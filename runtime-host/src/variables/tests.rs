@@ -17,10 +17,7 @@ fn manifest_with(folder: &tempfile::TempDir, variables: &str, component: &str) -
 }
 
 fn values(pairs: &[(&str, &str)]) -> Values {
-    pairs
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 fn environment(pairs: &[(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> + use<> {
@@ -29,10 +26,7 @@ fn environment(pairs: &[(&'static str, &'static str)]) -> impl Fn(&str) -> Optio
 }
 
 fn env_provider(prefix: &str, dotenv_path: Option<std::path::PathBuf>) -> VariableProvider {
-    VariableProvider::Environment {
-        prefix: prefix.into(),
-        dotenv_path,
-    }
+    VariableProvider::Environment { prefix: prefix.into(), dotenv_path }
 }
 
 #[test]
@@ -41,20 +35,11 @@ fn the_first_source_that_has_a_value_gives_it() {
     let dotenv = folder.path().join("more.env");
     std::fs::write(&dotenv, "# a comment\nSHOP_C=dotenv\nSHOP_D='dotenv'\n").unwrap();
     let names = ["a", "b", "c", "d", "e", "f"];
-    let declared: String = names
-        .iter()
-        .map(|name| format!("{name} = {{ default = 'default' }}\n"))
-        .collect();
-    let manifest = manifest_with(
-        &folder,
-        &declared,
-        "variables.all = '{{a}} {{b}} {{c}} {{d}} {{e}} {{f}}'",
-    );
+    let declared: String = names.iter().map(|name| format!("{name} = {{ default = 'default' }}\n")).collect();
+    let manifest = manifest_with(&folder, &declared, "variables.all = '{{a}} {{b}} {{c}} {{d}} {{e}} {{f}}'");
 
-    let providers = [
-        VariableProvider::Static(values(&[("a", "static"), ("b", "static")])),
-        env_provider("SHOP", Some(dotenv)),
-    ];
+    let providers =
+        [VariableProvider::Static(values(&[("a", "static"), ("b", "static")])), env_provider("SHOP", Some(dotenv))];
     let environment = environment(&[
         ("SHOP_B", "shop"),
         ("SHOP_C", "shop"),
@@ -70,24 +55,15 @@ fn the_first_source_that_has_a_value_gives_it() {
         &environment,
     )
     .unwrap();
-    assert_eq!(
-        variables.get("cart", "all").unwrap(),
-        "argument static shop dotenv spin default"
-    );
+    assert_eq!(variables.get("cart", "all").unwrap(), "argument static shop dotenv spin default");
 }
 
 #[test]
 fn every_missing_value_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = manifest_with(
-        &folder,
-        "api_key = { required = true }\nz = { required = true, secret = true }",
-        "",
-    );
+    let manifest = manifest_with(&folder, "api_key = { required = true }\nz = { required = true, secret = true }", "");
     let resolve = |overrides| {
-        Variables::resolve(&manifest, overrides, &[], Values::default(), &|_| None)
-            .unwrap_err()
-            .to_string()
+        Variables::resolve(&manifest, overrides, &[], Values::default(), &|_| None).unwrap_err().to_string()
     };
     assert_eq!(
         resolve(values(&[])),
@@ -103,38 +79,16 @@ fn every_missing_value_is_named() {
 #[test]
 fn components_see_their_own_variables_only() {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = manifest_with(
-        &folder,
-        "host = { default = 'example.com' }",
-        "variables.url = 'http://{{ host }}'",
-    );
+    let manifest = manifest_with(&folder, "host = { default = 'example.com' }", "variables.url = 'http://{{ host }}'");
     let variables = Variables::resolve(&manifest, Values::default(), &[], Values::default(), &|_| None).unwrap();
     assert_eq!(variables.get("cart", "url"), Ok("http://example.com"));
-    assert_eq!(
-        variables.get("cart", "host").unwrap_err().to_string(),
-        "no variable for \"cart\".\"host\""
-    );
-    assert!(matches!(
-        variables.get("other", "url"),
-        Err(VariableError::Undefined { .. })
-    ));
+    assert_eq!(variables.get("cart", "host").unwrap_err().to_string(), "no variable for \"cart\".\"host\"");
+    assert!(matches!(variables.get("other", "url"), Err(VariableError::Undefined { .. })));
     for name in ["", "aX", "1bc", "_x", "x.y", "x_", "a__b", "x-y", "é"] {
-        assert!(
-            matches!(
-                variables.get("cart", name),
-                Err(VariableError::InvalidName { .. })
-            ),
-            "{name}"
-        );
+        assert!(matches!(variables.get("cart", name), Err(VariableError::InvalidName { .. })), "{name}");
     }
     for name in ["a", "abc", "a1b2c3", "a_1", "a_1_b_3"] {
-        assert!(
-            matches!(
-                variables.get("cart", name),
-                Err(VariableError::Undefined { .. })
-            ),
-            "{name}"
-        );
+        assert!(matches!(variables.get("cart", name), Err(VariableError::Undefined { .. })), "{name}");
     }
 }
 
@@ -151,14 +105,9 @@ fn allowed_hosts_take_the_values_and_their_errors_hide_them() {
             Variables::resolve(&manifest, values(&[("host", host)]), &[], Values::default(), &|_| None).unwrap();
         manifest.allowed_hosts(&manifest.components[0], &variables)
     };
-    assert!(
-        allowed("example.com")
-            .unwrap()
-            .allows(&http::Uri::from_static("https://example.com/"))
-    );
+    assert!(allowed("example.com").unwrap().allows(&http::Uri::from_static("https://example.com/")));
     let error = allowed("s3cret/path").unwrap_err().to_string();
-    let expected =
-        ":11:27: the allowed host \"https://{{ host }}\" has a path; hosts are allowed as a whole";
+    let expected = ":11:27: the allowed host \"https://{{ host }}\" has a path; hosts are allowed as a whole";
     assert!(error.ends_with(expected), "{error}");
 }
 
@@ -173,51 +122,22 @@ fn arguments_give_values_directly_or_by_file() {
     let json = file("a.json", r#"{ "a": "json", "b": "json" }"#);
     let toml = file("a.toml", "b = 'toml'\nc = 'toml'");
     let text = file("pem", "line\n");
-    let arguments = [
-        format!("@{json}"),
-        format!("@{toml}"),
-        "c=x=y".into(),
-        format!("d=@{text}"),
-        "e=".into(),
-    ];
+    let arguments = [format!("@{json}"), format!("@{toml}"), "c=x=y".into(), format!("d=@{text}"), "e=".into()];
     let read = read_overrides(&arguments).unwrap();
-    let expected = [
-        ("a", "json"),
-        ("b", "toml"),
-        ("c", "x=y"),
-        ("d", "line\n"),
-        ("e", ""),
-    ];
+    let expected = [("a", "json"), ("b", "toml"), ("c", "x=y"), ("d", "line\n"), ("e", "")];
     assert_eq!(read, values(&expected));
 
     let bad_json = file("bad.json", r#"{ "a": "s3cret", "b": 5 }"#);
     let bad_toml = file("bad.toml", "a = 's3cret'\nb = 5");
     for (argument, expected) in [
-        (
-            "novalue".into(),
-            "--variable \"novalue\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml"
-                .into(),
-        ),
-        (
-            "@a.yaml".into(),
-            "--variable \"@a.yaml\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml"
-                .into(),
-        ),
+        ("novalue".into(), "--variable \"novalue\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml".into()),
+        ("@a.yaml".into(), "--variable \"@a.yaml\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml".into()),
         ("a=@no/such".into(), "no/such: cannot be read".into()),
-        (
-            format!("@{bad_json}"),
-            format!("{bad_json}: is not a JSON object of strings"),
-        ),
-        (
-            format!("@{bad_toml}"),
-            format!("{bad_toml}: is not a TOML file of strings"),
-        ),
+        (format!("@{bad_json}"), format!("{bad_json}: is not a JSON object of strings")),
+        (format!("@{bad_toml}"), format!("{bad_toml}: is not a TOML file of strings")),
     ] as [(String, String); 5]
     {
-        assert_eq!(
-            read_overrides(&[argument]).unwrap_err().to_string(),
-            expected
-        );
+        assert_eq!(read_overrides(&[argument]).unwrap_err().to_string(), expected);
     }
 }
 
@@ -234,26 +154,16 @@ fn a_dotenv_file_that_is_named_has_to_be_there_and_right() {
     };
     assert_eq!(resolve(), format!("{}: cannot be read", path.display()));
     std::fs::write(&path, "A='s3cret").unwrap();
-    assert_eq!(
-        resolve(),
-        format!("{}: is not made of NAME=VALUE lines", path.display())
-    );
+    assert_eq!(resolve(), format!("{}: is not made of NAME=VALUE lines", path.display()));
 }
 
 #[test]
 fn values_do_not_show_up_in_logs() {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = manifest_with(
-        &folder,
-        "pin = { required = true, secret = true }",
-        "variables.pin = '{{ pin }}'",
-    );
+    let manifest = manifest_with(&folder, "pin = { required = true, secret = true }", "variables.pin = '{{ pin }}'");
     let overrides = values(&[("pin", "s3cret")]);
     let provider = VariableProvider::Static(overrides.clone());
     let variables = Variables::resolve(&manifest, overrides.clone(), &[], Values::default(), &|_| None).unwrap();
     let shown = format!("{overrides:?} {provider:?} {variables:?}");
-    assert!(
-        shown.contains("\"pin\"") && !shown.contains("s3cret"),
-        "{shown}"
-    );
+    assert!(shown.contains("\"pin\"") && !shown.contains("s3cret"), "{shown}");
 }

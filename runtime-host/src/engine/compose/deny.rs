@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 
-use super::{Cause, denial};
+use super::{Cause, refusal};
 use crate::manifest::Capability;
 
 /// The namespaces of what a host offers. An import from another one stays, so that the linker refuses it by name.
@@ -61,15 +61,20 @@ fn interfaces(capability: Capability) -> &'static [&'static str] {
     }
 }
 
+/// Whether an import is one that a host satisfies.
+pub(super) fn is_of_host(import: &str) -> bool {
+    HOST_NAMESPACES.iter().any(|namespace| import.starts_with(namespace))
+}
+
 /// Whether an import would let a dependency do what it does not inherit. What this host does not know is denied too.
 pub(super) fn is_denied(import: &str, inherited: &BTreeSet<Capability>) -> bool {
     let interface = import.split_once('@').map_or(import, |(interface, _version)| interface);
     let is_in = |names: &[&str]| {
-        names.iter().any(|name| interface.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        names
+            .iter()
+            .any(|name| interface.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     };
-    HOST_NAMESPACES.iter().any(|namespace| interface.starts_with(namespace))
-        && !is_in(&HARMLESS)
-        && !inherited.iter().any(|capability| is_in(interfaces(*capability)))
+    is_of_host(import) && !is_in(&HARMLESS) && !inherited.iter().any(|capability| is_in(interfaces(*capability)))
 }
 
 /// A component that exports the `denied` imports of `dependency`.
@@ -80,9 +85,10 @@ pub(super) fn adapter(dependency: &[u8], denied: &[&String]) -> Result<Vec<u8>, 
         return Err("it is a package of interfaces, not a component".into());
     };
     let exports: String = denied.iter().map(|interface| format!("export {interface};\n")).collect();
-    let package = resolve.push_source("adapter.wit", &format!("package bodega:deny;\nworld adapter {{\n{exports}}}\n"))?;
+    let package =
+        resolve.push_source("adapter.wit", &format!("package bodega:deny;\nworld adapter {{\n{exports}}}\n"))?;
     let world = resolve.select_world(&[package], Some("adapter"))?;
-    let mut module = denial::module(&resolve, world);
+    let mut module = refusal::module(&resolve, world);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().module(&module)?.encode()?)
 }

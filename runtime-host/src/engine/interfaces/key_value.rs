@@ -8,8 +8,8 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
-    Access, Accessor, ComponentType, Destination, FutureReader, Lift, Linker, Lower, Resource, ResourceType, StreamProducer, StreamReader,
-    StreamResult, VecBuffer,
+    Access, Accessor, ComponentType, Destination, FutureReader, Lift, Linker, Lower, Resource, ResourceType,
+    StreamProducer, StreamReader, StreamResult, VecBuffer,
 };
 
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
@@ -39,7 +39,11 @@ pub(super) struct OpenStore {
 
 impl OpenStore {
     /// Waits for an answer of the store and counts it.
-    pub(super) async fn timed<T, E>(&self, operation: StoreOperation, answer: impl Future<Output = Result<T, key_value::Error>>) -> Result<T, E>
+    pub(super) async fn timed<T, E>(
+        &self,
+        operation: StoreOperation,
+        answer: impl Future<Output = Result<T, key_value::Error>>,
+    ) -> Result<T, E>
     where
         E: From<key_value::Error>,
     {
@@ -131,38 +135,53 @@ macro_rules! method {
 
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for name in [OLDER, NEWER] {
-        linker.instance(name)?.resource("store", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
+        linker
+            .instance(name)?
+            .resource("store", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
     }
-    linker.instance(OLDER)?.func_wrap("[static]store.open", |mut store: StoreContextMut<'_, GuestState>, (label,): (String,)| {
-        Ok((open(store.data_mut(), &label)?.map_err(Error::from),))
-    })?;
-    linker.instance(NEWER)?.func_wrap_concurrent("[static]store.open", |accessor: &Accessor<GuestState>, (label,): (String,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| open(access.get(), &label))?.map_err(Error::from),)) })
-    })?;
+    linker.instance(OLDER)?.func_wrap(
+        "[static]store.open",
+        |mut store: StoreContextMut<'_, GuestState>, (label,): (String,)| {
+            Ok((open(store.data_mut(), &label)?.map_err(Error::from),))
+        },
+    )?;
+    linker.instance(NEWER)?.func_wrap_concurrent(
+        "[static]store.open",
+        |accessor: &Accessor<GuestState>, (label,): (String,)| {
+            Box::pin(async move { Ok((accessor.with(|mut access| open(access.get(), &label))?.map_err(Error::from),)) })
+        },
+    )?;
     method!(linker, "get", StoreOperation::KeyValueGet, |store, key: String| store.get(&key));
     method!(linker, "set", StoreOperation::KeyValueSet, |store, key: String, value: Vec<u8>| store.set(key, value));
     method!(linker, "delete", StoreOperation::KeyValueDelete, |store, key: String| store.delete(key));
     method!(linker, "exists", StoreOperation::KeyValueExists, |store, key: String| store.exists(&key));
-    linker.instance(OLDER)?.func_wrap_async("[method]store.get-keys", |context: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
-        Box::new(async move {
-            let open = opened(context.data(), &handle)?;
-            Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, all_keys(&*open.store)).await,))
-        })
-    })?;
-    linker.instance(NEWER)?.func_wrap_concurrent("[method]store.get-keys", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
-        Box::pin(async move {
-            let streamed = accessor.with(|mut access| {
-                let open = opened(access.get(), &handle)?;
-                stream_keys(access, open)
-            })?;
-            Ok((streamed,))
-        })
-    })
+    linker.instance(OLDER)?.func_wrap_async(
+        "[method]store.get-keys",
+        |context: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
+            Box::new(async move {
+                let open = opened(context.data(), &handle)?;
+                Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, all_keys(&*open.store)).await,))
+            })
+        },
+    )?;
+    linker.instance(NEWER)?.func_wrap_concurrent(
+        "[method]store.get-keys",
+        |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
+            Box::pin(async move {
+                let streamed = accessor.with(|mut access| {
+                    let open = opened(access.get(), &handle)?;
+                    stream_keys(access, open)
+                })?;
+                Ok((streamed,))
+            })
+        },
+    )
 }
 
 fn stream_keys(mut access: Access<'_, GuestState>, open: OpenStore) -> wasmtime::Result<Streamed> {
     let (finished, outcome) = oneshot::channel();
-    let keys = StreamReader::new(&mut access, KeyProducer { open, page: None, cursor: None, finished: Some(finished) })?;
+    let keys =
+        StreamReader::new(&mut access, KeyProducer { open, page: None, cursor: None, finished: Some(finished) })?;
     // A producer that is dropped early was not asked for the rest: that is no error.
     let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
     let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
@@ -204,6 +223,10 @@ impl StreamProducer<GuestState> for KeyProducer {
         mut destination: Destination<'a, String, VecBuffer<String>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        if self.finished.is_none() {
+            // The guest reads on in what it was already given.
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        }
         let mut page = self.page.take().unwrap_or_else(|| self.fetch());
         let Poll::Ready(page) = page.as_mut().poll(cx) else {
             self.page = Some(page);

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use futures::channel::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
-    Accessor, ComponentType, Destination, FutureReader, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, StreamProducer,
-    StreamReader, StreamResult, VecBuffer,
+    Accessor, ComponentType, Destination, FutureReader, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
+    StreamProducer, StreamReader, StreamResult, VecBuffer,
 };
 
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
@@ -72,21 +72,30 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     for name in ["spin:sqlite/sqlite@3.0.0", "spin:sqlite/sqlite@3.1.0"] {
         let mut instance = linker.instance(name)?;
         add_open_and_execute(&mut instance)?;
-        instance.func_wrap("[method]connection.last-insert-rowid", |store: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
-            Ok((store.data().table.get(&handle)?.last_insert_rowid(),))
-        })?;
-        instance.func_wrap("[method]connection.changes", |store: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
-            Ok((store.data().table.get(&handle)?.changes(),))
-        })?;
+        instance.func_wrap(
+            "[method]connection.last-insert-rowid",
+            |store: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
+                Ok((store.data().table.get(&handle)?.last_insert_rowid(),))
+            },
+        )?;
+        instance.func_wrap(
+            "[method]connection.changes",
+            |store: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
+                Ok((store.data().table.get(&handle)?.changes(),))
+            },
+        )?;
     }
     add_async(&mut linker.instance("spin:sqlite/sqlite@3.1.0")?)
 }
 
 fn add_open_and_execute(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
-    instance.resource("connection", ResourceType::host::<Arc<Connection>>(), |mut store, rep| close(store.data_mut(), rep))?;
-    instance.func_wrap("[static]connection.open", |mut store: StoreContextMut<'_, GuestState>, (label,): (String,)| {
-        Ok((open(store.data_mut(), &label)?,))
+    instance.resource("connection", ResourceType::host::<Arc<Connection>>(), |mut store, rep| {
+        close(store.data_mut(), rep)
     })?;
+    instance
+        .func_wrap("[static]connection.open", |mut store: StoreContextMut<'_, GuestState>, (label,): (String,)| {
+            Ok((open(store.data_mut(), &label)?,))
+        })?;
     instance.func_wrap_async(
         "[method]connection.execute",
         |store: StoreContextMut<'_, GuestState>, (handle, sql, params): (Handle, String, Vec<Value>)| {
@@ -98,7 +107,10 @@ fn add_open_and_execute(instance: &mut LinkerInstance<'_, GuestState>) -> wasmti
                     Err(error) => Err(error),
                 };
                 timer.finish(result.is_ok());
-                let result = result.map(|(columns, rows)| Rows { columns: columns.to_vec(), rows: rows.into_iter().map(Row::from).collect() });
+                let result = result.map(|(columns, rows)| Rows {
+                    columns: columns.to_vec(),
+                    rows: rows.into_iter().map(Row::from).collect(),
+                });
                 Ok((result.map_err(Error::from),))
             })
         },
@@ -106,9 +118,12 @@ fn add_open_and_execute(instance: &mut LinkerInstance<'_, GuestState>) -> wasmti
 }
 
 fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
-    instance.func_wrap_concurrent("[static]connection.open-async", |accessor: &Accessor<GuestState>, (label,): (String,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| open(access.get(), &label))?,)) })
-    })?;
+    instance.func_wrap_concurrent(
+        "[static]connection.open-async",
+        |accessor: &Accessor<GuestState>, (label,): (String,)| {
+            Box::pin(async move { Ok((accessor.with(|mut access| open(access.get(), &label))?,)) })
+        },
+    )?;
     instance.func_wrap_concurrent(
         "[method]connection.execute-async",
         |accessor: &Accessor<GuestState>, (handle, sql, params): (Handle, String, Vec<Value>)| {
@@ -124,12 +139,20 @@ fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
             })
         },
     )?;
-    instance.func_wrap_concurrent("[method]connection.last-insert-rowid-async", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.last_insert_rowid(),)) })
-    })?;
-    instance.func_wrap_concurrent("[method]connection.changes-async", |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
-        Box::pin(async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.changes(),)) })
-    })
+    instance.func_wrap_concurrent(
+        "[method]connection.last-insert-rowid-async",
+        |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
+            Box::pin(
+                async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.last_insert_rowid(),)) },
+            )
+        },
+    )?;
+    instance.func_wrap_concurrent(
+        "[method]connection.changes-async",
+        |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
+            Box::pin(async move { Ok((accessor.with(|mut access| opened(access.get(), &handle))?.0.changes(),)) })
+        },
+    )
 }
 
 fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Result<Handle, Error>> {
@@ -137,7 +160,9 @@ fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Result<Handle, 
         return Ok(Err(Error::AccessDenied));
     };
     if state.stores_open == STORES_OPEN_MAX {
-        return Ok(Err(Error::Io(format!("this instance holds {STORES_OPEN_MAX} stores and connections open; close some first"))));
+        return Ok(Err(Error::Io(format!(
+            "this instance holds {STORES_OPEN_MAX} stores and connections open; close some first"
+        ))));
     }
     let handle = state.table.push(Arc::new(database.connect()))?;
     state.stores_open += 1;
@@ -162,7 +187,11 @@ async fn execute(connection: &Connection, sql: &str, params: Vec<Value>) -> Resu
 fn stream(mut access: wasmtime::component::Access<'_, GuestState>, result: QueryResult) -> wasmtime::Result<Streamed> {
     let columns = result.columns.to_vec();
     let (finished, outcome) = oneshot::channel();
-    let rows = RowProducer { result, finished: Some(finished) };
+    let mut rows = RowProducer { result, finished: Some(finished) };
+    if rows.result.has_ended() {
+        // A guest may ask how it ended without reading a single row.
+        rows.end_with(Ok(()));
+    }
     let rows = StreamReader::new(&mut access, rows)?;
     // A producer that is dropped early was not asked for the rest: that is no error.
     let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
@@ -177,11 +206,15 @@ struct RowProducer {
 }
 
 impl RowProducer {
-    fn finish(&mut self, outcome: Result<(), Error>) -> Poll<wasmtime::Result<StreamResult>> {
+    fn end_with(&mut self, outcome: Result<(), Error>) {
         if let Some(finished) = self.finished.take() {
             // The guest may have dropped the future; then nobody asks.
             let _ = finished.send(outcome);
         }
+    }
+
+    fn finish(&mut self, outcome: Result<(), Error>) -> Poll<wasmtime::Result<StreamResult>> {
+        self.end_with(outcome);
         Poll::Ready(Ok(StreamResult::Dropped))
     }
 }

@@ -33,12 +33,15 @@ enum ConfigError {
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker
         .instance("fermyon:spin/variables@2.0.0")?
-        .func_wrap("get", |store: StoreContextMut<'_, GuestState>, (name,): (String,)| Ok((get(store.data(), &name),)))?;
-    linker
-        .instance("spin:variables/variables@3.0.0")?
-        .func_wrap_concurrent("get", |accessor: &Accessor<GuestState>, (name,): (String,)| {
-            Box::pin(async move { Ok((accessor.with(|mut access| get(access.get(), &name)),)) })
+        .func_wrap("get", |store: StoreContextMut<'_, GuestState>, (name,): (String,)| {
+            Ok((get(store.data(), &name),))
         })?;
+    linker.instance("spin:variables/variables@3.0.0")?.func_wrap_concurrent(
+        "get",
+        |accessor: &Accessor<GuestState>, (name,): (String,)| {
+            Box::pin(async move { Ok((accessor.with(|mut access| get(access.get(), &name)),)) })
+        },
+    )?;
     let mut config = linker.instance("wasi:config/store@0.2.0-draft-2024-09-27")?;
     config.func_wrap("get", |store: StoreContextMut<'_, GuestState>, (key,): (String,)| {
         Ok((Ok::<_, ConfigError>(store.data().component.variables.get(&key).map(str::to_owned)),))
@@ -52,5 +55,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
 
 fn get(state: &GuestState, name: &str) -> Result<String, Error> {
     check_name(name).map_err(|reason| Error::InvalidName(format!("{name:?}: {reason}")))?;
-    state.component.variables.get(name).map(str::to_owned).ok_or_else(|| Error::Undefined(format!("component `{}` has no variable `{name}`", state.component.id)))
+    state
+        .component
+        .variables
+        .get(name)
+        .map(str::to_owned)
+        .ok_or_else(|| Error::Undefined(format!("component `{}` has no variable `{name}`", state.component.id)))
 }

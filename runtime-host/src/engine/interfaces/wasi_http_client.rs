@@ -1,8 +1,8 @@
 //! `wasi:http/client@0.3.0`: wasmtime's implementation, told on whose behalf the guest sends.
 
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
-use wasmtime_wasi_http::p3::bindings::http::client::{self, HostWithStore};
 use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p3::bindings::http::client::{self, HostWithStore};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView as _};
@@ -16,7 +16,10 @@ impl HasData for TracedClient {
 }
 
 impl HostWithStore<GuestState> for TracedClient {
-    async fn send(accessor: &Accessor<GuestState, Self>, request: Resource<Request>) -> Result<Resource<Response>, TrappableError<ErrorCode>> {
+    async fn send(
+        accessor: &Accessor<GuestState, Self>,
+        request: Resource<Request>,
+    ) -> Result<Resource<Response>, TrappableError<ErrorCode>> {
         accessor.with(|mut access| {
             use wasmtime::AsContextMut as _;
             let mut store = access.as_context_mut();

@@ -55,19 +55,24 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
 
 fn add_store(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
     instance.resource("bucket", ResourceType::host::<OpenStore>(), |mut store, rep| close(store.data_mut(), rep))?;
-    instance.func_wrap("open", |mut context: Context<'_>, (label,): (String,)| Ok((open(context.data_mut(), &label)?.map_err(Error::from),)))?;
+    instance.func_wrap("open", |mut context: Context<'_>, (label,): (String,)| {
+        Ok((open(context.data_mut(), &label)?.map_err(Error::from),))
+    })?;
     instance.func_wrap_async("[method]bucket.get", |context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
             let open = opened(context.data(), &handle)?;
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.get(&key)).await,))
         })
     })?;
-    instance.func_wrap_async("[method]bucket.set", |context: Context<'_>, (handle, key, value): (Bucket, String, Vec<u8>)| {
-        Box::new(async move {
-            let open = opened(context.data(), &handle)?;
-            Ok((open.timed::<_, Error>(StoreOperation::KeyValueSet, open.store.set(key, value)).await,))
-        })
-    })?;
+    instance.func_wrap_async(
+        "[method]bucket.set",
+        |context: Context<'_>, (handle, key, value): (Bucket, String, Vec<u8>)| {
+            Box::new(async move {
+                let open = opened(context.data(), &handle)?;
+                Ok((open.timed::<_, Error>(StoreOperation::KeyValueSet, open.store.set(key, value)).await,))
+            })
+        },
+    )?;
     instance.func_wrap_async("[method]bucket.delete", |context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
             let open = opened(context.data(), &handle)?;
@@ -80,13 +85,16 @@ fn add_store(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueExists, open.store.exists(&key)).await,))
         })
     })?;
-    instance.func_wrap_async("[method]bucket.list-keys", |context: Context<'_>, (handle, cursor): (Bucket, Option<String>)| {
-        Box::new(async move {
-            let open = opened(context.data(), &handle)?;
-            let page = open.timed::<_, Error>(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await;
-            Ok((page.map(|page| KeyResponse { keys: page.keys, cursor: page.cursor }),))
-        })
-    })
+    instance.func_wrap_async(
+        "[method]bucket.list-keys",
+        |context: Context<'_>, (handle, cursor): (Bucket, Option<String>)| {
+            Box::new(async move {
+                let open = opened(context.data(), &handle)?;
+                let page = open.timed::<_, Error>(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await;
+                Ok((page.map(|page| KeyResponse { keys: page.keys, cursor: page.cursor }),))
+            })
+        },
+    )
 }
 
 fn add_batch(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
@@ -96,12 +104,15 @@ fn add_batch(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
             Ok((open.timed::<_, Error>(StoreOperation::KeyValueGetMany, open.store.get_many(keys)).await,))
         })
     })?;
-    instance.func_wrap_async("set-many", |context: Context<'_>, (handle, pairs): (Bucket, Vec<(String, Vec<u8>)>)| {
-        Box::new(async move {
-            let open = opened(context.data(), &handle)?;
-            Ok((open.timed::<_, Error>(StoreOperation::KeyValueSetMany, open.store.set_many(pairs)).await,))
-        })
-    })?;
+    instance.func_wrap_async(
+        "set-many",
+        |context: Context<'_>, (handle, pairs): (Bucket, Vec<(String, Vec<u8>)>)| {
+            Box::new(async move {
+                let open = opened(context.data(), &handle)?;
+                Ok((open.timed::<_, Error>(StoreOperation::KeyValueSetMany, open.store.set_many(pairs)).await,))
+            })
+        },
+    )?;
     instance.func_wrap_async("delete-many", |context: Context<'_>, (handle, keys): (Bucket, Vec<String>)| {
         Box::new(async move {
             let open = opened(context.data(), &handle)?;
@@ -141,7 +152,9 @@ fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Resul
             let swap = bucket.timed::<_, Error>(StoreOperation::KeyValueSwap, bucket.store.swap(cas, value)).await;
             Ok((match swap {
                 Ok(Swap::Done) => Ok(()),
-                Ok(Swap::Changed(cas)) => Err(CasError::CasFailed(context.data_mut().table.push(OpenCas { bucket, cas })?)),
+                Ok(Swap::Changed(cas)) => {
+                    Err(CasError::CasFailed(context.data_mut().table.push(OpenCas { bucket, cas })?))
+                }
                 Err(error) => Err(CasError::StoreError(error)),
             },))
         })

@@ -9,34 +9,20 @@ fn problem(text: &str) -> String {
 
 /// The problem with lines that are added to a manifest that is otherwise right; they begin in line 4.
 fn problem_after_head(lines: &str) -> String {
-    let rest = if lines.contains("[[trigger.") {
-        ""
-    } else {
-        "[[trigger.http]]\nroute = '/'\ncomponent = 'cart'\n"
-    };
-    let component = if lines.contains("[component.cart]") {
-        ""
-    } else {
-        "[component.cart]\nsource = 'cart.wasm'\n"
-    };
+    let rest = if lines.contains("[[trigger.") { "" } else { "[[trigger.http]]\nroute = '/'\ncomponent = 'cart'\n" };
+    let component = if lines.contains("[component.cart]") { "" } else { "[component.cart]\nsource = 'cart.wasm'\n" };
     problem(&format!("{HEAD}{lines}\n{rest}{component}"))
 }
 
 #[test]
 fn a_file_that_is_no_manifest_is_refused() {
     let table = [
-        (
-            "",
-            "spin.toml:1:1: the top level has no `spin_manifest_version`; expected 2",
-        ),
+        ("", "spin.toml:1:1: the top level has no `spin_manifest_version`; expected 2"),
         (
             "spin_manifest_version = '1'",
             "spin.toml:1:25: the manifest is of another version; expected `spin_manifest_version = 2`",
         ),
-        (
-            "spin_manifest_version = 3",
-            "spin.toml:1:25: `spin_manifest_version` is 3; expected 2",
-        ),
+        ("spin_manifest_version = 3", "spin.toml:1:25: `spin_manifest_version` is 3; expected 2"),
         (
             "spin_manifest_version = 2",
             "spin.toml:1:1: the top level has no `application`; expected a table with the `name`",
@@ -49,22 +35,10 @@ fn a_file_that_is_no_manifest_is_refused() {
             "spin_manifest_version = 2\n[application]",
             "spin.toml:2:1: [application] has no `name`; expected the application's name",
         ),
-        (
-            "spin_manifest_version = 2\n[application]\nname = ''",
-            "spin.toml:3:8: the name is empty",
-        ),
-        (
-            HEAD,
-            "spin.toml:1:1: the top level has no `trigger`; expected at least one `[[trigger.http]]`",
-        ),
-        (
-            &format!("{HEAD}[trigger]"),
-            "spin.toml:4:1: there is no trigger; expected at least one `[[trigger.http]]`",
-        ),
-        (
-            "spin_manifest_version = 2\n[application\n",
-            "spin.toml:2:13: unclosed table, expected `]`",
-        ),
+        ("spin_manifest_version = 2\n[application]\nname = ''", "spin.toml:3:8: the name is empty"),
+        (HEAD, "spin.toml:1:1: the top level has no `trigger`; expected at least one `[[trigger.http]]`"),
+        (&format!("{HEAD}[trigger]"), "spin.toml:4:1: there is no trigger; expected at least one `[[trigger.http]]`"),
+        ("spin_manifest_version = 2\n[application\n", "spin.toml:2:13: unclosed table, expected `]`"),
         (&format!("{HEAD}name = 'b'"), "spin.toml:4:1: duplicate key"),
     ];
     for (text, expected) in table {
@@ -78,14 +52,8 @@ fn a_file_that_is_no_manifest_is_refused() {
 #[test]
 fn unknown_keys_name_the_nearest_known_one() {
     let table = [
-        (
-            "verison = '1'",
-            "4:1: unknown key `verison` in [application]; did you mean `version`?",
-        ),
-        (
-            "[variable]",
-            "4:2: unknown key `variable` in the top level; did you mean `variables`?",
-        ),
+        ("verison = '1'", "4:1: unknown key `verison` in [application]; did you mean `version`?"),
+        ("[variable]", "4:2: unknown key `variable` in the top level; did you mean `variables`?"),
         (
             "[component.cart]\nsorce = 'a'\nsource = 'a'",
             "5:1: unknown key `sorce` in [component.cart]; did you mean `source`?",
@@ -120,11 +88,7 @@ fn unknown_keys_name_the_nearest_known_one() {
         ),
     ];
     for (lines, expected) in table {
-        assert_eq!(
-            problem_after_head(lines),
-            format!("spin.toml:{expected}"),
-            "{lines}"
-        );
+        assert_eq!(problem_after_head(lines), format!("spin.toml:{expected}"), "{lines}");
     }
 }
 
@@ -194,18 +158,12 @@ fn what_is_not_run_is_refused_by_name() {
             "6:30: `component.cart.dependencies.a:b.url` is not supported: a dependency comes from a `path` or a `component`, not from a URL",
         ),
         (
-            component(
-                "dependencies.\"a:b\" = { path = 'b', inherit_configuration = ['ai_models'] }",
-            ),
+            component("dependencies.\"a:b\" = { path = 'b', inherit_configuration = ['ai_models'] }"),
             "6:61: `ai_models` cannot be inherited; expected `allowed_outbound_hosts`, `environment`, `files`, `key_value_stores`, `sqlite_databases` or `variables`",
         ),
     ];
     for (lines, expected) in table {
-        assert_eq!(
-            problem_after_head(&lines),
-            format!("spin.toml:{expected}"),
-            "{lines}"
-        );
+        assert_eq!(problem_after_head(&lines), format!("spin.toml:{expected}"), "{lines}");
     }
 }
 
@@ -221,14 +179,8 @@ fn values_that_make_no_sense_are_refused() {
             "[component.cart]\ndescription = 'a'".into(),
             "4:1: [component.cart] has no `source`; expected the path of a wasm file",
         ),
-        (
-            "[component.cart]\nsource = 7".into(),
-            "5:10: `component.cart.source` is an integer; expected a string",
-        ),
-        (
-            "[component.cart]\nsource = ''".into(),
-            "5:10: `source` is empty; expected the path of a wasm file",
-        ),
+        ("[component.cart]\nsource = 7".into(), "5:10: `component.cart.source` is an integer; expected a string"),
+        ("[component.cart]\nsource = ''".into(), "5:10: `source` is empty; expected the path of a wasm file"),
         (
             "[component.cart]\nsource = {}".into(),
             "5:10: [component.cart.source] is a table; expected the path of a wasm file",
@@ -249,18 +201,12 @@ fn values_that_make_no_sense_are_refused() {
             component("files = [{ source = 'a' }]"),
             "6:10: [component.cart.files[0]] has no `destination`; expected an absolute path for the component",
         ),
-        (
-            component("environment = { A = 1 }"),
-            "6:21: `component.cart.environment.A` is an integer; expected a string",
-        ),
+        (component("environment = { A = 1 }"), "6:21: `component.cart.environment.A` is an integer; expected a string"),
         (
             component("variables = { A = 'x' }"),
             "6:15: \"A\": a variable's name is made of lower-case letters, digits and underscores",
         ),
-        (
-            component("variables = { a = '{{ b' }"),
-            "6:19: `{{` is not closed; expected `}}` after the variable's name",
-        ),
+        (component("variables = { a = '{{ b' }"), "6:19: `{{` is not closed; expected `}}` after the variable's name"),
         (
             component("allowed_outbound_hosts = ['example.com']"),
             "6:27: the allowed host \"example.com\" has no scheme; expected `scheme://host[:port]`, for example `https://example.com`",
@@ -273,14 +219,8 @@ fn values_that_make_no_sense_are_refused() {
             component("build = {}"),
             "6:9: [component.cart.build] has no `command`; expected a shell command, or a list of them",
         ),
-        (
-            component("tool.bodega.memory_bytes_max = 4096"),
-            "6:32: `memory_bytes_max` is 4096; expected at least 65536",
-        ),
-        (
-            component("tool.bodega.deadline_ms = 0"),
-            "6:27: `deadline_ms` is 0; expected at least 1",
-        ),
+        (component("tool.bodega.memory_bytes_max = 4096"), "6:32: `memory_bytes_max` is 4096; expected at least 65536"),
+        (component("tool.bodega.deadline_ms = 0"), "6:27: `deadline_ms` is 0; expected at least 1"),
         (
             component("tool.bodega.deadline_ms = -5"),
             "6:27: `component.cart.tool.bodega.deadline_ms` is -5; expected a whole number from 0 to 18446744073709551615",
@@ -308,23 +248,15 @@ fn values_that_make_no_sense_are_refused() {
             "7:60: `inherit_configuration` is set as well as the component's `dependencies_inherit_configuration`; expected one of the two",
         ),
         (
-            component(
-                "dependencies.\"a:b\" = { path = 'b' }\ndependencies.\"a:b/c@1.0.0\" = { path = 'c' }",
-            ),
+            component("dependencies.\"a:b\" = { path = 'b' }\ndependencies.\"a:b/c@1.0.0\" = { path = 'c' }"),
             "7:14: `a:b/c@1.0.0` stands for imports that `a:b` in line 6 stands for as well",
         ),
-        (
-            "[variables]\na = {}".into(),
-            "5:5: expected either `default` or `required = true` in [variables.a]",
-        ),
+        ("[variables]\na = {}".into(), "5:5: expected either `default` or `required = true` in [variables.a]"),
         (
             "[variables]\na = { required = true, default = '' }".into(),
             "5:5: expected either `default` or `required = true` in [variables.a]",
         ),
-        (
-            "[variables]\na = { default = 5 }".into(),
-            "5:17: `variables.a.default` is an integer; expected a string",
-        ),
+        ("[variables]\na = { default = 5 }".into(), "5:17: `variables.a.default` is an integer; expected a string"),
         (
             "[variables]\na-b = { default = '' }".into(),
             "5:1: \"a-b\": a variable's name is made of lower-case letters, digits and underscores",
@@ -373,21 +305,14 @@ fn values_that_make_no_sense_are_refused() {
             "[[trigger.http]]\nroute = '/'\nstatic_response = { headers = { a = \"\\n\" } }".into(),
             "6:37: \"\\n\" is no value of a header",
         ),
-        (
-            "[trigger]\nhttp = { route = '/' }\n[[trigger.x]]".into(),
-            "5:8: `trigger.http` is a table; expected a list",
-        ),
+        ("[trigger]\nhttp = { route = '/' }\n[[trigger.x]]".into(), "5:8: `trigger.http` is a table; expected a list"),
         (
             "[application.tool.bodega.sqlite_database.x]\ndurability = 'some'".into(),
             "5:14: unknown durability `some`; expected `full` or `normal`",
         ),
     ];
     for (lines, expected) in table {
-        assert_eq!(
-            problem_after_head(&lines),
-            format!("spin.toml:{expected}"),
-            "{lines}"
-        );
+        assert_eq!(problem_after_head(&lines), format!("spin.toml:{expected}"), "{lines}");
     }
 }
 
@@ -408,10 +333,6 @@ fn parts_that_do_not_fit_together_are_refused() {
         ("[application.tool.bodega.key_value_store.carts]\nttl_seconds = 5".into(), "4:1: no component opens the store `carts`"),
     ];
     for (lines, expected) in table {
-        assert_eq!(
-            problem_after_head(&lines),
-            format!("spin.toml:{expected}"),
-            "{lines}"
-        );
+        assert_eq!(problem_after_head(&lines), format!("spin.toml:{expected}"), "{lines}");
     }
 }

@@ -107,6 +107,11 @@ impl QueryResult {
         Self::complete(Arc::default(), Vec::new())
     }
 
+    /// Whether the statement has ended, so that its rows are all here and nothing can fail any more.
+    pub fn has_ended(&self) -> bool {
+        self.more.is_none()
+    }
+
     /// Whether every row was handed out.
     pub fn is_complete(&self) -> bool {
         self.rows.is_empty() && self.more.is_none()

@@ -1,9 +1,7 @@
 //! The smallest service of the wasi:http 0.2 generation: answers every request with `Hello, world!`.
 
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 struct Hello;
 
@@ -20,9 +18,7 @@ impl Guest for Hello {
         ResponseOutparam::set(response_out, Ok(response));
 
         let stream = body.write().expect("a fresh body has a stream");
-        stream
-            .blocking_write_and_flush(b"Hello, world!\n")
-            .expect("the client takes the body");
+        stream.blocking_write_and_flush(b"Hello, world!\n").expect("the client takes the body");
         drop(stream);
         OutgoingBody::finish(body, None).expect("the body is complete");
     }

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use serde_json::{Map, Value, json};
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse,
-    ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam,
+    Scheme,
 };
 
 /// Asks `url`, which is `http://AUTHORITY/PATH`.
@@ -15,15 +15,9 @@ pub(crate) fn get(url: &str) -> Result<Value, ErrorCode> {
     let rest = url.strip_prefix("http://").ok_or_else(bad_url)?;
     let (authority, path) = rest.split_once('/').ok_or_else(bad_url)?;
     let request = OutgoingRequest::new(Fields::new());
-    request
-        .set_scheme(Some(&Scheme::Http))
-        .map_err(|()| bad_url())?;
-    request
-        .set_authority(Some(authority))
-        .map_err(|()| bad_url())?;
-    request
-        .set_path_with_query(Some(&format!("/{path}")))
-        .map_err(|()| bad_url())?;
+    request.set_scheme(Some(&Scheme::Http)).map_err(|()| bad_url())?;
+    request.set_authority(Some(authority)).map_err(|()| bad_url())?;
+    request.set_path_with_query(Some(&format!("/{path}"))).map_err(|()| bad_url())?;
 
     let answer = handle(request, None)?;
     answer.subscribe().block();
@@ -49,11 +43,7 @@ pub(crate) fn describe(request: &IncomingRequest) -> Value {
     }
     let method = match request.method() {
         Method::Other(method) => method,
-        method => format!("{method:?}")
-            .rsplit("::")
-            .next()
-            .unwrap_or_default()
-            .to_uppercase(),
+        method => format!("{method:?}").rsplit("::").next().unwrap_or_default().to_uppercase(),
     };
     json!({ "method": method, "uri": request.path_with_query(), "headers": headers })
 }

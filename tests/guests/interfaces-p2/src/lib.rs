@@ -32,12 +32,8 @@ wasip2::http::proxy::export!(Interfaces);
 impl Guest for Interfaces {
     fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
         let path_and_query = request.path_with_query().unwrap_or_default();
-        let (path, query) = path_and_query
-            .split_once('?')
-            .unwrap_or((&path_and_query, ""));
-        let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect();
+        let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
+        let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let argument = |name: &str| query.get(name).map_or("", String::as_str);
         let interface = path.rsplit('/').next().unwrap_or_default();
         let answer = match interface {
@@ -45,9 +41,7 @@ impl Guest for Interfaces {
             "sqlite" => outcome(sqlite::use_database(argument("label"))),
             "sqlite-3" => outcome(sqlite_3::use_database(argument("label"))),
             "transaction" => outcome(sqlite_3::roll_back(argument("label"))),
-            "variables" => {
-                outcome(variables::get(argument("name")).map(|value| json!({ "value": value })))
-            }
+            "variables" => outcome(variables::get(argument("name")).map(|value| json!({ "value": value }))),
             "environment" => wasi::environment(),
             "clocks" => wasi::clocks(),
             "random" => wasi::random(),

@@ -10,13 +10,8 @@ pub(crate) fn use_database(label: &str) -> Result<Json, Error> {
     let connection = Connection::open(label)?;
     connection.execute(CREATE, &[])?;
     connection.execute("DELETE FROM kinds", &[])?;
-    let values = [
-        Value::Integer(-7),
-        Value::Real(1.5),
-        Value::Text("text".to_owned()),
-        Value::Blob(vec![0, 255]),
-        Value::Null,
-    ];
+    let values =
+        [Value::Integer(-7), Value::Real(1.5), Value::Text("text".to_owned()), Value::Blob(vec![0, 255]), Value::Null];
     connection.execute("INSERT INTO kinds VALUES (?, ?, ?, ?, ?)", &values)?;
     let result = connection.execute("SELECT i, r, t, b, n FROM kinds", &[])?;
     Ok(json!({

@@ -10,10 +10,7 @@ pub(crate) fn use_database(label: &str) -> Result<Json, Error> {
     let connection = Connection::open(label)?;
     connection.execute(CREATE, &[])?;
     connection.execute("DELETE FROM numbers", &[])?;
-    connection.execute(
-        "INSERT INTO numbers VALUES (?), (?)",
-        &[Value::Integer(4), Value::Integer(2)],
-    )?;
+    connection.execute("INSERT INTO numbers VALUES (?), (?)", &[Value::Integer(4), Value::Integer(2)])?;
     let changes = connection.changes();
     let last_insert_rowid = connection.last_insert_rowid();
     let result = connection.execute("SELECT n FROM numbers ORDER BY n", &[])?;
@@ -54,13 +51,5 @@ fn count(connection: &Connection) -> Result<Option<i64>, Error> {
 
 fn integers(result: &QueryResult) -> Vec<i64> {
     let values = result.rows.iter().flat_map(|row| &row.values);
-    values
-        .filter_map(|value| {
-            if let Value::Integer(n) = value {
-                Some(*n)
-            } else {
-                None
-            }
-        })
-        .collect()
+    values.filter_map(|value| if let Value::Integer(n) = value { Some(*n) } else { None }).collect()
 }

@@ -11,18 +11,14 @@ const WAIT: Duration = Duration::from_millis(20);
 const RANDOM_BYTES: u64 = 16;
 
 pub(crate) fn environment() -> Value {
-    let environment: Map<String, Value> = env::vars()
-        .map(|(name, value)| (name, value.into()))
-        .collect();
+    let environment: Map<String, Value> = env::vars().map(|(name, value)| (name, value.into())).collect();
     json!({ "environment": environment, "arguments": env::args().collect::<Vec<_>>() })
 }
 
 pub(crate) fn clocks() -> Value {
     let start = Instant::now();
     thread::sleep(WAIT);
-    let unix = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     json!({ "unix_seconds": unix.as_secs(), "waited_ns": start.elapsed().as_nanos() as u64 })
 }
 

@@ -21,9 +21,8 @@ use spin_sdk::http::{IntoResponse, Json, Request};
 #[spin_sdk::http_service]
 async fn interfaces(request: Request) -> impl IntoResponse {
     let uri = request.uri().clone();
-    let query: HashMap<_, _> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-        .into_owned()
-        .collect();
+    let query: HashMap<_, _> =
+        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let argument = |name: &str| query.get(name).map_or("", String::as_str);
     let interface = uri.path().rsplit('/').next().unwrap_or_default();
     Json(match interface {

@@ -52,11 +52,7 @@ pub(crate) async fn roll_back(label: &str) -> Result<Json, Error> {
 }
 
 async fn count(connection: &Connection) -> Result<i64, Error> {
-    let rows = connection
-        .execute("SELECT count(*) FROM kinds", [])
-        .await?
-        .collect()
-        .await?;
+    let rows = connection.execute("SELECT count(*) FROM kinds", []).await?.collect().await?;
     Ok(rows.first().and_then(|row| row.get(0)).unwrap_or(-1))
 }
 
@@ -65,21 +61,11 @@ async fn run(
     statement: &str,
     parameters: impl IntoIterator<Item = Value>,
 ) -> Result<(), Error> {
-    connection
-        .execute(statement, parameters)
-        .await?
-        .result()
-        .await
+    connection.execute(statement, parameters).await?.result().await
 }
 
 fn values() -> [Value; 5] {
-    [
-        Value::Integer(-7),
-        Value::Real(1.5),
-        "text".into(),
-        [0, 255].into(),
-        Value::Null,
-    ]
+    [Value::Integer(-7), Value::Real(1.5), "text".into(), [0, 255].into(), Value::Null]
 }
 
 fn to_json(value: &Value) -> Json {

@@ -9,9 +9,6 @@ pub(crate) async fn get(name: &str) -> Result<Value, variables::Error> {
 }
 
 pub(crate) fn get_config(name: &str) -> Result<Value, store::Error> {
-    let all: Map<String, Value> = store::get_all()?
-        .into_iter()
-        .map(|(name, value)| (name, value.into()))
-        .collect();
+    let all: Map<String, Value> = store::get_all()?.into_iter().map(|(name, value)| (name, value.into())).collect();
     Ok(json!({ "value": store::get(name)?, "all": all }))
 }

@@ -4,9 +4,7 @@ use serde_json::{Map, Value, json};
 use spin_sdk::wasip3::cli::environment::{get_arguments, get_environment};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::filesystem::preopens::get_directories;
-use spin_sdk::wasip3::filesystem::types::{
-    Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags,
-};
+use spin_sdk::wasip3::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 use spin_sdk::wasip3::sockets::types::{
     ErrorCode as SocketError, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket,
@@ -16,10 +14,8 @@ const WAIT_NS: u64 = 20_000_000;
 const RANDOM_BYTES: u64 = 16;
 
 pub(crate) fn environment() -> Value {
-    let environment: Map<String, Value> = get_environment()
-        .into_iter()
-        .map(|(name, value)| (name, value.into()))
-        .collect();
+    let environment: Map<String, Value> =
+        get_environment().into_iter().map(|(name, value)| (name, value.into())).collect();
     json!({ "environment": environment, "arguments": get_arguments() })
 }
 
@@ -63,9 +59,7 @@ async fn open(
     how: OpenFlags,
     rights: DescriptorFlags,
 ) -> Result<Descriptor, ErrorCode> {
-    directory
-        .open_at(PathFlags::empty(), path.to_owned(), how, rights)
-        .await
+    directory.open_at(PathFlags::empty(), path.to_owned(), how, rights).await
 }
 
 fn refusal(result: Result<Descriptor, ErrorCode>) -> Option<String> {
@@ -74,10 +68,7 @@ fn refusal(result: Result<Descriptor, ErrorCode>) -> Option<String> {
 
 pub(crate) async fn connect(port: u16) -> Result<Value, SocketError> {
     let socket = TcpSocket::create(IpAddressFamily::Ipv4)?;
-    let loopback = Ipv4SocketAddress {
-        port,
-        address: (127, 0, 0, 1),
-    };
+    let loopback = Ipv4SocketAddress { port, address: (127, 0, 0, 1) };
     socket.connect(IpSocketAddress::Ipv4(loopback)).await?;
     Ok(json!({ "connected": true }))
 }

@@ -7,8 +7,7 @@ use spin_sdk::experimental::wasi::keyvalue::store::{self, Error};
 
 pub(crate) fn use_bucket(label: &str) -> Result<Value, Error> {
     let bucket = store::open(label)?;
-    let pairs = [("a", "1"), ("b", "2"), ("c", "3")]
-        .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
+    let pairs = [("a", "1"), ("b", "2"), ("c", "3")].map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
     batch::set_many(&bucket, &pairs)?;
     let many = batch::get_many(&bucket, &["a".to_owned(), "missing".to_owned()])?;
     batch::delete_many(&bucket, &["a".to_owned(), "b".to_owned()])?;

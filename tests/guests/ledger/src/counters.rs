@@ -34,9 +34,7 @@ pub(crate) fn read(name: &str) -> Result<Json, Failure> {
 }
 
 fn number(value: Option<Vec<u8>>) -> i64 {
-    value
-        .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok())
-        .unwrap_or(0)
+    value.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()).unwrap_or(0)
 }
 
 impl From<Error> for Failure {

@@ -9,19 +9,13 @@ use crate::{Failure, LABEL};
 const PREFIX: &str = "n/";
 
 pub(crate) async fn add(n: i64) -> Result<Json, Failure> {
-    Store::open(LABEL)
-        .await?
-        .set(format!("{PREFIX}{n}"), n.to_string())
-        .await?;
+    Store::open(LABEL).await?.set(format!("{PREFIX}{n}"), n.to_string()).await?;
     Ok(n.into())
 }
 
 pub(crate) async fn numbers() -> Result<Json, Failure> {
     let keys = Store::open(LABEL).await?.get_keys().await.collect().await?;
-    let mut numbers: Vec<i64> = keys
-        .iter()
-        .filter_map(|key| key.strip_prefix(PREFIX)?.parse().ok())
-        .collect();
+    let mut numbers: Vec<i64> = keys.iter().filter_map(|key| key.strip_prefix(PREFIX)?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers.into())
 }

@@ -26,12 +26,7 @@ pub(crate) async fn add_pair(n: i64) -> Result<Json, Failure> {
 }
 
 pub(crate) async fn add_blob(bytes: i64) -> Result<Json, Failure> {
-    run(
-        &open().await?,
-        "INSERT INTO blobs VALUES (randomblob(?))",
-        [bytes],
-    )
-    .await?;
+    run(&open().await?, "INSERT INTO blobs VALUES (randomblob(?))", [bytes]).await?;
     Ok(bytes.into())
 }
 
@@ -52,16 +47,8 @@ async fn open() -> Result<Connection, Error> {
     Ok(connection)
 }
 
-async fn run<const N: usize>(
-    connection: &Connection,
-    statement: &str,
-    parameters: [i64; N],
-) -> Result<(), Error> {
-    connection
-        .execute(statement, parameters.map(Value::Integer))
-        .await?
-        .result()
-        .await
+async fn run<const N: usize>(connection: &Connection, statement: &str, parameters: [i64; N]) -> Result<(), Error> {
+    connection.execute(statement, parameters.map(Value::Integer)).await?.result().await
 }
 
 async fn first_column(query: &str) -> Result<Json, Failure> {

@@ -28,11 +28,7 @@ pub(crate) fn time() -> ! {
 
 pub(crate) fn stack(depth: u64) -> u64 {
     let frame = black_box([depth; 32]);
-    if black_box(depth) == 0 {
-        0
-    } else {
-        stack(depth + 1) + frame[31]
-    }
+    if black_box(depth) == 0 { 0 } else { stack(depth + 1) + frame[31] }
 }
 
 /// Writes to what it takes, so that the host has to back it with real memory.

@@ -60,16 +60,11 @@ async fn misbehave(request: Request) -> Result<types::Response> {
         "stall-body" => stalled_body(),
         "endless-body" => endless_body(),
         "headers-40000" => many_headers(40_000),
-        "chain-cycle" => spin_sdk::http::get("http://misbehave.spin.internal/chain-cycle")
-            .await?
-            .into_response(),
+        "chain-cycle" => spin_sdk::http::get("http://misbehave.spin.internal/chain-cycle").await?.into_response(),
         "ignore-body" => "ignored".into_response(),
         "count" => count(request).await?.to_string().into_response(),
         "print" => {
-            let text = uri
-                .query()
-                .and_then(|query| query.strip_prefix("text="))
-                .unwrap_or_default();
+            let text = uri.query().and_then(|query| query.strip_prefix("text=")).unwrap_or_default();
             println!("{text} on stdout");
             eprintln!("{text} on stderr");
             "printed".into_response()
@@ -88,10 +83,7 @@ fn trap() -> ! {
 }
 
 fn milliseconds(uri: &spin_sdk::http::Uri) -> Duration {
-    let text = uri
-        .query()
-        .and_then(|query| query.strip_prefix("ms="))
-        .unwrap_or_default();
+    let text = uri.query().and_then(|query| query.strip_prefix("ms=")).unwrap_or_default();
     Duration::from_millis(text.parse().unwrap_or(0))
 }
 
@@ -117,11 +109,9 @@ fn endless_body() -> Result<types::Response, types::ErrorCode> {
 
 /// Uses the raw interface, since the `http` crate's own map ends at 32,768 fields.
 fn many_headers(count: usize) -> Result<types::Response, types::ErrorCode> {
-    let fields: Vec<_> = (0..count)
-        .map(|n| (format!("x-{n}"), b"1".to_vec()))
-        .collect();
-    let headers = types::Fields::from_list(&fields)
-        .map_err(|error| types::ErrorCode::InternalError(Some(error.to_string())))?;
+    let fields: Vec<_> = (0..count).map(|n| (format!("x-{n}"), b"1".to_vec())).collect();
+    let headers =
+        types::Fields::from_list(&fields).map_err(|error| types::ErrorCode::InternalError(Some(error.to_string())))?;
     let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
     drop(trailers);
     let (response, _sent) = types::Response::new(headers, None, trailers_reader);
