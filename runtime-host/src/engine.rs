@@ -2,6 +2,7 @@
 //!
 //! Only this module and its children name wasmtime. It knows nothing of routes or policies.
 
+mod body;
 pub mod code_cache;
 pub mod component;
 pub mod compose;

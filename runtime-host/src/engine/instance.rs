@@ -11,13 +11,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
+use futures::future::join;
 use futures::stream::{FuturesUnordered, Stream};
+use http::Response;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func};
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
-use wasmtime_wasi_http::WasiHttpView as _;
-use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre, Request, Response};
+use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre, Request};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
+use super::body::{Gathered, gather};
 use super::component::Component;
 use super::outbound_http::{Outbound, ServiceChain};
 use super::queue::Queue;
@@ -30,7 +33,7 @@ const STALL_GRACE: Duration = Duration::from_millis(50);
 pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) job: Arc<Job>,
-    pub(super) answer: oneshot::Sender<wasmtime::Result<Response>>,
+    pub(super) answer: oneshot::Sender<wasmtime::Result<Response<Gathered>>>,
     /// How often it may still be given to another instance when one cannot start.
     pub(super) retries: u32,
 }
@@ -125,9 +128,10 @@ async fn take_requests(
 /// Has the guest answer one request. `Ok(false)` when the deadline passed first.
 async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
     let Pending { request, job, answer, .. } = pending;
+    let (head, response) = oneshot::channel();
     let (prepared, deadline) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, answer)?;
+        let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, head)?;
         let task = match &prepared {
             Prepared::P3 { call, .. } => call.task(),
             Prepared::P2 { call, .. } => call.task(),
@@ -135,7 +139,26 @@ async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending
         store.data_mut().request_started(task, job);
         wasmtime::error::Ok((prepared, store.data().component.limits.deadline))
     })?;
-    prepared.run(accessor, tokio::time::sleep(deadline)).await
+    // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
+    let (answered, ()) = join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer)).await;
+    answered
+}
+
+/// Passes a response on with what is ready of its body. A trap drops both ends without a word.
+async fn send(
+    response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
+    answer: oneshot::Sender<wasmtime::Result<Response<Gathered>>>,
+) {
+    let result = match response.await {
+        Ok(Ok(response)) => {
+            let (parts, body) = response.into_parts();
+            Ok(Response::from_parts(parts, gather(body).await))
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => return,
+    };
+    // A client that went away needs no answer.
+    let _ = answer.send(result);
 }
 
 fn handler(proxy: &Proxy) -> Func {

@@ -1,36 +1,28 @@
 //! The instances of one component on one worker thread: admission, dispatch, deadlines, replacement.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::channel::oneshot;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use http::{Method, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre, TrapOrPanicError};
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
 
 use super::Engine;
+use super::body::Gathered;
 use super::component::Component;
 use super::instance::{self, Pending};
 use super::outbound_http::ServiceChain;
 use super::queue::Queue;
-use super::state::{Activity, GuestState, Job};
+use super::state::{GuestState, Job};
 use crate::telemetry::request_context::RequestContext;
 
 /// How often a request that never reached a guest is given to another instance.
 const RETRIES_MAX: u32 = 1;
-/// Turns that the other tasks of the thread get before an unfinished body is passed on as a stream.
-const GATHER_TURNS_MAX: usize = 4;
 /// Why a request got no response from its guest.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -182,6 +174,7 @@ impl InstancePool {
     ) -> Result<Response<WasiBody>, DispatchError> {
         let started = Instant::now();
         let deadline = self.component.limits.deadline;
+        let is_head = request.method() == Method::HEAD;
         let place = match self.admission.enter(deadline).await {
             Ok(place) => place,
             Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: self.component.id.clone() }),
@@ -193,10 +186,9 @@ impl InstancePool {
         // The sender is dropped without a word when the instance traps.
         match answered.await.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
             Ok(response) => {
-                let (parts, body) = response.into_parts();
                 let activity = job.activity.get().cloned().unwrap_or_default();
-                let body = GuestBody { body, activity, stall_timeout: deadline, timer: None, _place: place };
-                Ok(Response::from_parts(parts, gather(body).await))
+                let response = if is_head { response.map(Gathered::of_unknown_length) } else { response };
+                Ok(response.map(|body| body.into_body(activity, deadline, place)))
             }
             Err(error) => Err(self.failure(&error, &job, started)),
         }
@@ -301,89 +293,5 @@ fn trap_kind(error: &wasmtime::Error) -> &'static str {
         Some(_) => "trap",
         None if error.to_string().contains("timed out") => "deadline",
         None => "other",
-    }
-}
-
-/// Gives a body that its guest finishes at once a known length.
-///
-/// Such a response leaves in one piece with a `content-length`, which spares it the chunked coding and a second system call.
-/// A body that goes on is passed through as it comes.
-async fn gather(mut body: GuestBody) -> WasiBody {
-    let Some(first) = next_frame_soon(&mut body).await else {
-        return body.boxed_unsync();
-    };
-    let first = match first {
-        None => return full(Bytes::new()),
-        Some(Ok(frame)) => match frame.into_data() {
-            Ok(data) => data,
-            Err(trailers) => return StreamBody::new(futures::stream::iter([Ok(trailers)])).boxed_unsync(),
-        },
-        Some(Err(error)) => return StreamBody::new(futures::stream::iter([Err(error)])).boxed_unsync(),
-    };
-    match next_frame_soon(&mut body).await {
-        Some(None) => full(first),
-        Some(Some(Ok(second))) => {
-            let frames = [Ok(Frame::data(first)), Ok(second)];
-            StreamBody::new(futures::stream::iter(frames).chain(BodyStream::new(body))).boxed_unsync()
-        }
-        Some(Some(Err(error))) => {
-            StreamBody::new(futures::stream::iter([Ok(Frame::data(first)), Err(error)])).boxed_unsync()
-        }
-        None => {
-            StreamBody::new(futures::stream::iter([Ok(Frame::data(first))]).chain(BodyStream::new(body))).boxed_unsync()
-        }
-    }
-}
-
-/// The next frame of `body` if its guest has it ready within a few turns of this thread's tasks.
-async fn next_frame_soon(body: &mut GuestBody) -> Option<Option<Result<Frame<Bytes>, wasmtime_wasi_http::Error>>> {
-    let mut turns = 0;
-    std::future::poll_fn(|cx| match Pin::new(&mut body.body).poll_frame(cx) {
-        Poll::Ready(frame) => Poll::Ready(Some(frame)),
-        Poll::Pending if turns == GATHER_TURNS_MAX => Poll::Ready(None),
-        Poll::Pending => {
-            turns += 1;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await
-}
-
-fn full(bytes: Bytes) -> WasiBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A response body that fails when its guest stands still, so that no client waits forever, and holds the request's place until it ends.
-struct GuestBody {
-    body: WasiBody,
-    activity: Arc<Activity>,
-    stall_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Body for GuestBody {
-    type Data = Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.timer = None;
-            self.activity.touch();
-            return Poll::Ready(frame);
-        }
-        let timeout = self.stall_timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,0 +1,156 @@
+//! Response bodies of guests: sent in one piece where they are ready at once, watched where they are not.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::state::Activity;
+
+/// Turns that the guest gets before an unfinished body is passed on as a stream.
+const GATHER_TURNS_MAX: usize = 4;
+
+/// What a guest had ready of a body when its response was.
+pub(super) enum Gathered {
+    /// All of it, in at most one piece.
+    Whole(Bytes),
+    /// The beginning, and what is still to come.
+    Begun(Vec<Frame<Bytes>>, WasiBody),
+}
+
+/// Takes what the guest has ready of `body`.
+///
+/// A whole body leaves with a `content-length`, which spares it the chunked coding and a second system call.
+pub(super) async fn gather(mut body: WasiBody) -> Gathered {
+    let mut begun = Vec::new();
+    loop {
+        match next_frame_soon(&mut body).await {
+            Some(None) if begun.is_empty() => return Gathered::Whole(Bytes::new()),
+            Some(None) => return one_piece(begun, body),
+            Some(Some(Ok(frame))) if begun.is_empty() => begun.push(frame),
+            Some(Some(Ok(frame))) => {
+                begun.push(frame);
+                return Gathered::Begun(begun, body);
+            }
+            // The error comes to light when the rest is read.
+            Some(Some(Err(error))) => {
+                return Gathered::Begun(begun, Failed(Some(error)).boxed_unsync());
+            }
+            None => return Gathered::Begun(begun, body),
+        }
+    }
+}
+
+fn one_piece(mut frames: Vec<Frame<Bytes>>, ended: WasiBody) -> Gathered {
+    match frames.pop().map(Frame::into_data) {
+        Some(Ok(data)) => Gathered::Whole(data),
+        // Trailers need a body that can carry them.
+        Some(Err(trailers)) => Gathered::Begun(vec![trailers], ended),
+        None => Gathered::Whole(Bytes::new()),
+    }
+}
+
+/// The next frame of `body` if its guest has it ready within a few turns.
+async fn next_frame_soon(body: &mut WasiBody) -> Option<Option<Result<Frame<Bytes>, Error>>> {
+    let mut turns = 0;
+    std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending if turns == GATHER_TURNS_MAX => Poll::Ready(None),
+        Poll::Pending => {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// A body that only fails.
+struct Failed(Option<Error>);
+
+impl Body for Failed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+impl Gathered {
+    /// The body for the client. `place` is given back when it ends.
+    pub(super) fn into_body(
+        self,
+        activity: Arc<Activity>,
+        stall_timeout: Duration,
+        place: OwnedSemaphorePermit,
+    ) -> WasiBody {
+        match self {
+            Self::Whole(data) => Full::new(data).map_err(|never| match never {}).boxed_unsync(),
+            Self::Begun(begun, rest) => {
+                StreamedBody { begun: begun.into_iter(), rest, activity, stall_timeout, timer: None, _place: place }
+                    .boxed_unsync()
+            }
+        }
+    }
+
+    /// As it is for an answer to HEAD: the length of nothing is not that of the body that GET would get.
+    pub(super) fn of_unknown_length(self) -> Self {
+        match self {
+            Self::Whole(data) if data.is_empty() => Self::Begun(Vec::new(), Failed(None).boxed_unsync()),
+            other => other,
+        }
+    }
+}
+
+/// A body that fails when its guest stands still, so that no client waits forever.
+struct StreamedBody {
+    begun: std::vec::IntoIter<Frame<Bytes>>,
+    rest: WasiBody,
+    activity: Arc<Activity>,
+    stall_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for StreamedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(frame) = self.begun.next() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) {
+            self.timer = None;
+            self.activity.touch();
+            return Poll::Ready(frame);
+        }
+        let timeout = self.stall_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(Error::HttpResponseTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.as_slice().is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun: u64 = self.begun.as_slice().iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(begun.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(begun.saturating_add(upper));
+        }
+        hint
+    }
+}
