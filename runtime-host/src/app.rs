@@ -7,6 +7,8 @@ mod stores;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::Admission;
 use crate::engine::state::GuestState;
 use crate::engine::{Engine, compose};
-use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
+use crate::manifest::{self, ComponentLimits, Manifest, StaticResponse, TriggerTarget};
 use crate::router::Router;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
@@ -55,6 +57,8 @@ pub struct App {
     engine: Arc<Engine>,
     router: Router<Target>,
     components: Vec<Loaded>,
+    /// Worker threads.
+    workers: usize,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
     /// The public listener's address, for requests of components to the application itself.
@@ -71,10 +75,14 @@ pub struct Parts<'a> {
     pub stores: &'a Stores,
     /// The state folder.
     pub state: &'a StateDir,
+    /// The folder that keeps compiled code between starts.
+    pub code_cache: &'a Path,
     /// The components to run; all of them when empty.
     pub components_to_retain: &'a [String],
     /// Linear memory of an instance where the manifest does not say, in bytes.
     pub memory_bytes_max: Option<u64>,
+    /// Worker threads.
+    pub workers: NonZeroUsize,
     /// Where to report.
     pub telemetry: Arc<Telemetry>,
 }
@@ -89,7 +97,7 @@ impl App {
         if let Some(unknown) = parts.components_to_retain.iter().find(|id| manifest.component(id).is_none()) {
             anyhow::bail!("the application has no component `{unknown}`");
         }
-        let engine = Engine::new(Some(&parts.state.code_cache()))?;
+        let engine = Engine::new(parts.code_cache)?;
 
         // A component that no trigger names runs only as part of another one.
         let served = |id: &str| {
@@ -128,6 +136,7 @@ impl App {
             engine,
             router,
             components,
+            workers: parts.workers.get(),
             telemetry: parts.telemetry,
             self_authority: std::sync::OnceLock::new(),
         }))
@@ -160,9 +169,7 @@ fn load_component(
     let wasm = std::fs::read(&*manifest_component.source)
         .with_context(|| format!("component `{id}`: {source} cannot be read"))?;
     let wasm = with_dependencies(wasm, manifest_component, parts.manifest)?;
-    let revision: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        [..REVISION_DIGITS]
-        .to_owned();
+    let revision = &hex::encode(Sha256::digest(&wasm))[..REVISION_DIGITS];
     let pre = engine.load(id, &source, &wasm)?;
 
     let databases = manifest_component
@@ -180,8 +187,8 @@ fn load_component(
         variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
         databases: databases.collect(),
         key_value_stores: key_value_stores.collect(),
-        limits: limits(manifest_component, parts.memory_bytes_max, &pre),
-        metrics: parts.telemetry.component(id, &revision),
+        limits: limits(&manifest_component.limits, parts.memory_bytes_max, default_limits(&pre)),
+        metrics: parts.telemetry.component(id, revision),
         stdout: parts.telemetry.guest_output(id, "stdout"),
         stderr: parts.telemetry.guest_output(id, "stderr"),
         id: id.clone(),
@@ -194,17 +201,16 @@ fn load_component(
     Ok(Loaded { component, pre, admission })
 }
 
-fn limits(
-    component: &manifest::Component,
-    memory_bytes_max: Option<u64>,
-    pre: &ProxyPre<GuestState>,
-) -> InstanceLimits {
-    let set = component.limits;
-    let default = match pre {
+fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {
+    match pre {
         ProxyPre::P3(_) => InstanceLimits::default(),
         // A WASI 0.2 guest may rely on a fresh instance for every request, as Spin gives it.
         ProxyPre::P2(_) => InstanceLimits { reuse_max: 1, concurrency_max: 1, ..InstanceLimits::default() },
-    };
+    }
+}
+
+/// What is `set` for the component, else for all of them, else the default.
+fn limits(set: &ComponentLimits, memory_bytes_max: Option<u64>, default: InstanceLimits) -> InstanceLimits {
     let size =
         |set: Option<u64>, default: usize| set.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
     InstanceLimits {
@@ -239,3 +245,6 @@ fn with_dependencies(wasm: Vec<u8>, component: &manifest::Component, manifest: &
     });
     compose::compose(&wasm, &dependencies.collect::<Vec<_>>()).with_context(|| format!("component `{}`", component.id))
 }
+
+#[cfg(test)]
+mod tests;

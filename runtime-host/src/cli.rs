@@ -87,3 +87,6 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub const INSTANCES_MAX: u32 = 1_000;
 /// Core modules, memories and tables that one component may consist of; composition multiplies them.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Linear memories that one component may define.
-const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+const MEMORIES_PER_COMPONENT_MAX: u32 = 16;
 /// Elements that one guest table may hold.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Bytes of wasm stack before a recursing guest traps.
@@ -78,11 +78,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Sets up the engine. `cache_dir` keeps compiled code between starts.
-    pub fn new(cache_dir: Option<&std::path::Path>) -> Result<Arc<Self>, EngineError> {
+    /// Sets up the engine. `code_cache` is the folder that keeps compiled code between starts.
+    pub fn new(code_cache: &std::path::Path) -> Result<Arc<Self>, EngineError> {
         let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError::Setup)?;
         let linker = interfaces::linker(&wasmtime).map_err(EngineError::Setup)?;
-        let cache = CodeCache::new(cache_dir, &wasmtime);
+        let cache = CodeCache::new(code_cache, &wasmtime);
         let epoch = EpochTicker::start(wasmtime.clone());
         Ok(Arc::new(Self { wasmtime, linker, cache, _epoch: epoch }))
     }
@@ -151,9 +151,9 @@ fn describe_compile_error(wasm: &[u8], error: &wasmtime::Error) -> String {
 fn config() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * 8)
-        .total_memories(INSTANCES_MAX * 2)
-        .total_tables(INSTANCES_MAX * 4)
+        .total_core_instances(INSTANCES_MAX * 16)
+        .total_memories(INSTANCES_MAX * 4)
+        .total_tables(INSTANCES_MAX * 8)
         .total_stacks(INSTANCES_MAX * 4)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)

@@ -5,6 +5,7 @@ mod backup;
 mod bad_components;
 mod bad_manifests;
 mod catalog;
+mod code_cache;
 mod conformance;
 mod counters;
 mod disk_full;

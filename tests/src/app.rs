@@ -20,6 +20,7 @@ pub struct App {
     manifest: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    shares_code: bool,
 }
 
 impl Default for App {
@@ -39,7 +40,7 @@ impl App {
         let folder = TempDir::with_prefix("bodega-test-").expect("a folder for the test");
         let manifest = folder.path().join(MANIFEST);
         fs::write(&manifest, text).expect("the folder is writable");
-        Self { folder, manifest, arguments: Vec::new(), environment: Vec::new() }
+        Self { folder, manifest, arguments: Vec::new(), environment: Vec::new(), shares_code: true }
     }
 
     /// An app whose manifest is a file elsewhere.
@@ -130,6 +131,13 @@ impl App {
         self
     }
 
+    /// Has the host keep its compiled code in the state folder, where there is none yet, and not where all tests keep it.
+    #[must_use]
+    pub fn cold(mut self) -> Self {
+        self.shares_code = false;
+        self
+    }
+
     /// The folder of this test: manifest, files, and state.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -168,6 +176,9 @@ impl App {
 
     pub(crate) fn up(&self) -> Command {
         let mut command = self.host();
+        if self.shares_code {
+            command.env("BODEGA_CODE_CACHE", programs::code_cache());
+        }
         command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("-f").arg(&self.manifest).arg("--state-dir").arg(self.state_dir());
         command.args(&self.arguments);

@@ -15,6 +15,11 @@ pub fn component(name: &str) -> PathBuf {
     existing(target_dir().join("wasm32-wasip2").join("release").join(file))
 }
 
+/// Where the hosts of all tests keep compiled code, so that each component is compiled once.
+pub fn code_cache() -> PathBuf {
+    target_dir().join("tmp").join("code")
+}
+
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the root")

@@ -1,5 +1,6 @@
 //! Lays out the files that the manifest grants a component in a folder of its own, which its guests see as `/`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,17 +28,39 @@ pub(super) fn lay_out(files: &[MountedFile], folder: PathBuf) -> Result<Option<P
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(failed(&folder))?;
     }
-    for file in files {
-        let target = folder.join(&file.guest_path);
-        place(&file.source, &target).map_err(failed(&file.source))?;
+    // A file that two entries put in the same place is that of the later one.
+    let files: BTreeMap<&Path, &Path> =
+        files.iter().map(|file| (file.guest_path.as_path(), file.source.as_path())).collect();
+    for (guest_path, source) in files {
+        place(source, &folder.join(guest_path)).map_err(failed(source))?;
     }
     Ok(Some(folder))
 }
 
+/// Copies, because a link would let a mistake here reach the user's own file.
 fn place(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
-    // A link costs nothing; where the folders are on two disks it has to be a copy.
-    fs::hard_link(source, target).or_else(|_| fs::copy(source, target).map(drop))
+    fs::copy(source, target).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_meet_in_one_place_leave_the_originals_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        fs::write(&first, "one").unwrap();
+        fs::write(&second, "two").unwrap();
+        let mounted = |source: &Path| MountedFile { source: source.to_owned(), guest_path: "a.txt".into() };
+        for _ in 0..2 {
+            let folder = lay_out(&[mounted(&first), mounted(&second)], dir.path().join("guest")).unwrap().unwrap();
+            assert_eq!(fs::read_to_string(folder.join("a.txt")).unwrap(), "two");
+        }
+        assert_eq!(fs::read_to_string(&first).unwrap(), "one");
+        assert_eq!(fs::read_to_string(&second).unwrap(), "two");
+    }
 }

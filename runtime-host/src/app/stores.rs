@@ -46,3 +46,60 @@ fn durability(wanted: Durability) -> sqlite::Durability {
         Durability::Normal => sqlite::Durability::Normal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest;
+
+    const MANIFEST: &str = r#"
+        spin_manifest_version = 2
+        [application]
+        name = "shop"
+        [application.tool.bodega.sqlite_database.orders]
+        durability = "normal"
+        [application.tool.bodega.key_value_store.default]
+        durability = "normal"
+        ttl_seconds = 60
+        [[trigger.http]]
+        route = "/"
+        component = "orders"
+        [component.orders]
+        source = "orders.wasm"
+        sqlite_databases = ["orders"]
+        key_value_stores = ["default", "sessions"]
+    "#;
+    const RUNTIME_CONFIG: &str = r#"
+        [sqlite_database.orders]
+        type = "spin"
+        path = "orders.db"
+        [key_value_store.sessions]
+        type = "spin"
+    "#;
+
+    #[test]
+    fn places_come_from_the_runtime_configuration_and_settings_from_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let manifest = manifest::load(&file("spin.toml", MANIFEST)).unwrap();
+        let runtime = RuntimeConfig::load(&file("runtime-config.toml", RUNTIME_CONFIG)).unwrap();
+        let state = StateDir::open(dir.path().join("state")).unwrap();
+        let config = stores_config(&manifest, &runtime, &state);
+
+        assert_eq!(config.state_dir, state.path());
+        let orders = &config.sqlite["orders"];
+        assert_eq!(orders.location, Location::File("orders.db".into()));
+        assert_eq!(orders.settings.durability, sqlite::Durability::Normal);
+        assert_eq!(config.sqlite["default"].settings.durability, sqlite::Durability::Full, "unless someone says so");
+        let sessions = &config.key_value["sessions"];
+        assert_eq!((&sessions.location, sessions.ttl), (&Location::Memory, None));
+        let default = &config.key_value["default"];
+        assert_eq!(default.ttl, Some(Duration::from_secs(60)));
+        assert_eq!(default.settings.durability, sqlite::Durability::Normal);
+        assert_eq!((config.sqlite.len(), config.key_value.len()), (2, 2));
+    }
+}

@@ -42,6 +42,7 @@ impl Worker {
                     loaded.component.clone(),
                     loaded.admission.clone(),
                     worker.clone(),
+                    app.workers,
                 )
             };
             Self { pools: app.components.iter().map(pool).collect(), client: OutboundClient::new(), app }
@@ -217,3 +218,6 @@ fn static_response(response: &StaticResponse) -> Response<WasiBody> {
     *answer.headers_mut() = response.headers.clone();
     answer
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,3 +76,6 @@ fn add_wasm_target() -> anyhow::Result<()> {
         "the Rust target {WASM_TARGET} is missing and rustup could not install it; install it by hand with `rustup target add {WASM_TARGET}`"
     );
 }
+
+#[cfg(test)]
+mod tests;

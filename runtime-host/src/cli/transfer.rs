@@ -219,3 +219,6 @@ fn print_report(report: &serde_json::Value) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,9 @@ pub(super) struct Up {
     manifest: ManifestArgs,
     #[command(flatten)]
     state_dir: StateDirArgs,
+    /// Where compiled code is kept between starts; by default in the state folder. Hosts of one user may share it.
+    #[arg(long, env = "BODEGA_CODE_CACHE")]
+    code_cache: Option<PathBuf>,
     /// Where the application answers.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
@@ -114,7 +117,7 @@ impl Up {
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         self.add_environment(&mut manifest)?;
         if self.build {
-            build::build(&manifest, &self.component_id)?;
+            build::build(&manifest, &self.components())?;
         }
         manifest.check_stores(&config)?;
         manifest.check_sources()?;
@@ -146,8 +149,10 @@ impl Up {
             variables: &variables,
             stores: &stores,
             state: &state,
-            components_to_retain: &self.component_id,
+            code_cache: self.code_cache.as_ref().unwrap_or(&state.code_cache()),
+            components_to_retain: &self.components(),
             memory_bytes_max: self.max_instance_memory,
+            workers: self.listener_config().workers,
             telemetry: telemetry.clone(),
         })
         .await?;
@@ -208,6 +213,11 @@ impl Up {
         })?)
     }
 
+    /// The components to run; an empty environment variable names none.
+    fn components(&self) -> Vec<String> {
+        self.component_id.iter().filter(|id| !id.is_empty()).cloned().collect()
+    }
+
     fn readiness_delay(&self) -> Duration {
         self.limits.readiness_delay_ms.map(Duration::from_millis).unwrap_or_default()
     }
@@ -237,3 +247,6 @@ async fn sweep(stores: Stores) {
         stores.sweep_expired().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,14 +90,17 @@ impl Gathered {
         self,
         activity: Arc<Activity>,
         stall_timeout: Duration,
-        place: OwnedSemaphorePermit,
+        place: Option<OwnedSemaphorePermit>,
     ) -> WasiBody {
         match self {
             Self::Whole(data) => Full::new(data).map_err(|never| match never {}).boxed_unsync(),
-            Self::Begun(begun, rest) => {
-                StreamedBody { begun: begun.into_iter(), rest, activity, stall_timeout, timer: None, _place: place }
-                    .boxed_unsync()
+            Self::Begun(begun, rest) => StreamedBody {
+                begun: begun.into_iter(),
+                rest: Paced::new(rest, stall_timeout, Error::HttpResponseTimeout),
+                activity,
+                _place: place,
             }
+            .boxed_unsync(),
         }
     }
 
@@ -110,14 +113,12 @@ impl Gathered {
     }
 }
 
-/// A body that fails when its guest stands still, so that no client waits forever.
+/// A guest's body on its way to the client.
 struct StreamedBody {
     begun: std::vec::IntoIter<Frame<Bytes>>,
-    rest: WasiBody,
+    rest: Paced,
     activity: Arc<Activity>,
-    stall_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Body for StreamedBody {
@@ -128,15 +129,9 @@ impl Body for StreamedBody {
         if let Some(frame) = self.begun.next() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        if let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) {
-            self.timer = None;
-            self.activity.touch();
-            return Poll::Ready(frame);
-        }
-        let timeout = self.stall_timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Some(Err(Error::HttpResponseTimeout)))
+        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        self.activity.touch();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -152,5 +147,44 @@ impl Body for StreamedBody {
             hint.set_upper(begun.saturating_add(upper));
         }
         hint
+    }
+}
+
+/// A body that fails when its sender stands still, so that nobody waits for it forever.
+pub(super) struct Paced {
+    body: WasiBody,
+    timeout: Duration,
+    late: Option<Error>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    /// Fails with `late` when a frame takes longer than `timeout`.
+    pub(super) fn new(body: WasiBody, timeout: Duration, late: Error) -> Self {
+        Self { body, timeout, late: Some(late), timer: None }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.timer = None;
+            return Poll::Ready(frame);
+        }
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(self.late.take().map(Err))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -45,7 +45,7 @@ pub struct InstanceLimits {
     pub reuse_max: usize,
     /// Requests that one instance works on at once.
     pub concurrency_max: usize,
-    /// Instances alive at once.
+    /// Instances alive at once; each worker thread has its share of them, and at least one.
     pub instances_max: usize,
     /// How long an instance without work is kept.
     pub idle_timeout: Duration,

@@ -1,7 +1,7 @@
 //! Makes one component of a component and the dependencies that the manifest gives it.
 //!
-//! As in Spin, each import is satisfied on its own, by the export of the same name or by the one that the manifest names.
-//! A dependency shares no memory with the component, and what it does not inherit is denied to it (see [`deny`]).
+//! As in Spin, each import is satisfied on its own, by the export of the same name or by the one that the manifest
+//! names. A dependency shares no memory with the component, and what it does not inherit is denied to it (`deny.rs`).
 
 mod answers;
 mod deny;
@@ -98,7 +98,7 @@ pub enum ComposeError {
         /// What is wrong.
         source: Cause,
     },
-    /// The parts fit, but not as a whole: they import the same interface with types that contradict each other, for example.
+    /// The parts fit, but not as a whole: for example, they import an interface with types that contradict each other.
     #[error("the component and its dependencies cannot be made one")]
     Encode(#[source] EncodeError),
     /// An export of the component cannot be that of the whole.

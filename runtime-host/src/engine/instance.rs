@@ -14,6 +14,7 @@ use futures::channel::oneshot;
 use futures::future::join;
 use futures::stream::{FuturesUnordered, Stream};
 use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func};
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
@@ -33,9 +34,17 @@ const STALL_GRACE: Duration = Duration::from_millis(50);
 pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) job: Arc<Job>,
-    pub(super) answer: oneshot::Sender<wasmtime::Result<Response<Gathered>>>,
+    pub(super) answer: oneshot::Sender<wasmtime::Result<Answer>>,
+    /// Its place among the requests that the component works on; given back when the guest is done with it.
+    pub(super) place: Option<OwnedSemaphorePermit>,
     /// How often it may still be given to another instance when one cannot start.
     pub(super) retries: u32,
+}
+
+/// What the guest answered.
+pub(super) struct Answer {
+    pub(super) response: Response<Gathered>,
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 /// Makes an instance, within the deadline of a request.
@@ -51,7 +60,10 @@ pub(super) async fn start(
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(1);
     // Tokio's own yield, not a bare wake: it lets the runtime look for new I/O before this guest goes on.
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    store.epoch_deadline_callback(|store| {
+        store.data().computed_for_an_epoch();
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
     let proxy = tokio::time::timeout(deadline, pre.instantiate_async(&mut store))
         .await
         .map_err(|_| wasmtime::format_err!("the instance did not start within {} ms", deadline.as_millis()))??;
@@ -60,7 +72,7 @@ pub(super) async fn start(
 
 /// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
 pub(super) async fn run(
-    queue: &Queue,
+    queue: &Arc<Queue>,
     mut store: Store<GuestState>,
     proxy: &Proxy,
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
@@ -87,7 +99,7 @@ pub(super) async fn run(
 }
 
 async fn take_requests(
-    queue: &Queue,
+    queue: &Arc<Queue>,
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
     activity: &Activity,
@@ -95,8 +107,12 @@ async fn take_requests(
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
     let mut place = queue.offer(limits.reuse_max);
+    accessor.with(|mut access| access.get().take_place(queue, place.number()));
     let mut work = pin!(FuturesUnordered::new());
     poll_fn(|cx| {
+        if activity.paused() {
+            place.restore();
+        }
         loop {
             while let Poll::Ready(Some(finished)) = work.as_mut().poll_next(cx) {
                 match finished {
@@ -127,7 +143,7 @@ async fn take_requests(
 
 /// Has the guest answer one request. `Ok(false)` when the deadline passed first.
 async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
-    let Pending { request, job, answer, .. } = pending;
+    let Pending { request, job, answer, place, .. } = pending;
     let (head, response) = oneshot::channel();
     let (prepared, deadline) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
@@ -140,19 +156,21 @@ async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending
         wasmtime::error::Ok((prepared, store.data().component.limits.deadline))
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
-    let (answered, ()) = join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer)).await;
+    let (answered, ()) =
+        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer, place)).await;
     answered
 }
 
 /// Passes a response on with what is ready of its body. A trap drops both ends without a word.
 async fn send(
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
-    answer: oneshot::Sender<wasmtime::Result<Response<Gathered>>>,
+    answer: oneshot::Sender<wasmtime::Result<Answer>>,
+    place: Option<OwnedSemaphorePermit>,
 ) {
     let result = match response.await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
-            Ok(Response::from_parts(parts, gather(body).await))
+            Ok(Answer { response: Response::from_parts(parts, gather(body).await), place })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => return,
@@ -201,3 +219,6 @@ impl Watch<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::{self, Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::body::Paced;
 use super::component::Component;
 use crate::allowed_hosts::service_chaining_target;
 use crate::telemetry::request_context::RequestContext;
@@ -21,7 +22,9 @@ const CHAIN_DEPTH_MAX: u32 = 16;
 /// How long connecting may take when the guest sets no limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first byte of an answer may take when the guest sets no limit.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long the next piece of an answer may take when the guest sets no limit.
+const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long an unused connection to a host is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unused connections kept for each host and worker thread.
@@ -99,9 +102,13 @@ impl OutboundClient {
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(FIRST_BYTE_TIMEOUT);
         let response = tokio::time::timeout(first_byte, self.0.request(request))
             .await
-            .map_err(|_| Error::HttpResponseTimeout)?
+            .map_err(|_| Error::ConnectionReadTimeout)?
             .map_err(client_error)?;
-        Ok(response.map(|body| body.map_err(Error::from).boxed_unsync()))
+        let between_bytes = options.and_then(|options| options.between_bytes_timeout).unwrap_or(BETWEEN_BYTES_TIMEOUT);
+        Ok(response.map(|body| {
+            let body = body.map_err(Error::from).boxed_unsync();
+            Paced::new(body, between_bytes, Error::ConnectionReadTimeout).boxed_unsync()
+        }))
     }
 }
 
@@ -184,7 +191,8 @@ impl Outbound {
             component = %self.component.id,
             "a request to {}://{} was denied; to allow it, add the host to `allowed_outbound_hosts`",
             uri.scheme_str().unwrap_or_default(),
-            uri.authority().map(Authority::as_str).unwrap_or_default(),
+            // Without what may stand before the host: a password.
+            uri.authority().map_or("", Authority::host),
         );
         Error::HttpRequestDenied
     }

@@ -15,12 +15,14 @@ use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use super::Engine;
 use super::body::Gathered;
 use super::component::Component;
-use super::instance::{self, Pending};
+use super::instance::{self, Answer, Pending};
 use super::outbound_http::ServiceChain;
 use super::queue::Queue;
 use super::state::{GuestState, Job};
 use crate::telemetry::request_context::RequestContext;
 
+/// How much longer than an instance the pool waits, so that the instance can say what went wrong.
+const QUEUE_GRACE: Duration = Duration::from_millis(200);
 /// How often a request that never reached a guest is given to another instance.
 const RETRIES_MAX: u32 = 1;
 /// Why a request got no response from its guest.
@@ -140,16 +142,19 @@ pub struct InstancePool {
 }
 
 impl InstancePool {
-    /// A pool that starts empty; instances come with the requests.
+    /// A pool on one of `threads` worker threads. It starts empty; instances come with the requests.
     pub fn new(
         engine: Arc<Engine>,
         pre: ProxyPre<GuestState>,
         component: Arc<Component>,
         admission: Arc<Admission>,
         chain: Weak<dyn ServiceChain>,
+        threads: usize,
     ) -> Self {
         let limits = component.limits;
-        let instances = Arc::new(Instances { engine, pre, component: component.clone(), chain });
+        // Each thread has its share, and at least one: an instance never serves another thread's requests.
+        let places = Semaphore::new(limits.instances_max.div_ceil(threads).min(Semaphore::MAX_PERMITS));
+        let instances = Arc::new(Instances { engine, pre, component: component.clone(), chain, places });
         let queue = Arc::new_cyclic(|queue: &Weak<Queue>| {
             let queue = queue.clone();
             Queue::new(limits.concurrency_max.min(limits.reuse_max), move || {
@@ -182,10 +187,14 @@ impl InstancePool {
         };
         let job = Arc::new(Job { context, activity: OnceLock::new(), failure: OnceLock::new() });
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Pending { request, job: job.clone(), answer, retries: RETRIES_MAX });
+        self.queue.push(Pending { request, job: job.clone(), answer, place: Some(place), retries: RETRIES_MAX });
+        // The instance watches the deadline too; here it also covers the wait for one.
+        let Ok(answered) = tokio::time::timeout_at((started + deadline + QUEUE_GRACE).into(), answered).await else {
+            return Err(self.deadline_exceeded());
+        };
         // The sender is dropped without a word when the instance traps.
-        match answered.await.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
-            Ok(response) => {
+        match answered.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
+            Ok(Answer { response, place }) => {
                 let activity = job.activity.get().cloned().unwrap_or_default();
                 let response = if is_head { response.map(Gathered::of_unknown_length) } else { response };
                 Ok(response.map(|body| body.into_body(activity, deadline, place)))
@@ -229,16 +238,20 @@ struct Instances {
     component: Arc<Component>,
     /// Weak, because the worker that it stands for owns this pool.
     chain: Weak<dyn ServiceChain>,
+    /// Bounds the instances of the pool.
+    places: Semaphore,
 }
 
 impl Instances {
     /// The life of one instance.
     async fn live(self: Arc<Self>, queue: Arc<Queue>) {
+        // The semaphore is never closed; without a place it waits until another instance ends.
+        let _place = self.places.acquire().await;
         let started =
             instance::start(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await;
         let (store, proxy) = match started {
             Ok(started) => started,
-            Err(error) => return self.start_failed(&queue, error),
+            Err(error) => return start_failed(&self.component.id, &queue, error),
         };
         let _alive = Alive::new(&self.component);
         let (store, result) = instance::run(&queue, store, &proxy).await;
@@ -248,17 +261,18 @@ impl Instances {
             tracing::warn!(component = %self.component.id, "an instance was lost: {error:#}");
         }
     }
+}
 
-    fn start_failed(&self, queue: &Queue, error: wasmtime::Error) {
-        tracing::error!(component = %self.component.id, "an instance could not start: {error:#}");
-        let Some(mut first) = queue.start_failed() else { return };
-        if first.retries > 0 {
-            first.retries -= 1;
-            queue.push_front(first);
-        } else {
-            // A client that went away needs no answer.
-            let _ = first.answer.send(Err(error.context(StartError)));
-        }
+/// Has the request that is first in line try again, or fail.
+fn start_failed(component: &str, queue: &Queue, error: wasmtime::Error) {
+    tracing::error!(component, "an instance could not start: {error:#}");
+    let Some(mut first) = queue.start_failed() else { return };
+    if first.retries > 0 {
+        first.retries -= 1;
+        queue.push_front(first);
+    } else {
+        // A client that went away needs no answer.
+        let _ = first.answer.send(Err(error.context(StartError)));
     }
 }
 
@@ -295,3 +309,6 @@ fn trap_kind(error: &wasmtime::Error) -> &'static str {
         None => "other",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A new instance is asked for when more requests wait than there is room, counting the room of instances that are starting.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -22,7 +22,10 @@ struct State {
     room: usize,
     /// Instances that wait for a request, by the number of their place.
     takers: Vec<(u64, Waker)>,
-    places: u64,
+    /// The number of the latest place.
+    latest: u64,
+    /// What of each place stands in `room`.
+    counted: BTreeMap<u64, usize>,
 }
 
 impl Queue {
@@ -46,14 +49,10 @@ impl Queue {
     /// The place of an instance that has started, in exchange for the room that was counted for it.
     pub(super) fn offer(&self, requests_max: usize) -> Place<'_> {
         let mut state = self.lock();
-        state.places += 1;
-        let mut place = Place {
-            queue: self,
-            number: state.places,
-            free: self.room_per_instance,
-            left: requests_max,
-            counted: self.room_per_instance,
-        };
+        state.latest += 1;
+        let number = state.latest;
+        state.counted.insert(number, self.room_per_instance);
+        let mut place = Place { queue: self, number, free: self.room_per_instance, left: requests_max };
         place.count(state);
         place
     }
@@ -72,6 +71,22 @@ impl Queue {
         let mut state = self.lock();
         state.waiting.push_front(pending);
         self.balance(state);
+    }
+
+    /// Counts on no room of an instance that computes without pause, until it looks at the queue again.
+    pub(super) fn withdraw(&self, number: u64) {
+        let mut state = self.lock();
+        let counted = state.counted.get_mut(&number).map(std::mem::take).unwrap_or_default();
+        if counted == 0 {
+            return;
+        }
+        state.room -= counted;
+        state.takers.retain(|(taker, _)| *taker != number);
+        let other = if state.waiting.is_empty() { None } else { state.takers.pop() };
+        self.balance(state);
+        if let Some((_, waker)) = other {
+            waker.wake();
+        }
     }
 
     fn balance(&self, mut state: MutexGuard<'_, State>) {
@@ -99,14 +114,22 @@ pub(super) struct Place<'q> {
     free: usize,
     /// Requests that it may still take in its life; 0 once it is closed.
     left: usize,
-    /// What of this stands in the queue's sum.
-    counted: usize,
 }
 
 impl Place<'_> {
+    /// What [`Queue::withdraw`] knows the place by.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Counts on its room again after a withdrawal.
+    pub(super) fn restore(&mut self) {
+        self.count(self.queue.lock());
+    }
+
     /// Whether the instance can take a request now.
     pub(super) fn has_room(&self) -> bool {
-        self.counted > 0
+        self.free.min(self.left) > 0
     }
 
     /// Whether it takes none ever again.
@@ -139,15 +162,23 @@ impl Place<'_> {
     /// It takes no further requests.
     pub(super) fn close(&mut self) {
         self.left = 0;
-        self.count(self.queue.lock());
+        let mut state = self.queue.lock();
+        // It would be woken in place of one that can take the request.
+        state.takers.retain(|(number, _)| *number != self.number);
+        self.count(state);
     }
 
     /// Brings the queue's sum up to date, and passes on what this instance has no room for.
     fn count(&mut self, mut state: MutexGuard<'_, State>) {
         let counts = self.free.min(self.left);
-        state.room = state.room - self.counted + counts;
-        self.counted = counts;
-        let other = if counts == 0 && !state.waiting.is_empty() { state.takers.pop() } else { None };
+        let counted = state.counted.insert(self.number, counts).unwrap_or_default();
+        state.room = state.room - counted + counts;
+        let mut other = None;
+        if counts == 0 {
+            // It must not be woken in place of one that has room.
+            state.takers.retain(|(number, _)| *number != self.number);
+            other = if state.waiting.is_empty() { None } else { state.takers.pop() };
+        }
         self.queue.balance(state);
         if let Some((_, waker)) = other {
             waker.wake();
@@ -157,9 +188,10 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.left = 0;
-        let mut state = self.queue.lock();
-        state.takers.retain(|(number, _)| *number != self.number);
-        self.count(state);
+        self.close();
+        self.queue.lock().counted.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rout
 const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
-const PATH_MATCH_PREFIX: &str = "spin-path-match-";
+const SPIN_PREFIX: &str = "spin-";
 
 /// The route that Spin reports for a request from another component, whatever the path.
 #[expect(clippy::expect_used, reason = "`/...` is a valid pattern, which a test shows")]
@@ -94,9 +94,9 @@ impl<'r, 'p, T> Match<'r, 'p, T> {
 
     /// Sets the `spin-*` headers that components are promised, in place of what the client sent under those names.
     pub fn set_headers(&self, request: &RequestFacts<'_>, headers: &mut HeaderMap) {
-        // Otherwise a client could pass a parameter that the route does not have.
+        // Otherwise a client could pass off as Spin's word what it made up.
         let forged: Vec<HeaderName> =
-            headers.keys().filter(|name| name.as_str().starts_with(PATH_MATCH_PREFIX)).cloned().collect();
+            headers.keys().filter(|name| name.as_str().starts_with(SPIN_PREFIX)).cloned().collect();
         for name in forged {
             headers.remove(name);
         }

@@ -198,7 +198,7 @@ fn sync_and_digest(path: &Path) -> io::Result<(u64, String)> {
 pub(super) fn digest(path: &Path) -> io::Result<(u64, String)> {
     let mut digest = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut DigestWriter(&mut digest))?;
-    Ok((bytes, digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, hex::encode(digest.finalize())))
 }
 
 struct DigestWriter<'a>(&'a mut Sha256);

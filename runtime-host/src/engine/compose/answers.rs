@@ -1,7 +1,7 @@
 //! The constants that the adapter answers with: a refusal, as far as the type of a function's result offers one.
 //!
-//! A refusal is an error (`access-denied` before all others), an empty list or no value. So a dependency sees no environment,
-//! no folder and no store, as under Spin, and its standard library starts.
+//! A refusal is an error (`access-denied` before all others), an empty list or no value. So a dependency sees no
+//! environment, no folder and no store, as under Spin, and its standard library starts.
 
 use wit_parser::{Int, Resolve, SizeAlign, Type, TypeDefKind};
 
@@ -108,7 +108,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// The case of an error that is a refusal: one that says so, or else the last that fits, which is by custom for all the rest.
+/// The case of an error that is a refusal: one that says so, or else the last that fits, by custom that for the rest.
 fn choose<'a>(cases: impl Iterator<Item = (&'a str, bool)>) -> Option<usize> {
     let cases: Vec<_> = cases.collect();
     let refusal = cases.iter().position(|(name, fits)| *fits && REFUSALS.contains(name));

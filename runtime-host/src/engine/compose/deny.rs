@@ -1,5 +1,5 @@
-//! The adapter that stands in for the host towards a dependency: a component that exports what the dependency must not get
-//! from the host, with the types that the dependency imports, and refuses every call.
+//! The adapter that stands in for the host towards a dependency: a component that exports what the dependency must not
+//! get from the host, with the types that the dependency imports, and refuses every call.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::manifest::Capability;
 /// The namespaces of what a host offers. An import from another one stays, so that the linker refuses it by name.
 const HOST_NAMESPACES: [&str; 3] = ["wasi:", "spin:", "fermyon:"];
 
-/// Packages and interfaces that give no access to anything beyond the request, by which Spin leaves them to every dependency:
-/// clocks, random numbers, output, the end of the instance, and types whose values only a denied interface could hand out.
+/// Packages and interfaces that give access to nothing, so that a dependency has them in any case, as under Spin:
+/// clocks, random numbers, output, the end of the instance, and types that can do nothing without a denied interface.
 const HARMLESS: [&str; 17] = [
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -79,7 +79,7 @@ pub(super) fn is_denied(import: &str, inherited: &BTreeSet<Capability>) -> bool 
 
 /// A component that exports the `denied` imports of `dependency`.
 ///
-/// It imports the interfaces whose types the denied ones use; the composition gives it the same instances as the dependency.
+/// It imports the interfaces whose types the denied ones use; the composition gives it the dependency's instances.
 pub(super) fn adapter(dependency: &[u8], denied: &[&String]) -> Result<Vec<u8>, Cause> {
     let DecodedWasm::Component(mut resolve, _) = wit_component::decode(dependency)? else {
         return Err("it is a package of interfaces, not a component".into());

@@ -1,4 +1,4 @@
-//! The handles that a function of the adapter is given: it must not keep what was lent to it, and should not keep the rest.
+//! The handles that a function of the adapter is given: those lent to it must be dropped, the others should be.
 
 use wit_parser::abi::{FlatTypes, WasmType};
 use wit_parser::{Function, Handle, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId, WorldKey};

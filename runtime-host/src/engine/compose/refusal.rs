@@ -90,8 +90,8 @@ fn encode(refusals: &[Refusal], answers: Vec<u8>) -> Vec<u8> {
     module.finish()
 }
 
-/// Gives the room behind the answers, the same every time: nobody reads a parameter, so one may lie over another, and what a
-/// dependency asks for again and again takes no more memory.
+/// Gives the room behind the answers, the same every time: nobody reads a parameter, so one may lie over another, and
+/// a dependency that asks again and again takes no more memory.
 fn allocator(scratch: i32) -> Function {
     const NEW_SIZE: u32 = 3;
     const PAGES_MISSING: u32 = 4;
