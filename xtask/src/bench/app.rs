@@ -56,6 +56,8 @@ impl App {
             command.arg("-f").arg(self.folder.join("spin.toml"));
             command.arg("--runtime-config-file").arg(self.folder.join("runtime-config.toml"));
             command.arg("--state-dir").arg(self.folder.join("state"));
+            // The whole catalogue goes in with one request.
+            command.args(["--body-bytes-max", "0"]);
             command.current_dir(&self.folder).envs(self.environment.iter().cloned());
             command
         };
