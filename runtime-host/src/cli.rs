@@ -26,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the application and serve it until SIGTERM.
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Run the build command of every component.
     Build(build::Build),
     /// Read the manifest and all that it names, and report the first mistake.

@@ -1,10 +1,10 @@
 //! The request path on one worker thread: reserved paths, route, instance, answer, report.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
@@ -133,7 +133,7 @@ impl ServiceChain for Worker {
         id: &str,
         request: Request<WasiBody>,
         context: RequestContext,
-    ) -> Option<Pin<Box<dyn Future<Output = Result<Response<WasiBody>, Error>> + Send>>> {
+    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>> {
         let place = self.app.components.iter().position(|loaded| loaded.component.id == id)?;
         Some(Box::pin(async move {
             let (mut parts, body) = request.into_parts();

@@ -1,9 +1,9 @@
 //! Requests that guests send: service chaining inside the process, and HTTP to the hosts that the manifest allows.
 
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt as _;
@@ -40,7 +40,7 @@ pub trait ServiceChain: Send + Sync {
         id: &str,
         request: Request<WasiBody>,
         context: RequestContext,
-    ) -> Option<Pin<Box<dyn Future<Output = Result<Response<WasiBody>, Error>> + Send>>>;
+    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>>;
 
     /// The address under which the app itself is reached, for requests to `self`.
     fn self_authority(&self) -> Option<Authority>;
@@ -58,7 +58,7 @@ impl ServiceChain for NoChain {
         _: &str,
         _: Request<WasiBody>,
         _: RequestContext,
-    ) -> Option<Pin<Box<dyn Future<Output = Result<Response<WasiBody>, Error>> + Send>>> {
+    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>> {
         match *self {}
     }
 
@@ -157,7 +157,7 @@ impl Outbound {
         &self,
         mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
-    ) -> Result<Pin<Box<dyn Future<Output = Result<Sent, Error>> + Send>>, Error> {
+    ) -> Result<BoxFuture<'static, Result<Sent, Error>>, Error> {
         let context = self.on_behalf_of.as_deref().map(RequestContext::child).unwrap_or_default();
         let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
         // The worker is gone only when the process ends.

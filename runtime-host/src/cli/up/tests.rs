@@ -7,7 +7,7 @@ use crate::cli::{Cli, Command};
 
 fn up(arguments: &[&str]) -> Up {
     match Cli::try_parse_from(["bodega", "up"].iter().chain(arguments)).unwrap().command {
-        Command::Up(up) => up,
+        Command::Up(up) => *up,
         other => panic!("{other:?}"),
     }
 }
