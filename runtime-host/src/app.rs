@@ -152,11 +152,6 @@ impl App {
     fn reserved(&self, path: &str) -> Option<Response<WasiBody>> {
         Some(self.telemetry.reserved(path)?.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }
-
-    /// Ids of the components that run.
-    pub fn component_ids(&self) -> impl Iterator<Item = &str> {
-        self.components.iter().map(|loaded| loaded.component.id.as_str())
-    }
 }
 
 fn load_component(

@@ -74,11 +74,6 @@ impl<T> Router<T> {
         let (pattern, target) = &self.routes[self.root.find(inner(path))?];
         Some(Match::new(target, pattern, path))
     }
-
-    /// All routes in the order in which they were given.
-    pub fn routes(&self) -> impl Iterator<Item = (&RoutePattern, &T)> {
-        self.routes.iter().map(|(pattern, target)| (pattern, target))
-    }
 }
 
 impl Node {

@@ -16,8 +16,6 @@ pub struct RuntimeConfig {
     pub path: Option<PathBuf>,
     /// Where the host keeps the stores that have no path of their own.
     pub state_dir: Option<PathBuf>,
-    /// Where the output of components goes.
-    pub log_dir: Option<PathBuf>,
     /// `[sqlite_database.<label>]`.
     pub sqlite_databases: BTreeMap<String, StoreLocation>,
     /// `[key_value_store.<label>]`.
@@ -59,6 +57,7 @@ impl RuntimeConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = ConfigFile::read(path)?;
         let mut root = file.root()?;
+        root.refuse("log_dir", "the log goes to standard error; redirect it")?;
         root.refuse("llm_compute", "no language models are offered")?;
         root.refuse("client_tls", "client certificates are not offered")?;
         root.refuse("blob_store", "blob stores are not offered")?;
@@ -78,7 +77,6 @@ impl RuntimeConfig {
         let config = Self {
             path: Some(path.to_owned()),
             state_dir: root.optional::<Value>("state_dir")?.map(read_dir).transpose()?,
-            log_dir: root.optional::<Value>("log_dir")?.map(read_dir).transpose()?,
             sqlite_databases: read_stores(&mut root, "sqlite_database", &["libsql"], current)?,
             key_value_stores: read_stores(
                 &mut root,

@@ -190,11 +190,6 @@ impl Stores {
         self.0.key_value.get(label).cloned()
     }
 
-    /// Every SQLite database with its label.
-    pub fn databases(&self) -> impl Iterator<Item = (&str, &Arc<Database>)> {
-        self.0.sqlite.iter().map(|(label, database)| (label.as_str(), database))
-    }
-
     /// Removes what expired from every key-value store, and returns how many entries that were.
     pub async fn sweep_expired(&self) -> u64 {
         let mut swept = 0;

@@ -53,27 +53,6 @@ fn advice(missing: &[String]) -> String {
     missing.iter().map(advise).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a component gets no value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VariableError {
-    /// The text cannot be the name of a variable.
-    #[error("{name:?}: {reason}")]
-    InvalidName {
-        /// The text.
-        name: String,
-        /// What a name has to be like.
-        reason: &'static str,
-    },
-    /// The component declares no such variable.
-    #[error("no variable for {component:?}.{name:?}")]
-    Undefined {
-        /// The component.
-        component: String,
-        /// The variable.
-        name: String,
-    },
-}
-
 impl Variables {
     /// Resolves everything, or names all that is missing. What no source gives is `generated`, else the default.
     pub fn resolve(
@@ -119,14 +98,6 @@ impl Variables {
     pub fn render(&self, template: &Template) -> String {
         // The manifest accepts only templates of declared variables, and each of these has a value here.
         template.render(|name| self.application.get(name)).unwrap_or_default()
-    }
-
-    /// The variable `name` as `component` sees it.
-    pub fn get(&self, component: &str, name: &str) -> Result<&str, VariableError> {
-        check_name(name).map_err(|reason| VariableError::InvalidName { name: name.into(), reason })?;
-        self.of_component(component)
-            .and_then(|values| values.get(name))
-            .ok_or_else(|| VariableError::Undefined { component: component.into(), name: name.into() })
     }
 
     /// All that `component` sees; `None` for a component that the manifest does not have.

@@ -11,8 +11,10 @@ use crate::jwks::{Jwks, JwksError};
 
 /// How long a fetched set is used without asking again.
 pub const JWKS_FRESH_S: i64 = 300;
-/// The shortest time between two fetches once a set is there, however many unknown key ids come in.
+/// The shortest time between two fetches once a set is there or a fetch failed, however many tokens come in.
 pub const FETCH_PAUSE_S: i64 = 10;
+
+const UNKNOWN_KEY: IdentityError = IdentityError::Invalid("the token is signed with an unknown key");
 
 /// The answer of a fetch: the body of the JWKS, or why there is none.
 pub type Fetched = BoxFuture<'static, Result<Vec<u8>, String>>;
@@ -62,6 +64,8 @@ pub(crate) struct Cache {
     jwks: Option<Jwks>,
     fetched_at_s: i64,
     tried_at_s: i64,
+    /// Whether the last fetch to end failed.
+    failed: bool,
 }
 
 impl Keys {
@@ -75,16 +79,16 @@ impl Keys {
 
     /// The key of this id. A source that is down does not take away the keys that are already here.
     pub(crate) async fn find(&self, kid: &str, now_s: i64) -> Result<VerifyingKey, IdentityError> {
-        let unknown = IdentityError::Invalid("the token is signed with an unknown key");
         let (url, fetch, cache) = match self {
-            Self::Fixed(jwks) => return jwks.find(kid).ok_or(unknown),
+            Self::Fixed(jwks) => return jwks.find(kid).ok_or(UNKNOWN_KEY),
             Self::Url { url, fetch, cache } => (url, fetch, cache),
         };
         if let Some(answer) = lock(cache).answer(kid, now_s) {
-            return answer.ok_or(unknown);
+            return answer;
         }
         let fetched = fetch(url.clone()).await.and_then(|body| Jwks::parse(&body).map_err(|error| error.to_string()));
         let mut cache = lock(cache);
+        cache.failed = fetched.is_err();
         match fetched {
             Ok(jwks) => {
                 cache.jwks = Some(jwks);
@@ -92,20 +96,21 @@ impl Keys {
             }
             Err(reason) => eprintln!("cannot refresh the token keys from {url}: {reason}"),
         }
-        cache.jwks.as_ref().ok_or(IdentityError::Unavailable)?.find(kid).ok_or(unknown)
+        cache.jwks.as_ref().ok_or(IdentityError::Unavailable)?.find(kid).ok_or(UNKNOWN_KEY)
     }
 }
 
 impl Cache {
     /// What the kept set says, or `None` when it is time to fetch; that time is then noted.
-    fn answer(&mut self, kid: &str, now_s: i64) -> Option<Option<VerifyingKey>> {
+    fn answer(&mut self, kid: &str, now_s: i64) -> Option<Result<VerifyingKey, IdentityError>> {
         let key = self.jwks.as_ref().map(|jwks| jwks.find(kid));
         let fresh = now_s - self.fetched_at_s < JWKS_FRESH_S;
         let paused = now_s - self.tried_at_s < FETCH_PAUSE_S;
         match key {
-            Some(Some(key)) if fresh || paused => Some(Some(key)),
-            Some(None) if paused => Some(None),
-            // Without any set there is nothing to answer with, so every caller tries.
+            Some(Some(key)) if fresh || paused => Some(Ok(key)),
+            Some(None) if paused => Some(Err(UNKNOWN_KEY)),
+            // Without any set, those who come while the first fetch runs fetch too, and only a failure makes them wait.
+            None if paused && self.failed => Some(Err(IdentityError::Unavailable)),
             _ => {
                 self.tried_at_s = now_s;
                 None

@@ -121,7 +121,6 @@ fn unusable_settings_are_refused() {
         let settings = Settings { jwks: jwks.into(), jwks_url: jwks_url.into(), ..Settings::default() };
         Identity::new(&settings, no_fetch).map(|_| ()).map_err(|error| error.to_string())
     };
-    assert!(with(&signer().jwks(), "http://auth").unwrap_err().contains("not both"));
     assert!(with("{}", "").unwrap_err().contains("not a JWKS"));
     assert!(with(r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#, "").unwrap_err().contains("no Ed25519"));
     let identity_point =
@@ -174,15 +173,31 @@ fn a_new_key_is_fetched_but_strangers_cannot_make_us_fetch_at_will() {
 }
 
 #[test]
-fn keys_that_never_came_are_a_503() {
-    let (identity, _) = source(vec![Err("down".into()), Ok(b"<html>".to_vec()), Ok(signer().jwks().into_bytes())]);
+fn the_url_counts_in_place_of_the_fixed_keys() {
+    let rotated = Signer::new("key-2", [8; 32]);
+    let settings = Settings { jwks: signer().jwks(), jwks_url: "http://auth/jwks.json".into(), ..Settings::default() };
+    let body = rotated.jwks().into_bytes();
+    let fetch = move |_| -> Fetched { Box::pin(std::future::ready(Ok(body.clone()))) };
+    let identity = Identity::new(&settings, fetch).unwrap();
+    let at = |signer: &Signer| block_on(identity.authenticate_at(&bearer(&signer.sign(&claims())), NOW_S)).map(|_| ());
+    assert_eq!(at(&rotated), Ok(()));
+    assert_eq!(at(&signer()), Err(IdentityError::Invalid("the token is signed with an unknown key")));
+}
+
+#[test]
+fn keys_that_never_came_are_a_503_and_are_not_fetched_for_every_token() {
+    let (identity, asked) = source(vec![Err("down".into()), Ok(b"<html>".to_vec()), Ok(signer().jwks().into_bytes())]);
     let token = signer().sign(&claims());
-    for _ in 0..2 {
-        let error = block_on(identity.authenticate_at(&bearer(&token), NOW_S)).unwrap_err();
-        assert_eq!(error, IdentityError::Unavailable);
-        assert_eq!(Problem::from(error).status(), StatusCode::SERVICE_UNAVAILABLE);
+    for failures in 0..2 {
+        let tried_at_s = NOW_S + failures * FETCH_PAUSE_S;
+        for now_s in [tried_at_s, tried_at_s + 1, tried_at_s + FETCH_PAUSE_S - 1] {
+            let error = block_on(identity.authenticate_at(&bearer(&token), now_s)).unwrap_err();
+            assert_eq!(error, IdentityError::Unavailable);
+            assert_eq!(Problem::from(error).status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), failures as usize + 1);
     }
-    assert!(block_on(identity.authenticate_at(&bearer(&token), NOW_S)).is_ok());
+    assert!(block_on(identity.authenticate_at(&bearer(&token), NOW_S + 2 * FETCH_PAUSE_S)).is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Response bodies of guests: sent in one piece where they are ready at once, watched where they are not.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::state::Activity;
 
-/// Turns that the guest gets before an unfinished body is passed on as a stream.
-const GATHER_TURNS_MAX: usize = 4;
+/// How long a response waits for its body before it leaves as a stream.
+///
+/// Time is the measure, not turns of the guest: with many requests on an instance, each waits for the turns of the others.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// What a guest had ready of a body when its response was.
 pub(super) enum Gathered {
@@ -30,8 +33,9 @@ pub(super) enum Gathered {
 /// A whole body leaves with a `content-length`, which spares it the chunked coding and a second system call.
 pub(super) async fn gather(mut body: WasiBody) -> Gathered {
     let mut begun = Vec::new();
+    let mut patience = pin!(tokio::time::sleep(GATHER_TIME_MAX));
     loop {
-        match next_frame_soon(&mut body).await {
+        match next_frame_soon(&mut body, patience.as_mut()).await {
             Some(None) if begun.is_empty() => return Gathered::Whole(Bytes::new()),
             Some(None) => return one_piece(begun, body),
             Some(Some(Ok(frame))) if begun.is_empty() => begun.push(frame),
@@ -57,17 +61,14 @@ fn one_piece(mut frames: Vec<Frame<Bytes>>, ended: WasiBody) -> Gathered {
     }
 }
 
-/// The next frame of `body` if its guest has it ready within a few turns.
-async fn next_frame_soon(body: &mut WasiBody) -> Option<Option<Result<Frame<Bytes>, Error>>> {
-    let mut turns = 0;
-    std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+/// The next frame of `body` unless `patience` ends before it comes.
+async fn next_frame_soon(
+    body: &mut WasiBody,
+    mut patience: Pin<&mut Sleep>,
+) -> Option<Option<Result<Frame<Bytes>, Error>>> {
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
         Poll::Ready(frame) => Poll::Ready(Some(frame)),
-        Poll::Pending if turns == GATHER_TURNS_MAX => Poll::Ready(None),
-        Poll::Pending => {
-            turns += 1;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
+        Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
     })
     .await
 }

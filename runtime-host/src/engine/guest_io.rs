@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,18 +10,23 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::telemetry::guest_output::GuestOutput;
+use crate::telemetry::guest_output::GuestLines;
 
 /// Bytes that a guest may write in one call.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// One of a guest's output streams.
+/// One of an instance's output streams. All handles that the guest opens on it write into the same lines.
 #[derive(Clone)]
-pub(super) struct GuestStream(Arc<GuestOutput>);
+pub(super) struct GuestStream(Arc<Mutex<GuestLines>>);
 
 impl GuestStream {
-    pub(super) fn new(output: Arc<GuestOutput>) -> Self {
-        Self(output)
+    pub(super) fn new(lines: GuestLines) -> Self {
+        Self(Arc::new(Mutex::new(lines)))
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        // The lines are whole after every write, so a panic elsewhere does not spoil them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
     }
 }
 
@@ -43,7 +48,7 @@ impl StdoutStream for GuestStream {
 
 impl AsyncWrite for GuestStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.write(bytes);
+        self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -63,7 +68,7 @@ impl Pollable for GuestStream {
 
 impl OutputStream for GuestStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.write(&bytes);
+        self.take(&bytes);
         Ok(())
     }
 

@@ -124,8 +124,8 @@ fn wasi_context(component: &Arc<Component>) -> wasmtime::Result<WasiCtx> {
     builder
         .envs(&component.environment)
         .max_random_size(RANDOM_BYTES_MAX)
-        .stdout(GuestStream::new(component.stdout.clone()))
-        .stderr(GuestStream::new(component.stderr.clone()))
+        .stdout(GuestStream::new(component.stdout.lines()))
+        .stderr(GuestStream::new(component.stderr.lines()))
         .allow_ip_name_lookup(false);
     let granted = component.clone();
     builder.socket_addr_check(move |address, operation| {

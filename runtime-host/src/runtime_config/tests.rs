@@ -15,7 +15,6 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
     let (folder, config) = load(
         r#"
         state_dir = "state"
-        log_dir = "/var/log/shop"
         [[variables_provider]]
         type = "static"
         values = { a = "1" }
@@ -48,7 +47,6 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
     let expected = RuntimeConfig {
         path: Some(folder.path().join("runtime-config.toml")),
         state_dir: Some("state".into()),
-        log_dir: Some("/var/log/shop".into()),
         sqlite_databases: BTreeMap::from([
             ("orders".into(), StoreLocation::File("orders.db".into())),
             ("scratch".into(), StoreLocation::Memory),
@@ -124,6 +122,7 @@ fn bad_files_are_refused() {
             "3:1: `config_provider` is the older name of `variables_provider`; expected one of the two",
         ),
         ("state_dir = ''", "1:13: the folder is empty, which Spin takes for no folder at all; expected a path"),
+        ("log_dir = '/var/log/shop'", "1:11: `log_dir` is not supported: the log goes to standard error; redirect it"),
         ("[llm_compute]\ntype = 'spin'", "1:1: `llm_compute` is not supported: no language models are offered"),
         (
             "[outbound_redis]\nmax_connections = 1",

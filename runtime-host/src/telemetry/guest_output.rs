@@ -1,36 +1,26 @@
 //! A guest's standard output or error, cut into lines for the log.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Bytes of one line; longer ones are cut into several.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
-/// Takes what guests write and logs every whole line with target `guest`, the component's name and the stream's.
+/// Where one stream (`stdout` or `stderr`) of all instances of a component goes in the log.
 #[derive(Debug)]
 pub struct GuestOutput {
     component: String,
     stream: &'static str,
-    lines: Mutex<Lines>,
 }
 
 impl GuestOutput {
-    /// For one stream (`stdout` or `stderr`) of one component.
+    /// For one stream of one component.
     pub fn new(component: &str, stream: &'static str) -> Self {
-        Self { component: component.to_owned(), stream, lines: Mutex::default() }
+        Self { component: component.to_owned(), stream }
     }
 
-    /// Takes the next bytes of the stream.
-    pub fn write(&self, bytes: &[u8]) {
-        self.lock().push(bytes, |line| self.log(line));
-    }
-
-    /// Logs what has come of a line that has no end yet.
-    pub fn flush(&self) {
-        self.lock().finish(|line| self.log(line));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stream of one instance, so that the lines of several are not mixed up.
+    pub fn lines(self: &Arc<Self>) -> GuestLines {
+        GuestLines { output: self.clone(), lines: Lines::default() }
     }
 
     fn log(&self, line: &[u8]) {
@@ -39,9 +29,24 @@ impl GuestOutput {
     }
 }
 
-impl Drop for GuestOutput {
+/// Takes what one instance writes and logs every whole line with target `guest`, the component's name and the stream's.
+/// What has come of a line without an end is logged when the instance is gone.
+#[derive(Debug)]
+pub struct GuestLines {
+    output: Arc<GuestOutput>,
+    lines: Lines,
+}
+
+impl GuestLines {
+    /// Takes the next bytes of the stream.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.lines.push(bytes, |line| self.output.log(line));
+    }
+}
+
+impl Drop for GuestLines {
     fn drop(&mut self) {
-        self.flush();
+        self.lines.finish(|line| self.output.log(line));
     }
 }
 

@@ -131,11 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn guest_output_is_logged_with_component_and_stream() {
+    fn guest_output_is_logged_with_component_and_stream_and_by_instance() {
         let text = logged(Format::Json, "info", || {
-            let output = super::super::guest_output::GuestOutput::new("cart", "stderr");
-            output.write(b"half");
-            output.write(b" a line\nno end");
+            let output = Arc::new(super::super::guest_output::GuestOutput::new("cart", "stderr"));
+            let (mut one, mut other) = (output.lines(), output.lines());
+            one.write(b"half");
+            other.write(b"no");
+            one.write(b" a line\n");
+            other.write(b" end");
         });
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let messages: Vec<&Value> = lines.iter().map(|line| &line["message"]).collect();

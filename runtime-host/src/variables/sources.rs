@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::check_name;
+
 /// What the names of environment variables begin with unless a provider says otherwise.
 pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 /// The file in the current folder that completes the environment.
@@ -77,21 +79,29 @@ pub enum SourceError {
         /// What it has to be.
         expected: &'static str,
     },
-    /// A `--variable` that has none of the forms that are allowed.
-    #[error("--variable {0:?}: expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml")]
-    Argument(String),
+    /// A `--variable` that has none of the forms that are allowed. It may be a lone secret, so it is told by its place.
+    #[error(
+        "--variable number {position}: expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml, \
+         where NAME is made of lower-case letters, digits and underscores"
+    )]
+    Argument {
+        /// Its place among the `--variable` arguments, from 1.
+        position: usize,
+    },
 }
 
 /// Reads the values of `--variable`, of which a later one wins: `NAME=VALUE`, `NAME=@FILE` (the file's text),
 /// `@FILE.json` or `@FILE.toml` (names with strings).
 pub fn read_overrides<S: AsRef<str>>(arguments: &[S]) -> Result<Values, SourceError> {
     let mut values = Values::default();
-    for argument in arguments.iter().map(S::as_ref) {
+    for (index, argument) in arguments.iter().map(S::as_ref).enumerate() {
+        let misshapen = SourceError::Argument { position: index + 1 };
         if let Some(path) = argument.strip_prefix('@') {
-            values.0.extend(read_file(Path::new(path), argument)?.0);
+            values.0.extend(read_file(Path::new(path), misshapen)?.0);
         } else {
-            // Only the name may show up in an error, because the value may be a secret.
-            let (name, value) = argument.split_once('=').ok_or_else(|| SourceError::Argument(argument.into()))?;
+            // Only the name may show up in an error. What stands before the padding of a secret in Base64 is no name.
+            let pair = argument.split_once('=').filter(|(name, _)| check_name(name).is_ok());
+            let (name, value) = pair.ok_or(misshapen)?;
             let value = match value.strip_prefix('@') {
                 Some(path) => read(Path::new(path))?,
                 None => value.into(),
@@ -102,11 +112,11 @@ pub fn read_overrides<S: AsRef<str>>(arguments: &[S]) -> Result<Values, SourceEr
     Ok(values)
 }
 
-fn read_file(path: &Path, argument: &str) -> Result<Values, SourceError> {
+fn read_file(path: &Path, misshapen: SourceError) -> Result<Values, SourceError> {
     let (parsed, expected) = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => (serde_json::from_str(&read(path)?).ok(), "a JSON object of strings"),
         Some("toml") => (toml::from_str(&read(path)?).ok(), "a TOML file of strings"),
-        _ => return Err(SourceError::Argument(argument.into())),
+        _ => return Err(misshapen),
     };
     parsed.map(Values).ok_or_else(|| SourceError::Parse { path: path.into(), expected })
 }

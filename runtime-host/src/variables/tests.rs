@@ -55,7 +55,8 @@ fn the_first_source_that_has_a_value_gives_it() {
         &environment,
     )
     .unwrap();
-    assert_eq!(variables.get("cart", "all").unwrap(), "argument static shop dotenv spin default");
+    let all = variables.of_component("cart").unwrap().get("all");
+    assert_eq!(all, Some("argument static shop dotenv spin default"));
 }
 
 #[test]
@@ -81,14 +82,18 @@ fn components_see_their_own_variables_only() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = manifest_with(&folder, "host = { default = 'example.com' }", "variables.url = 'http://{{ host }}'");
     let variables = Variables::resolve(&manifest, Values::default(), &[], Values::default(), &|_| None).unwrap();
-    assert_eq!(variables.get("cart", "url"), Ok("http://example.com"));
-    assert_eq!(variables.get("cart", "host").unwrap_err().to_string(), "no variable for \"cart\".\"host\"");
-    assert!(matches!(variables.get("other", "url"), Err(VariableError::Undefined { .. })));
+    let seen: Vec<_> = variables.of_component("cart").unwrap().iter().collect();
+    assert_eq!(seen, [("url", "http://example.com")]);
+    assert_eq!(variables.of_component("other"), None);
+}
+
+#[test]
+fn names_follow_the_rules_of_spin() {
     for name in ["", "aX", "1bc", "_x", "x.y", "x_", "a__b", "x-y", "é"] {
-        assert!(matches!(variables.get("cart", name), Err(VariableError::InvalidName { .. })), "{name}");
+        assert!(check_name(name).is_err(), "{name}");
     }
     for name in ["a", "abc", "a1b2c3", "a_1", "a_1_b_3"] {
-        assert!(matches!(variables.get("cart", name), Err(VariableError::Undefined { .. })), "{name}");
+        assert_eq!(check_name(name), Ok(()), "{name}");
     }
 }
 
@@ -130,14 +135,19 @@ fn arguments_give_values_directly_or_by_file() {
     let bad_json = file("bad.json", r#"{ "a": "s3cret", "b": 5 }"#);
     let bad_toml = file("bad.toml", "a = 's3cret'\nb = 5");
     for (argument, expected) in [
-        ("novalue".into(), "--variable \"novalue\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml".into()),
-        ("@a.yaml".into(), "--variable \"@a.yaml\": expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml".into()),
         ("a=@no/such".into(), "no/such: cannot be read".into()),
         (format!("@{bad_json}"), format!("{bad_json}: is not a JSON object of strings")),
         (format!("@{bad_toml}"), format!("{bad_toml}: is not a TOML file of strings")),
-    ] as [(String, String); 5]
+    ] as [(String, String); 3]
     {
         assert_eq!(read_overrides(&[argument]).unwrap_err().to_string(), expected);
+    }
+    for secret in ["s3cret", "@s3cret", "@s3cret.yaml", "S3cret==", "=s3cret"] {
+        assert_eq!(
+            read_overrides(&["a=1", secret]).unwrap_err().to_string(),
+            "--variable number 2: expected NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml, \
+             where NAME is made of lower-case letters, digits and underscores"
+        );
     }
 }
 

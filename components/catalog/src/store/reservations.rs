@@ -11,6 +11,8 @@ use crate::reservation::{Line, Reservation, State};
 
 /// Reservations that one sweep ends at most.
 pub(crate) const SWEEP_MAX: u32 = 500;
+/// Sweeps that a buyer who found too little waits for at most.
+const SWEEPS_MAX: u32 = 100;
 
 /// Holds the lines for an order. The same order again gives the reservation it has; one that has expired is
 /// held anew.
@@ -27,7 +29,7 @@ pub(crate) async fn hold(
             WHERE state = 'expired' AND lines = excluded.lines
         RETURNING order_id";
     let params = [order_id.into(), json_list(lines), expires_at_ms.into()];
-    let mut swept = false;
+    let mut sweeps = 0;
     loop {
         match database.execute(HOLD, &params).await {
             Ok(rows) if rows.is_empty() => break,
@@ -36,7 +38,9 @@ pub(crate) async fn hold(
                 return Ok(Reservation { order_id: order_id.to_owned(), state: State::Held, lines, expires_at_ms });
             }
             // What is short may be held by orders whose time is up.
-            Err(error) if is_shortage(&error) && !swept && sweep(database, now_ms).await? > 0 => swept = true,
+            Err(error) if is_shortage(&error) && sweeps < SWEEPS_MAX && sweep(database, now_ms).await? > 0 => {
+                sweeps += 1
+            }
             Err(error) if is_shortage(&error) => return Err(Error::OutOfStock(short(database, lines).await?)),
             Err(error) => return Err(error.into()),
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::shop::{Answer, Shop, price};
+use crate::store::reservations::SWEEP_MAX;
 
 fn hold(shop: &Shop, order_id: &str, lines: Value) -> Answer {
     shop.post("/internal/reservations", json!({"order_id": order_id, "lines": lines}))
@@ -118,6 +119,27 @@ fn time_gives_stock_back() {
     time_passes(&shop);
     assert_eq!(shop.request(Method::POST, "/internal/reservations/sweep").send().json(), json!({"expired": 1}));
     assert_eq!(shop.units("a"), (2, 0));
+}
+
+#[test]
+fn the_stock_behind_many_expired_orders_is_found() {
+    const EXPIRED: u32 = SWEEP_MAX + 1;
+    let shop = Shop::open();
+    shop.stock_one("a", EXPIRED);
+    shop.stock_one("last", 1);
+    let expire = "
+        WITH RECURSIVE orders (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM orders WHERE n < ?1)
+        INSERT INTO reservations (order_id, lines, expires_at_ms)
+        SELECT 'o-' || n, '[{\"sku\":\"a\",\"quantity\":1}]', n FROM orders";
+    block_on(shop.database().execute(expire, &[EXPIRED.into()])).unwrap();
+    hold(&shop, "late", json!([line("last", 1)]));
+    let late = "UPDATE reservations SET expires_at_ms = ?1 WHERE order_id = 'late'";
+    block_on(shop.database().execute(late, &[(EXPIRED + 1).into()])).unwrap();
+    assert_eq!((shop.units("a").1, shop.units("last").1), (EXPIRED.into(), 1));
+
+    assert_eq!(hold(&shop, "o-next", json!([line("last", 1)])).json()["state"], "held");
+    assert_eq!((shop.units("a").1, shop.units("last").1), (0, 1));
+    assert_eq!(hold(&shop, "o-more", json!([line("last", 1)])).status, StatusCode::CONFLICT);
 }
 
 #[test]

@@ -18,10 +18,86 @@ fn the_ending_says_the_form() {
 
 #[test]
 fn rows_that_failed_fail_the_command() {
-    let good = json!({ "imported": 2, "updated": 1, "failed": 0, "errors": [] });
-    print_report(&good).unwrap();
-    let bad = json!({ "imported": 2, "failed": 1, "errors": [{ "line": 3, "reason": "no title" }] });
+    let report = |report| {
+        let mut total = Report::default();
+        total.add(report, 0).unwrap();
+        total
+    };
+    print_report(&report(json!({ "imported": 2, "updated": 1, "failed": 0, "errors": [] }))).unwrap();
+    let bad = report(json!({ "imported": 2, "failed": 1, "errors": [{ "line": 3, "reason": "no title" }] }));
     assert_eq!(print_report(&bad).unwrap_err().to_string(), "1 rows were not taken; the others were");
+}
+
+#[test]
+fn reports_of_parts_add_up_to_that_of_the_file() {
+    let mut total = Report::default();
+    let part = |line| {
+        let errors = json!([{ "line": line, "reason": "no title" }]);
+        json!({ "rows": 6, "imported": 3, "updated": 2, "unchanged": 0, "failed": 1, "errors": errors })
+    };
+    total.add(part(2), 0).unwrap();
+    total.add(part(3), 9).unwrap();
+    let row = |line| BadRow { line, reason: "no title".to_owned() };
+    assert_eq!(total, Report { rows: 12, imported: 6, updated: 4, failed: 2, errors: vec![row(2), row(12)] });
+    assert!(total.add(json!("done"), 0).is_err());
+}
+
+#[test]
+fn the_default_host_takes_every_part() {
+    let body_bytes_max = crate::listener::Limits::default().body_bytes_max.unwrap();
+    assert!(PART_BYTES_MAX as u64 <= body_bytes_max);
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let asked = |token_is_given| Application { url: String::new(), token: String::new(), token_is_given };
+    assert!(asked(false).advice(StatusCode::UNAUTHORIZED).contains("--token or BODEGA_TOKEN"));
+    assert_eq!(asked(true).advice(StatusCode::UNAUTHORIZED), "");
+    assert!(asked(true).advice(StatusCode::PAYLOAD_TOO_LARGE).contains("--body-bytes-max"));
+}
+
+/// Answers every import with the number of its lines and one bad row, or with a problem.
+async fn serve(listener: tokio::net::TcpListener) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(async |request: Request<Incoming>| {
+            let announced: usize = request.headers()[CONTENT_LENGTH].to_str()?.parse()?;
+            let given = request.headers()[AUTHORIZATION] == "Bearer given";
+            let body = request.into_body().collect().await?.to_bytes();
+            assert_eq!(body.len(), announced);
+            let rows = body.split(|byte| *byte == b'\n').count() - 1;
+            let answer = match given {
+                true => json!({ "rows": rows, "imported": rows, "errors": [{ "line": rows, "reason": "the last" }] }),
+                false => json!({ "detail": "who are you" }),
+            };
+            let status = if given { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            let body = http_body_util::Full::new(Bytes::from(answer.to_string()));
+            Ok::<_, anyhow::Error>(Response::builder().status(status).body(body)?)
+        });
+        let connection = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(connection.serve_connection(hyper_util::rt::TokioIo::new(stream), service));
+    }
+}
+
+#[tokio::test]
+async fn a_catalogue_larger_than_a_request_goes_in_parts() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve(listener));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("catalogue.jsonl");
+    let line = format!("{{\"title\":\"{}\"}}\n", "x".repeat(1 << 20));
+    std::fs::write(&file, line.repeat(20)).unwrap();
+
+    let application = Application { url, token: "given".to_owned(), token_is_given: true };
+    let mut report = Report::default();
+    import(&application, IMPORT_PATH, &file, &mut report).await.unwrap();
+    assert_eq!((report.rows, report.imported), (20, 20));
+    assert_eq!(report.errors.iter().map(|row| row.line).collect::<Vec<_>>(), [7, 14, 20]);
+
+    let own = Application { token: "own".to_owned(), token_is_given: false, ..application };
+    let refused = format!("{:#}", import(&own, IMPORT_PATH, &file, &mut report).await.unwrap_err());
+    assert!(refused.contains("401 Unauthorized: who are you; its token keys"), "{refused}");
 }
 
 #[test]
@@ -32,16 +108,17 @@ fn the_running_host_is_found_by_the_state_folder() {
         url: url.map(str::to_owned),
         token: token.map(str::to_owned),
     };
-    let error = remote(None, None).connect().unwrap_err();
+    let error = remote(None, None).connect().err().unwrap();
     assert!(error.to_string().starts_with("no host uses this state folder"), "{error}");
 
     let url = "http://127.0.0.1:4000".to_owned();
     let host = crate::state_dir::RunningHost { pid: 1, url: url.clone(), admin_url: String::new() };
     StateDir::open(dir.path().join("state")).unwrap().announce(&host).unwrap();
-    let (found, token) = remote(None, None).connect().unwrap();
-    assert_eq!(found, url);
-    assert_eq!(token.split('.').count(), 3, "a signed token: {token}");
+    let found = remote(None, None).connect().unwrap();
+    assert_eq!((found.url, found.token_is_given), (url, false));
+    assert_eq!(found.token.split('.').count(), 3, "a signed token: {}", found.token);
 
     let named = remote(Some("https://shop.example/"), Some("given")).connect().unwrap();
-    assert_eq!(named, ("https://shop.example".to_owned(), "given".to_owned()));
+    let url = "https://shop.example".to_owned();
+    assert!(named == Application { url, token: "given".to_owned(), token_is_given: true });
 }
