@@ -162,10 +162,7 @@ impl Place<'_> {
     /// It takes no further requests.
     pub(super) fn close(&mut self) {
         self.left = 0;
-        let mut state = self.queue.lock();
-        // It would be woken in place of one that can take the request.
-        state.takers.retain(|(number, _)| *number != self.number);
-        self.count(state);
+        self.count(self.queue.lock());
     }
 
     /// Brings the queue's sum up to date, and passes on what this instance has no room for.

@@ -1,6 +1,7 @@
-//! When instances are asked for, who gets a request, and that none is lost.
+//! When instances are asked for, and who gets a request.
 
-use std::collections::BTreeSet;
+mod model;
+
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +10,6 @@ use std::task::Wake;
 use futures::channel::oneshot;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
-use proptest::prelude::*;
 
 use super::super::instance::Answer;
 use super::super::state::Job;
@@ -236,205 +236,29 @@ fn an_instance_near_its_end_has_room_for_what_it_may_still_take() {
     assert!(instance.place.is_closed() && !instance.place.has_room());
 }
 
-/// What may happen to a queue; numbers choose among those that are there.
-#[derive(Debug, Clone)]
-enum Event {
-    Push { client_stays: bool },
-    Started { requests_max: usize },
-    StartFailed,
-    Woken(usize),
-    Finished(usize),
-    Closed(usize),
-    Lost(usize),
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        4 => any::<bool>().prop_map(|client_stays| Event::Push { client_stays }),
-        3 => (1..6usize).prop_map(|requests_max| Event::Started { requests_max }),
-        1 => Just(Event::StartFailed),
-        4 => any::<usize>().prop_map(Event::Woken),
-        4 => any::<usize>().prop_map(Event::Finished),
-        1 => any::<usize>().prop_map(Event::Closed),
-        1 => any::<usize>().prop_map(Event::Lost),
-    ]
-}
-
-/// Instances that take requests only when they have a reason to look.
-struct World<'q> {
-    queue: &'q Queue,
-    room_per_instance: usize,
-    starts: Arc<AtomicUsize>,
-    /// Starts that have come to an end, good or bad.
-    started: usize,
-    instances: Vec<(Instance<'q>, usize)>,
-    clients: Vec<Client>,
-    pushed: usize,
-    /// Requests whose clients wait, and that no instance and no failure had yet.
-    open: BTreeSet<usize>,
-}
-
-impl World<'_> {
-    fn happens(&mut self, event: &Event) {
-        let starting = self.starts.load(Ordering::Relaxed) - self.started;
-        let chosen = |place: usize| (!self.instances.is_empty()).then(|| place % self.instances.len());
-        match *event {
-            Event::Push { client_stays } => {
-                self.pushed += 1;
-                let client = push(self.queue, self.pushed);
-                if client_stays {
-                    self.clients.push(client);
-                    self.open.insert(self.pushed);
-                }
-            }
-            Event::Started { requests_max } if starting > 0 => {
-                self.started += 1;
-                self.instances.push((Instance::start(self.queue, requests_max), 0));
-                self.look(self.instances.len() - 1);
-            }
-            Event::StartFailed if starting > 0 => {
-                self.started += 1;
-                if let Some(failed) = self.queue.start_failed() {
-                    self.open.remove(&number(&failed));
-                }
-            }
-            Event::Woken(place) => {
-                if let Some(place) = chosen(place).filter(|place| self.instances[*place].0.bell.rang()) {
-                    self.look(place);
-                }
-            }
-            Event::Finished(place) => {
-                if let Some(place) = chosen(place).filter(|place| self.instances[*place].1 > 0) {
-                    self.instances[place].1 -= 1;
-                    self.instances[place].0.place.finished();
-                    self.look(place);
-                }
-            }
-            Event::Closed(place) => {
-                if let Some(place) = chosen(place) {
-                    self.instances[place].0.place.close();
-                }
-            }
-            Event::Lost(place) => {
-                if let Some(place) = chosen(place) {
-                    self.instances.swap_remove(place);
-                }
-            }
-            Event::Started { .. } | Event::StartFailed => {}
-        }
-        self.check();
-    }
-
-    fn look(&mut self, place: usize) {
-        let (instance, running) = &mut self.instances[place];
-        while instance.place.has_room() {
-            let Some(taken) = instance.take() else { break };
-            *running += 1;
-            assert!(self.open.remove(&taken), "{taken} is taken twice, or by none who waits");
-        }
-    }
-
-    fn check(&self) {
-        let starting = self.starts.load(Ordering::Relaxed) - self.started;
-        let offered: usize =
-            self.instances.iter().map(|(instance, _)| instance.place.free.min(instance.place.left)).sum();
-        let state = self.queue.lock();
-        assert_eq!(state.room, offered + starting * self.room_per_instance, "room is what the instances have");
-        assert!(state.waiting.len() <= state.room, "{} wait for room for {}", state.waiting.len(), state.room);
-    }
-
-    /// Lets everything come to its end.
-    fn settle(&mut self) {
-        while self.starts.load(Ordering::Relaxed) > self.started {
-            self.happens(&Event::Started { requests_max: 100 });
-        }
-        let mut quiet = false;
-        while !quiet {
-            quiet = true;
-            for place in 0..self.instances.len() {
-                quiet &= self.instances[place].1 == 0 && !self.instances[place].0.bell.0.load(Ordering::Relaxed);
-                self.happens(&Event::Woken(place));
-                self.happens(&Event::Finished(place));
-            }
-            while self.starts.load(Ordering::Relaxed) > self.started {
-                quiet = false;
-                self.happens(&Event::Started { requests_max: 100 });
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn every_request_is_taken_once(room_per_instance in 1..4usize, events in prop::collection::vec(event(), 1..80)) {
-        let (queue, starts) = queue(room_per_instance);
-        let mut world = World {
-            queue: &queue,
-            room_per_instance,
-            starts,
-            started: 0,
-            instances: Vec::new(),
-            clients: Vec::new(),
-            pushed: 0,
-            open: BTreeSet::new(),
-        };
-        for event in &events {
-            world.happens(event);
-        }
-        world.settle();
-        prop_assert!(world.open.is_empty(), "nobody takes {:?}", world.open);
-    }
-}
-
-#[test]
-fn a_closed_place_is_not_woken_in_place_of_one_with_room() {
-    let (queue, starts) = queue(1);
-    let (first, _client) = request(1);
-    queue.push(first);
-    let mut one = queue.offer(10);
-    let bell_one = Arc::new(Bell::default());
-    let waker_one = bell_one.clone().into();
-    assert!(one.poll_take(&mut Context::from_waker(&waker_one)).is_ready());
-    one.finished();
-    let (second, _client) = request(2);
-    let (third, _client) = request(3);
-    queue.push(second);
-    queue.push(third);
-    let mut two = queue.offer(10);
-    let bell_two = Arc::new(Bell::default());
-    let waker_two = bell_two.clone().into();
-    assert!(one.poll_take(&mut Context::from_waker(&waker_one)).is_ready());
-    assert!(two.poll_take(&mut Context::from_waker(&waker_two)).is_ready());
-    one.finished();
-    two.finished();
-    assert!(two.poll_take(&mut Context::from_waker(&waker_two)).is_pending());
-    assert!(one.poll_take(&mut Context::from_waker(&waker_one)).is_pending());
-    one.close();
-    let before = starts.load(Ordering::Relaxed);
-    let (fourth, _client) = request(4);
-    queue.push(fourth);
-    assert!(bell_two.rang());
-    assert_eq!(starts.load(Ordering::Relaxed), before);
-}
-
 #[test]
 fn nothing_is_kept_for_an_instance_that_computes() {
     let (queue, starts) = queue(16);
-    let (first, _client) = request(1);
-    queue.push(first);
-    let mut place = queue.offer(100);
-    let bell = Arc::new(Bell::default());
-    let waker = bell.clone().into();
-    assert!(place.poll_take(&mut Context::from_waker(&waker)).is_ready());
-    let (second, _client) = request(2);
-    queue.push(second);
+    let _client = push(&queue, 1);
+    let mut instance = Instance::start(&queue, 100);
+    assert_eq!(instance.take(), Some(1));
+    let _client = push(&queue, 2);
     assert_eq!(starts.load(Ordering::Relaxed), 1, "there is room for fifteen more");
-    queue.withdraw(place.number());
+    queue.withdraw(instance.place.number());
     assert_eq!(starts.load(Ordering::Relaxed), 2, "but the instance does not look");
-    place.restore();
-    let (third, _client) = request(3);
-    queue.push(third);
+    instance.place.restore();
+    let _client = push(&queue, 3);
+    assert_eq!(starts.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn what_an_instance_was_woken_for_goes_to_another_when_it_computes_instead() {
+    let (queue, starts) = queue(1);
+    let [mut other, woken] = two_waiting(&queue);
+    let _client = push(&queue, 3);
+    assert!(woken.bell.rang());
+    queue.withdraw(woken.place.number());
+    assert!(other.bell.rang());
+    assert_eq!(other.take(), Some(3));
     assert_eq!(starts.load(Ordering::Relaxed), 2);
 }
