@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use commerce::Slug;
 use serde::{Deserialize, Serialize};
-
-use crate::error::Violation;
+use service::Violation;
 
 /// Most categories of one catalogue.
 pub(crate) const CATEGORIES_MAX: usize = 5_000;

@@ -1,36 +1,11 @@
-//! What can go wrong in the catalog, and the answer to each case: the one place that maps errors to HTTP.
-
-use std::fmt;
+//! What only the catalog refuses, and the answer to each case.
 
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use commerce::{IdempotencyKey, PreconditionError, Problem};
-use identity::IdentityError;
+use commerce::{Problem, Sku};
 use serde::Serialize;
+use service::Error;
 
-/// One thing that is wrong with an input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Violation {
-    field: String,
-    rule: String,
-}
-
-impl Violation {
-    pub(crate) fn new(field: impl Into<String>, rule: impl fmt::Display) -> Self {
-        Self { field: field.into(), rule: rule.to_string() }
-    }
-
-    /// The same violation, of a field inside another.
-    pub(crate) fn within(self, outer: &str) -> Self {
-        Self { field: format!("{outer}.{}", self.field), ..self }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.rule)
-    }
-}
+use crate::redemption::RefusedCoupon;
 
 /// A SKU of which less is left than was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,35 +15,9 @@ pub(crate) struct Short {
     pub(crate) available: u32,
 }
 
+/// Why stock or coupons cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error(transparent)]
-    Store(#[from] sql::Error),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error(transparent)]
-    Precondition(#[from] PreconditionError),
-    /// The request itself is unusable, which a convention shared by all services decides.
-    #[error("{}", .0.to_json())]
-    Convention(Problem),
-    #[error("what the store holds is not what was written: {0}")]
-    Corrupt(#[from] serde_json::Error),
-    #[error("there is no {what} {key:?}")]
-    NotFound { what: &'static str, key: String },
-    #[error("the query parameter {name:?} is unusable: {reason}")]
-    Query { name: String, reason: String },
-    #[error("the body is not JSON: {0}")]
-    NotJson(serde_json::Error),
-    #[error("the content type {given:?} is not one of {expected}")]
-    ContentType { given: String, expected: &'static str },
-    #[error("a body may have {0} bytes")]
-    TooLarge(usize),
-    #[error("the body broke off")]
-    BrokenBody,
-    #[error("{} rules are broken", .0.len())]
-    Invalid(Vec<Violation>),
-    #[error("the {what} {key:?} is taken")]
-    Taken { what: &'static str, key: String },
+pub(crate) enum Refusal {
     #[error("units of {0:?} are reserved by open orders")]
     Reserved(String),
     #[error("only {available} of {sku:?} can be taken away")]
@@ -77,71 +26,45 @@ pub(crate) enum Error {
     OutOfStock(Vec<Short>),
     #[error("the order {0:?} reserved other lines")]
     ReservationDiffers(String),
+    #[error("the order gave back other lines as {0:?}")]
+    RestockDiffers(String),
+    #[error("the reservation is {0}, and only what was sold can be given back")]
+    NotCommitted(&'static str),
+    #[error("{} SKUs would be given back more often than they were sold", .0.len())]
+    RestockExceedsOrder(Vec<Sku>),
+    #[error("the order {0:?} redeemed other coupons")]
+    RedemptionDiffers(String),
+    #[error("{} coupons cannot be used", .0.len())]
+    CouponsRefused(Vec<RefusedCoupon>),
     #[error("the reservation is {0} and cannot become {1}")]
     ReservationClosed(String, &'static str),
-    #[error("the key came with another request")]
-    KeyReused,
 }
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Self::Convention(problem)
-    }
-}
-
-impl Error {
-    fn problem(self) -> Problem {
-        let detail = self.to_string();
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
         let conflict = |kind, title| Problem::new(StatusCode::CONFLICT, kind, title);
-        let problem = match self {
-            Self::Identity(error) => return error.into(),
-            Self::Precondition(error) => return error.into(),
-            Self::Convention(problem) => return problem,
-            Self::KeyReused => return IdempotencyKey::reused(),
-            Self::Store(sql::Error::Statement { source: spin_sdk::sqlite::Error::DatabaseFull, .. }) => {
-                return Problem::new(StatusCode::INSUFFICIENT_STORAGE, "store-full", "The store is full");
-            }
-            Self::Store(_) | Self::Corrupt(_) => {
-                // The caller can do nothing with the reason, and it may tell what is not theirs to know.
-                eprintln!("the catalog failed: {detail}");
-                return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The catalog failed");
-            }
-            Self::NotFound { .. } => Problem::new(StatusCode::NOT_FOUND, "not-found", "Nothing is here"),
-            Self::Query { name, .. } => {
-                Problem::new(StatusCode::BAD_REQUEST, "bad-query", "A query parameter is unusable")
-                    .member("parameter", name)
-            }
-            Self::NotJson(_) => Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON"),
-            Self::ContentType { .. } => Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The content type is not supported",
-            ),
-            Self::TooLarge(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
-            Self::BrokenBody => Problem::new(StatusCode::BAD_REQUEST, "broken-body", "The body broke off"),
-            Self::Invalid(violations) => {
-                let errors = serde_json::to_value(violations).unwrap_or_default();
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input breaks rules")
-                    .member("errors", errors)
-            }
-            Self::Taken { .. } => conflict("taken", "The key is taken"),
-            Self::Reserved(_) => conflict("stock-reserved", "Stock is reserved"),
-            Self::StockShort { available, .. } => {
+        let problem = match refusal {
+            Refusal::Reserved(_) => conflict("stock-reserved", "Stock is reserved"),
+            Refusal::StockShort { available, .. } => {
                 conflict("stock-short", "There is not that much stock").member("available", available)
             }
-            Self::OutOfStock(short) => conflict("out-of-stock", "Not enough stock")
+            Refusal::OutOfStock(short) => conflict("out-of-stock", "Not enough stock")
                 .member("short", serde_json::to_value(short).unwrap_or_default()),
-            Self::ReservationDiffers(_) => conflict("reservation-differs", "The order has another reservation"),
-            Self::ReservationClosed(state, _) => {
+            Refusal::ReservationDiffers(_) => conflict("reservation-differs", "The order has another reservation"),
+            Refusal::RestockDiffers(_) => conflict("restock-differs", "The restock has other lines"),
+            Refusal::NotCommitted(state) => {
+                conflict("reservation-not-committed", "The order was not sold").member("state", state)
+            }
+            Refusal::RestockExceedsOrder(skus) => conflict("restock-exceeds-order", "More than was sold")
+                .member("skus", serde_json::to_value(skus).unwrap_or_default()),
+            Refusal::RedemptionDiffers(_) => conflict("redemption-differs", "The order has another redemption"),
+            Refusal::CouponsRefused(coupons) => conflict("coupons-refused", "A coupon cannot be used")
+                .member("coupons", serde_json::to_value(coupons).unwrap_or_default()),
+            Refusal::ReservationClosed(state, _) => {
                 conflict("reservation-closed", "The reservation has ended").member("state", state)
             }
         };
-        problem.detail(detail)
-    }
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        self.problem().into_response()
+        problem.detail(detail).into()
     }
 }

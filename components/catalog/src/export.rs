@@ -6,10 +6,10 @@ use axum::body::Bytes;
 use futures::Stream;
 use futures::stream::try_unfold;
 use serde_json::json;
+use service::Error;
 
 use crate::app::App;
 use crate::category::Taxonomy;
-use crate::error::Error;
 use crate::import::Format;
 use crate::product::{Product, Variant};
 use crate::store::categories;
@@ -114,6 +114,7 @@ impl Export {
                 "sku": variant.sku,
                 "attributes": variant.attributes,
                 "price": variant.price,
+                "weight_g": variant.weight_g,
                 "stock": variant.stock.on_hand,
             })
         };
@@ -126,6 +127,7 @@ impl Export {
             "categories": self.paths(product),
             "attributes": product.attributes,
             "images": product.images,
+            "tax_class": product.tax_class,
             "archived": product.archived,
             "variants": product.variants.iter().map(variant).collect::<Vec<_>>(),
         })
@@ -140,9 +142,11 @@ impl Export {
             product.description.clone(),
             self.paths(product).join("|"),
             product.images.join("|"),
+            product.tax_class.clone(),
             product.archived.to_string(),
             variant.sku.as_str().to_owned(),
             variant.price.to_string(),
+            variant.weight_g.to_string(),
             variant.stock.on_hand.to_string(),
         ];
         for attributes in [&product.attributes, &variant.attributes] {
@@ -156,8 +160,9 @@ impl Export {
     }
 }
 
-const PRODUCT_COLUMNS: &[&str] = &["id", "slug", "title", "brand", "description", "categories", "images", "archived"];
-const VARIANT_COLUMNS: &[&str] = &["sku", "price", "stock"];
+const PRODUCT_COLUMNS: &[&str] =
+    &["id", "slug", "title", "brand", "description", "categories", "images", "tax_class", "archived"];
+const VARIANT_COLUMNS: &[&str] = &["sku", "price", "weight_g", "stock"];
 
 fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());

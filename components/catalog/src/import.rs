@@ -11,12 +11,13 @@ use axum::body::Bytes;
 use commerce::{rfc3339, unix_ms};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
+use service::Error;
 
 use crate::app::App;
-use crate::error::Error;
 use crate::store::categories;
 use crate::store::products::load;
-use crate::store::save::{Cause, save};
+use crate::store::save::save;
+use crate::store::stock::Cause;
 
 use apply::Batch;
 use draft::Draft;

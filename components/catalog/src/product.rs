@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commerce::{Currency, Id, Money, QUANTITY_MAX, Sku, Slug};
 use serde::{Deserialize, Serialize};
-
-use crate::error::Violation;
+use service::Violation;
 
 /// Longest title, in characters.
 pub(crate) const TITLE_CHARS_MAX: usize = 200;
@@ -21,6 +20,12 @@ pub(crate) const VARIANTS_MAX: usize = 100;
 /// Longest attribute name and value, in characters.
 pub(crate) const ATTRIBUTE_NAME_CHARS_MAX: usize = 40;
 pub(crate) const ATTRIBUTE_VALUE_CHARS_MAX: usize = 100;
+/// The tax class of products for which no other is named.
+pub(crate) const TAX_CLASS_DEFAULT: &str = "standard";
+/// Longest name of a tax class, in bytes.
+pub(crate) const TAX_CLASS_BYTES_MAX: usize = 40;
+/// Heaviest variant, in grams.
+pub(crate) const WEIGHT_G_MAX: u32 = 10_000_000;
 /// Longest address of an image, in bytes.
 pub(crate) const IMAGE_BYTES_MAX: usize = 500;
 
@@ -39,6 +44,8 @@ pub(crate) struct ProductInput {
     pub(crate) categories: Vec<String>,
     pub(crate) attributes: Attributes,
     pub(crate) images: Vec<String>,
+    /// Left out, the product is taxed as most are.
+    pub(crate) tax_class: Option<String>,
     pub(crate) variants: Vec<VariantInput>,
     pub(crate) archived: bool,
 }
@@ -51,6 +58,9 @@ pub(crate) struct VariantInput {
     #[serde(default)]
     pub(crate) attributes: Attributes,
     pub(crate) price: Money,
+    /// What shipping weighs; 0 for what is not shipped or not known.
+    #[serde(default)]
+    pub(crate) weight_g: u32,
     /// Counted stock; left out, it stays as it is (none for a new variant).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stock: Option<u32>,
@@ -67,6 +77,7 @@ pub(crate) struct Product {
     pub(crate) categories: Vec<Slug>,
     pub(crate) attributes: Attributes,
     pub(crate) images: Vec<String>,
+    pub(crate) tax_class: String,
     pub(crate) variants: Vec<Variant>,
     pub(crate) archived: bool,
     pub(crate) created_at: String,
@@ -79,6 +90,7 @@ pub(crate) struct Variant {
     pub(crate) sku: Sku,
     pub(crate) attributes: Attributes,
     pub(crate) price: Money,
+    pub(crate) weight_g: u32,
     pub(crate) stock: Stock,
 }
 
@@ -107,6 +119,7 @@ impl Product {
             categories: Vec::new(),
             attributes: Attributes::new(),
             images: Vec::new(),
+            tax_class: TAX_CLASS_DEFAULT.to_owned(),
             variants: Vec::new(),
             archived: false,
             created_at: now.clone(),
@@ -152,6 +165,7 @@ impl Product {
         self.categories = categories;
         self.attributes = input.attributes;
         self.images = input.images;
+        self.tax_class = input.tax_class.unwrap_or_else(|| TAX_CLASS_DEFAULT.to_owned());
         self.variants = variants;
         self.archived = input.archived;
         self.updated_at = now;
@@ -171,7 +185,7 @@ impl Product {
             }
             stock.on_hand = counted;
         }
-        Ok(Variant { sku, attributes: input.attributes, price: input.price, stock })
+        Ok(Variant { sku, attributes: input.attributes, price: input.price, weight_g: input.weight_g, stock })
     }
 
     /// The content as a client would write it: the counted stock is left out, so that writing it back moves none.
@@ -180,6 +194,7 @@ impl Product {
             sku: variant.sku.as_str().to_owned(),
             attributes: variant.attributes.clone(),
             price: variant.price,
+            weight_g: variant.weight_g,
             stock: None,
         });
         ProductInput {
@@ -190,6 +205,7 @@ impl Product {
             categories: self.categories.iter().map(Slug::to_string).collect(),
             attributes: self.attributes.clone(),
             images: self.images.clone(),
+            tax_class: Some(self.tax_class.clone()),
             variants: variants.collect(),
             archived: self.archived,
         }
@@ -200,9 +216,9 @@ impl Product {
         self.variants.iter().map(|variant| variant.price).min_by_key(|price| price.minor())
     }
 
-    /// Units that can be sold over all variants.
-    pub(crate) fn available(&self) -> u64 {
-        self.variants.iter().map(|variant| u64::from(variant.stock.available())).sum()
+    /// Whether a unit of any variant can be sold.
+    pub(crate) fn in_stock(&self) -> bool {
+        self.variants.iter().any(|variant| variant.stock.available() > 0)
     }
 
     /// Words that find the product besides its texts: attribute values, SKUs, categories.
@@ -219,13 +235,14 @@ impl Product {
         std::iter::once(&self.attributes).chain(variants).flatten().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The public document.
+    /// The public document, with no count of units filled in; see [`crate::counts`].
     pub(crate) fn to_document(&self) -> Document {
         let variants = self.variants.iter().map(|variant| DocumentVariant {
             sku: variant.sku.clone(),
             attributes: variant.attributes.clone(),
             price: variant.price,
-            available: variant.stock.available(),
+            weight_g: variant.weight_g,
+            available: 0,
         });
         Document {
             id: self.id,
@@ -236,8 +253,9 @@ impl Product {
             categories: self.categories.clone(),
             attributes: self.attributes.clone(),
             images: self.images.clone(),
+            tax_class: self.tax_class.clone(),
             price: self.price(),
-            available: self.available(),
+            available: 0,
             variants: variants.collect(),
             archived: self.archived,
             created_at: self.created_at.clone(),
@@ -246,7 +264,7 @@ impl Product {
     }
 }
 
-/// The JSON that `GET /api/products/{id}` answers with.
+/// The JSON that `GET /api/products/{id}` answers with. It is stored without its counts of units.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
     id: Id,
@@ -257,8 +275,9 @@ pub(crate) struct Document {
     categories: Vec<Slug>,
     attributes: Attributes,
     images: Vec<String>,
+    tax_class: String,
     price: Option<Money>,
-    available: u64,
+    available: u32,
     variants: Vec<DocumentVariant>,
     archived: bool,
     created_at: String,
@@ -270,17 +289,19 @@ struct DocumentVariant {
     sku: Sku,
     attributes: Attributes,
     price: Money,
+    weight_g: u32,
     available: u32,
 }
 
 impl Document {
-    /// The product again, given the stock that the document shows only in part.
+    /// The product again, given the stock that the document is stored without.
     pub(crate) fn into_product(self, stock: &BTreeMap<String, Stock>) -> Product {
         let variants = self.variants.into_iter().map(|variant| Variant {
             stock: stock.get(variant.sku.as_str()).copied().unwrap_or_default(),
             sku: variant.sku,
             attributes: variant.attributes,
             price: variant.price,
+            weight_g: variant.weight_g,
         });
         Product {
             id: self.id,
@@ -291,6 +312,7 @@ impl Document {
             categories: self.categories,
             attributes: self.attributes,
             images: self.images,
+            tax_class: self.tax_class,
             variants: variants.collect(),
             archived: self.archived,
             created_at: self.created_at,
@@ -321,6 +343,9 @@ fn check(input: &ProductInput, currency: Currency) -> Vec<Violation> {
         let fits = address && image.len() <= IMAGE_BYTES_MAX && !image.contains(char::is_whitespace);
         require("images", fits, format!("an http(s) address or a path, at most {IMAGE_BYTES_MAX} bytes"));
     }
+    let tax_class = input.tax_class.as_deref().unwrap_or(TAX_CLASS_DEFAULT);
+    let fits = is_name(tax_class, TAX_CLASS_BYTES_MAX);
+    require("tax_class", fits, format!("1 to {TAX_CLASS_BYTES_MAX} of a-z, A-Z, 0-9, _ and -"));
     let count = input.variants.len();
     require("variants", (1..=VARIANTS_MAX).contains(&count), format!("1 to {VARIANTS_MAX} variants"));
     check_attributes("attributes", &input.attributes, &mut require);
@@ -331,6 +356,7 @@ fn check(input: &ProductInput, currency: Currency) -> Vec<Violation> {
         require(&field("price"), variant.price.minor() >= 0, "a price is not negative".to_owned());
         let same = variant.price.currency() == currency;
         require(&field("price"), same, format!("this catalogue sells in {}", currency.code()));
+        require(&field("weight_g"), variant.weight_g <= WEIGHT_G_MAX, format!("at most {WEIGHT_G_MAX}"));
         check_attributes(&field("attributes"), &variant.attributes, &mut require);
     }
     wrong
@@ -339,10 +365,15 @@ fn check(input: &ProductInput, currency: Currency) -> Vec<Violation> {
 fn check_attributes(field: &str, attributes: &Attributes, require: &mut impl FnMut(&str, bool, String)) {
     require(field, attributes.len() <= ATTRIBUTES_MAX, format!("at most {ATTRIBUTES_MAX}"));
     for (name, value) in attributes {
-        let plain = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_' || char == '-');
-        let fits = !name.is_empty() && name.len() <= ATTRIBUTE_NAME_CHARS_MAX && plain;
+        let fits = is_name(name, ATTRIBUTE_NAME_CHARS_MAX);
         require(field, fits, format!("{name:?}: a name is 1 to {ATTRIBUTE_NAME_CHARS_MAX} of a-z, A-Z, 0-9, _ and -"));
         let fits = !value.trim().is_empty() && value.chars().count() <= ATTRIBUTE_VALUE_CHARS_MAX;
         require(field, fits, format!("{name}: a value is 1 to {ATTRIBUTE_VALUE_CHARS_MAX} characters"));
     }
+}
+
+/// Whether a text can name an attribute or a tax class.
+pub(crate) fn is_name(text: &str, bytes_max: usize) -> bool {
+    let plain = text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_' || char == '-');
+    !text.is_empty() && text.len() <= bytes_max && plain
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use commerce::{QUANTITY_MAX, Quantity, Sku, rfc3339};
 use serde::{Deserialize, Serialize};
-
-use crate::error::Violation;
+use service::Violation;
 
 /// Most lines of one reservation.
 pub(crate) const LINES_MAX: usize = 100;
-/// Longest order id, in bytes.
-pub(crate) const ORDER_ID_BYTES_MAX: usize = 64;
+/// Longest id of an order or a restock, in bytes.
+pub(crate) const KEY_BYTES_MAX: usize = 64;
 /// Longest time that stock is held for.
 pub(crate) const EXPIRES_IN_S_MAX: u32 = 7 * 24 * 60 * 60;
 /// How long stock is held when nothing is asked for.
@@ -80,35 +79,45 @@ impl TryFrom<ReservationInput> for Wish {
 
     fn try_from(input: ReservationInput) -> Result<Self, Vec<Violation>> {
         let mut wrong = Vec::new();
-        let plain = input.order_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-        if input.order_id.is_empty() || input.order_id.len() > ORDER_ID_BYTES_MAX || !plain {
-            let rule = format!("1 to {ORDER_ID_BYTES_MAX} visible ASCII characters without a slash");
-            wrong.push(Violation::new("order_id", rule));
-        }
-        if !(1..=LINES_MAX).contains(&input.lines.len()) {
-            wrong.push(Violation::new("lines", format!("1 to {LINES_MAX} lines")));
-        }
+        wrong.extend(check_key("order_id", &input.order_id));
+        let lines = merge_lines(input.lines, &mut wrong);
         let expires_in_s = input.expires_in_s.unwrap_or(EXPIRES_IN_S_DEFAULT);
         if !(1..=EXPIRES_IN_S_MAX).contains(&expires_in_s) {
             wrong.push(Violation::new("expires_in_s", format!("1 to {EXPIRES_IN_S_MAX} seconds")));
-        }
-        let mut units: BTreeMap<Sku, u32> = BTreeMap::new();
-        for line in input.lines {
-            let units = units.entry(line.sku).or_default();
-            *units = units.saturating_add(line.quantity.get());
-        }
-        let mut lines = Vec::with_capacity(units.len());
-        for (sku, units) in units {
-            match Quantity::try_from(units) {
-                Ok(quantity) => lines.push(Line { sku, quantity }),
-                Err(_) => wrong.push(Violation::new("lines", format!("at most {QUANTITY_MAX} of {:?}", sku.as_str()))),
-            }
         }
         match wrong.is_empty() {
             true => Ok(Self { order_id: input.order_id, lines, expires_in_s }),
             false => Err(wrong),
         }
     }
+}
+
+/// Says what is wrong with a key that another service chose.
+pub(crate) fn check_key(field: &str, key: &str) -> Option<Violation> {
+    let plain = key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    let fits = !key.is_empty() && key.len() <= KEY_BYTES_MAX && plain;
+    let rule = format!("1 to {KEY_BYTES_MAX} visible ASCII characters without a slash");
+    (!fits).then(|| Violation::new(field, rule))
+}
+
+/// One line per SKU, in the order of the SKUs.
+pub(crate) fn merge_lines(lines: Vec<Line>, wrong: &mut Vec<Violation>) -> Vec<Line> {
+    if !(1..=LINES_MAX).contains(&lines.len()) {
+        wrong.push(Violation::new("lines", format!("1 to {LINES_MAX} lines")));
+    }
+    let mut units: BTreeMap<Sku, u32> = BTreeMap::new();
+    for line in lines {
+        let units = units.entry(line.sku).or_default();
+        *units = units.saturating_add(line.quantity.get());
+    }
+    let mut merged = Vec::with_capacity(units.len());
+    for (sku, units) in units {
+        match Quantity::try_from(units) {
+            Ok(quantity) => merged.push(Line { sku, quantity }),
+            Err(_) => wrong.push(Violation::new("lines", format!("at most {QUANTITY_MAX} of {:?}", sku.as_str()))),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -134,7 +143,7 @@ mod tests {
         let wrong = wish(json!({"order_id": "a/b", "lines": [line, line], "expires_in_s": 0})).err().unwrap();
         let wrong = serde_json::to_value(wrong).unwrap();
         let fields: Vec<_> = wrong.as_array().unwrap().iter().map(|violation| violation["field"].as_str()).collect();
-        assert_eq!(fields, [Some("order_id"), Some("expires_in_s"), Some("lines")]);
+        assert_eq!(fields, [Some("order_id"), Some("lines"), Some("expires_in_s")]);
         assert!(wish(json!({"order_id": "o", "lines": []})).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! Everything that the catalog can be asked.
 //!
-//! Under `/api` reading is for everyone and writing for staff; `/internal` is for the shop's other services and
+//! Under `/api` products are read by everyone, and all else is for staff; `/internal` is for the shop's other services and
 //! on no public route.
 
 mod categories;
 mod products;
+mod redemptions;
 mod reservations;
+mod rules;
 mod transfer;
 
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
+use service::answer;
 
-use crate::answer;
 use crate::app::App;
+use crate::rules::{Promotions, TaxRates};
 
 /// The description of the public and internal routes.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
@@ -40,6 +43,21 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/reservations/{order_id}", get(reservations::show))
         .route("/internal/reservations/{order_id}/commit", post(reservations::commit))
         .route("/internal/reservations/{order_id}/release", post(reservations::release))
+        .route("/internal/restocks", post(reservations::restock))
+        .route("/api/promotions", get(rules::list::<Promotions>).post(rules::create::<Promotions>))
+        .route(
+            "/api/promotions/{id}",
+            get(rules::show::<Promotions>).put(rules::replace::<Promotions>).delete(rules::remove::<Promotions>),
+        )
+        .route("/api/tax-rates", get(rules::list::<TaxRates>).post(rules::create::<TaxRates>))
+        .route(
+            "/api/tax-rates/{id}",
+            get(rules::show::<TaxRates>).put(rules::replace::<TaxRates>).delete(rules::remove::<TaxRates>),
+        )
+        .route("/api/tax-settings", get(rules::show_settings).put(rules::replace_settings))
+        .route("/internal/pricing-rules", get(rules::book))
+        .route("/internal/redemptions", post(redemptions::redeem))
+        .route("/internal/redemptions/{order_id}/release", post(redemptions::release))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)
         .with_state(Arc::new(app))

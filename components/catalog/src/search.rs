@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use commerce::{Currency, Cursor, Limit};
 use serde::{Deserialize, Serialize};
+use service::Error;
 
-use crate::error::Error;
 use crate::terms::{ATTRIBUTE_PREFIX, BRAND, CATEGORY, IN_STOCK, price_range_end};
 
 /// Longest search text, in characters.

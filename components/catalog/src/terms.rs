@@ -36,7 +36,7 @@ pub(crate) fn terms(product: &Product, taxonomy: &Taxonomy) -> BTreeSet<Term> {
     if let Some(price) = product.price() {
         add(PRICE, &price_range(price).0.to_string());
     }
-    if product.available() > 0 {
+    if product.in_stock() {
         add(IN_STOCK, "true");
     }
     for (name, value) in product.all_attributes() {

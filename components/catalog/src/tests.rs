@@ -3,7 +3,10 @@
 mod categories;
 mod openapi;
 mod products;
+mod redemptions;
 mod reservations;
+mod restocks;
+mod rules;
 mod search;
 mod shop;
 mod transfer;

@@ -1,4 +1,4 @@
-//! Where the keys come from: a fixed set, or a URL whose answer is kept.
+//! Where the keys come from: a fixed set, and a URL whose answer is kept.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,9 +27,9 @@ pub fn no_fetch(url: String) -> Fetched {
 /// Whose tokens count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The JWKS itself.
+    /// A JWKS of keys that are known from the start; empty for none.
     pub jwks: String,
-    /// Where the JWKS is, which then counts in place of `jwks`; empty to use that.
+    /// Where more keys are; empty for nowhere. A key id that both know means the key of `jwks`.
     pub jwks_url: String,
     /// The `iss` of every token.
     pub issuer: String,
@@ -54,9 +54,16 @@ pub enum SettingsError {
 
 type Fetch = Box<dyn Fn(String) -> Fetched + Send + Sync>;
 
-pub(crate) enum Keys {
-    Fixed(Jwks),
-    Url { url: String, fetch: Fetch, cache: Mutex<Cache> },
+pub(crate) struct Keys {
+    fixed: Jwks,
+    source: Option<Source>,
+}
+
+/// Keys that are fetched, and come and go while the service runs.
+struct Source {
+    url: String,
+    fetch: Fetch,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Default)]
@@ -70,31 +77,41 @@ pub(crate) struct Cache {
 
 impl Keys {
     pub(crate) fn new(settings: &Settings, fetch: Fetch) -> Result<Self, SettingsError> {
-        match (settings.jwks.trim(), settings.jwks_url.trim()) {
-            ("", "") => Ok(Self::Fixed(Jwks::default())),
-            (jwks, "") => Ok(Self::Fixed(Jwks::parse(jwks.as_bytes())?)),
-            (_, url) => Ok(Self::Url { url: url.to_owned(), fetch, cache: Mutex::default() }),
-        }
+        let fixed = match settings.jwks.trim() {
+            "" => Jwks::default(),
+            jwks => Jwks::parse(jwks.as_bytes())?,
+        };
+        let url = settings.jwks_url.trim();
+        let source = (!url.is_empty()).then(|| Source { url: url.to_owned(), fetch, cache: Mutex::default() });
+        Ok(Self { fixed, source })
     }
 
-    /// The key of this id. A source that is down does not take away the keys that are already here.
+    /// The key of this id: one of the fixed set, which needs no fetch, or one of the source.
     pub(crate) async fn find(&self, kid: &str, now_s: i64) -> Result<VerifyingKey, IdentityError> {
-        let (url, fetch, cache) = match self {
-            Self::Fixed(jwks) => return jwks.find(kid).ok_or(UNKNOWN_KEY),
-            Self::Url { url, fetch, cache } => (url, fetch, cache),
-        };
-        if let Some(answer) = lock(cache).answer(kid, now_s) {
+        match (self.fixed.find(kid), &self.source) {
+            (Some(key), _) => Ok(key),
+            (None, Some(source)) => source.find(kid, now_s).await,
+            (None, None) => Err(UNKNOWN_KEY),
+        }
+    }
+}
+
+impl Source {
+    /// The key of this id. A source that is down does not take away the keys that are already here.
+    async fn find(&self, kid: &str, now_s: i64) -> Result<VerifyingKey, IdentityError> {
+        if let Some(answer) = lock(&self.cache).answer(kid, now_s) {
             return answer;
         }
-        let fetched = fetch(url.clone()).await.and_then(|body| Jwks::parse(&body).map_err(|error| error.to_string()));
-        let mut cache = lock(cache);
+        let fetched = (self.fetch)(self.url.clone()).await;
+        let fetched = fetched.and_then(|body| Jwks::parse(&body).map_err(|error| error.to_string()));
+        let mut cache = lock(&self.cache);
         cache.failed = fetched.is_err();
         match fetched {
             Ok(jwks) => {
                 cache.jwks = Some(jwks);
                 cache.fetched_at_s = now_s;
             }
-            Err(reason) => eprintln!("cannot refresh the token keys from {url}: {reason}"),
+            Err(reason) => eprintln!("cannot refresh the token keys from {}: {reason}", self.url),
         }
         cache.jwks.as_ref().ok_or(IdentityError::Unavailable)?.find(kid).ok_or(UNKNOWN_KEY)
     }
@@ -126,9 +143,7 @@ fn lock(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fixed(jwks) => f.debug_tuple("Fixed").field(jwks).finish(),
-            Self::Url { url, .. } => f.debug_struct("Url").field("url", url).finish_non_exhaustive(),
-        }
+        let url = self.source.as_ref().map(|source| &source.url);
+        f.debug_struct("Keys").field("fixed", &self.fixed).field("url", &url).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! Who is calling. Every service asks this itself and trusts no header but the token.
 //!
 //! Tokens are compact JWS (RFC 7515) of JWT claims (RFC 7519), signed with Ed25519 (RFC 8037) and nothing
-//! else. The keys are a JWKS (RFC 7517) from a variable or from a URL.
+//! else. The keys are JWKS (RFC 7517): one from a variable, one from a URL, or both.
 //!
 //! ```
 //! # use identity::{Claims, Identity, Role, Settings, Signer};

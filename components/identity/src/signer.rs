@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Claims;
 
@@ -29,10 +29,19 @@ impl Signer {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
     }
 
-    /// The JWKS with the public half, as the variable `jwks` takes it.
-    pub fn jwks(&self) -> String {
+    /// The id by which tokens name the key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half as a JWK (RFC 8037).
+    pub fn jwk(&self) -> Value {
         let x = URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": x});
-        json!({ "keys": [key] }).to_string()
+        json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": x})
+    }
+
+    /// The JWKS with the public half alone, as the variable `jwks` takes it.
+    pub fn jwks(&self) -> String {
+        json!({ "keys": [self.jwk()] }).to_string()
     }
 }

@@ -173,15 +173,35 @@ fn a_new_key_is_fetched_but_strangers_cannot_make_us_fetch_at_will() {
 }
 
 #[test]
-fn the_url_counts_in_place_of_the_fixed_keys() {
-    let rotated = Signer::new("key-2", [8; 32]);
+fn fixed_keys_and_those_of_the_url_count_side_by_side() {
+    let issuer = Signer::new("key-2", [8; 32]);
+    // What the URL says of a fixed key's id does not count.
+    let impostor = Signer::new("key-1", [9; 32]);
+    let body = json!({ "keys": [issuer.jwk(), impostor.jwk()] }).to_string().into_bytes();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
     let settings = Settings { jwks: signer().jwks(), jwks_url: "http://auth/jwks.json".into(), ..Settings::default() };
-    let body = rotated.jwks().into_bytes();
-    let fetch = move |_| -> Fetched { Box::pin(std::future::ready(Ok(body.clone()))) };
+    let fetch = move |_| -> Fetched {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(body.clone())))
+    };
     let identity = Identity::new(&settings, fetch).unwrap();
     let at = |signer: &Signer| block_on(identity.authenticate_at(&bearer(&signer.sign(&claims())), NOW_S)).map(|_| ());
-    assert_eq!(at(&rotated), Ok(()));
-    assert_eq!(at(&signer()), Err(IdentityError::Invalid("the token is signed with an unknown key")));
+    assert_eq!(at(&signer()), Ok(()));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(at(&issuer), Ok(()));
+    assert_eq!(at(&impostor), Err(IdentityError::Invalid("the signature is not from that key")));
+    let stranger = Signer::new("key-3", [8; 32]);
+    assert_eq!(at(&stranger), Err(IdentityError::Invalid("the token is signed with an unknown key")));
+}
+
+#[test]
+fn fixed_keys_count_while_the_url_is_down() {
+    let settings = Settings { jwks_url: "http://auth/jwks.json".into(), ..settings() };
+    let identity = Identity::new(&settings, no_fetch).unwrap();
+    let at = |signer: &Signer| block_on(identity.authenticate_at(&bearer(&signer.sign(&claims())), NOW_S)).map(|_| ());
+    assert_eq!(at(&Signer::new("key-2", [8; 32])), Err(IdentityError::Unavailable));
+    assert_eq!(at(&signer()), Ok(()));
 }
 
 #[test]

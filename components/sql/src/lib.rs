@@ -3,7 +3,7 @@
 //! In a component the statements go to the host (`spin:sqlite@3.1.0`); in a native test they run on the same
 //! SQLite in process, so that tests exercise the real SQL. Either way:
 //!
-//! - [`Database::read`] is one host call and holds the instance until it returns: only for reads by key.
+//! - [`Database::read`] is one host call and holds the instance until it returns: only for what is known to be short.
 //! - [`Database::execute`] lets the instance serve other requests meanwhile: searches and all writes.
 //! - [`Database::begin`] opens a connection of its own, since an open transaction must never be seen by the
 //!   other requests of the instance.

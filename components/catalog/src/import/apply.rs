@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use commerce::{Currency, Id, Sku, Slug};
+use service::Violation;
 
 use crate::category::{CATEGORIES_MAX, Category, Taxonomy};
-use crate::error::Violation;
 use crate::product::{Product, ProductInput, VariantInput};
 use crate::store::products::{Keys, Loaded};
 use crate::store::save::Edited;
@@ -129,6 +129,7 @@ impl Batch {
         input.description = draft.description.unwrap_or(input.description);
         input.attributes.extend(draft.attributes);
         input.images = draft.images.unwrap_or(input.images);
+        input.tax_class = draft.tax_class.or(input.tax_class);
         input.archived = draft.archived.unwrap_or(input.archived);
         for variant in draft.variants {
             merge_variant(&mut input, variant)?;
@@ -243,6 +244,7 @@ fn merge_variant(input: &mut ProductInput, draft: VariantDraft) -> Result<(), St
         Some(variant) => {
             variant.attributes.extend(draft.attributes);
             variant.price = draft.price.unwrap_or(variant.price);
+            variant.weight_g = draft.weight_g.unwrap_or(variant.weight_g);
             variant.stock = draft.stock.or(variant.stock);
         }
         None => {
@@ -251,6 +253,7 @@ fn merge_variant(input: &mut ProductInput, draft: VariantDraft) -> Result<(), St
                 sku: draft.sku,
                 attributes: draft.attributes,
                 price,
+                weight_g: draft.weight_g.unwrap_or_default(),
                 stock: draft.stock,
             });
         }

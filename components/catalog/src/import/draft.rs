@@ -1,6 +1,6 @@
 //! What one record says about a product, in our terms, whatever its columns are called.
 //!
-//! A record is nested (as an export writes it) or flat, with the columns `sku`, `price`, `stock`, `attr.<name>`
+//! A record is nested (as an export writes it) or flat, with the columns `sku`, `price`, `weight_g`, `stock`, `attr.<name>`
 //! for the product and `variant.<name>` for its variant. A price that is an object is in minor units; a bare
 //! number or text is a decimal of the shop's currency.
 
@@ -48,10 +48,12 @@ const FIELDS: &[&str] = &[
     "attributes",
     "image",
     "images",
+    "tax_class",
     "archived",
     "variants",
     "sku",
     "price",
+    "weight_g",
     "stock",
 ];
 const ATTRIBUTE: &str = "attr.";
@@ -73,6 +75,7 @@ pub(crate) struct Draft {
     pub(crate) categories: Option<Vec<String>>,
     pub(crate) attributes: Attributes,
     pub(crate) images: Option<Vec<String>>,
+    pub(crate) tax_class: Option<String>,
     pub(crate) archived: Option<bool>,
     pub(crate) variants: Vec<VariantDraft>,
 }
@@ -83,6 +86,7 @@ pub(crate) struct VariantDraft {
     pub(crate) sku: String,
     pub(crate) attributes: Attributes,
     pub(crate) price: Option<Money>,
+    pub(crate) weight_g: Option<u32>,
     pub(crate) stock: Option<u32>,
 }
 
@@ -113,11 +117,13 @@ impl Draft {
                 "description" => draft.description = Some(text(value).map_err(within)?),
                 "category" | "categories" => draft.categories = Some(list(value).map_err(within)?),
                 "image" | "images" => draft.images = Some(list(value).map_err(within)?),
+                "tax_class" => draft.tax_class = Some(text(value).map_err(within)?),
                 "archived" => draft.archived = Some(flag(&value).map_err(within)?),
                 "attributes" => draft.attributes.extend(attributes(value).map_err(within)?),
                 "variants" => draft.variants = variants(value, currency).map_err(within)?,
                 "sku" => flat.sku = text(value).map_err(within)?,
                 "price" => flat.price = Some(price(&value, currency).map_err(within)?),
+                "weight_g" => flat.weight_g = Some(count(&value).map_err(within)?),
                 "stock" => flat.stock = Some(count(&value).map_err(within)?),
                 _ => match (name.strip_prefix(ATTRIBUTE), name.strip_prefix(VARIANT_ATTRIBUTE)) {
                     (Some(name), _) => drop(draft.attributes.insert(name.to_owned(), text(value).map_err(within)?)),
@@ -129,7 +135,7 @@ impl Draft {
         match (flat.sku.is_empty(), flat == VariantDraft::default()) {
             (false, _) => draft.variants.push(flat),
             (true, true) => {}
-            (true, false) => return Err("a price, a stock or a variant's attribute needs a sku".to_owned()),
+            (true, false) => return Err("a price, a weight, a stock or a variant's attribute needs a sku".to_owned()),
         }
         Ok(draft)
     }
@@ -197,6 +203,7 @@ fn variants(value: Value, currency: Currency) -> Result<Vec<VariantDraft>, Strin
                 "sku" => variant.sku = text(value)?,
                 "attributes" => variant.attributes = attributes(value)?,
                 "price" => variant.price = Some(price(&value, currency)?),
+                "weight_g" => variant.weight_g = Some(count(&value)?),
                 "stock" => variant.stock = Some(count(&value)?),
                 _ => return Err(format!("a variant has no field {name:?}")),
             }
@@ -249,7 +256,7 @@ mod tests {
             (json!({"title": ["a"]}), "title: not a text"),
             (json!({"archived": "maybe"}), "archived: "),
             (json!({"sku": "a", "stock": -1}), "stock: not a count"),
-            (json!({"price": 5}), "a price, a stock"),
+            (json!({"price": 5}), "a price, a weight"),
             (json!({"variants": [{"size": "M"}]}), "variants: a variant has no field"),
         ] {
             assert!(read(record.clone(), "").unwrap_err().starts_with(start), "{record}");

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 /// Longest record, in bytes.
 pub(crate) const RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Most cells of a CSV record.
+const CELLS_MAX: usize = 4_096;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +207,8 @@ pub(crate) struct Csv {
     line: u64,
     record_line: u64,
     between_records: bool,
+    /// What the record holds is no longer kept; only its end is looked for.
+    too_long: bool,
     lost: bool,
 }
 
@@ -220,6 +224,7 @@ impl Default for Csv {
             line: 1,
             record_line: 1,
             between_records: true,
+            too_long: false,
             lost: false,
         }
     }
@@ -246,34 +251,39 @@ impl Csv {
             match result {
                 ReadRecordResult::InputEmpty if at_end => {}
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => return,
-                ReadRecordResult::OutputFull if self.text.len() >= RECORD_BYTES_MAX => {
-                    let reason = format!("a record may have {RECORD_BYTES_MAX} bytes; the rest was not read");
-                    records.push(Record { line: self.record_line, fields: Err(reason) });
-                    self.lost = true;
-                }
+                ReadRecordResult::OutputFull if self.text.len() >= RECORD_BYTES_MAX => self.forget(),
+                ReadRecordResult::OutputEndsFull if self.ends.len() >= CELLS_MAX => self.forget(),
                 ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::Record => {
                     self.end_record(records);
                     self.text_len = 0;
                     self.ends_len = 0;
+                    self.too_long = false;
                     self.between_records = true;
                 }
             }
         }
     }
 
+    fn forget(&mut self) {
+        self.too_long = true;
+        self.text_len = 0;
+        self.ends_len = 0;
+    }
+
     fn end_record(&mut self, records: &mut Vec<Record>) {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let cells =
-            starts.zip(&self.ends[..self.ends_len]).map(|(start, end)| std::str::from_utf8(&self.text[start..*end]));
-        let cells: Result<Vec<&str>, _> = cells.collect();
-        let fields = match (cells, &self.names) {
-            (Err(_), _) => Err("not UTF-8".to_owned()),
+        let fields = match (self.cells(), &self.names) {
             (Ok(names), None) => {
                 self.names = Some(names.iter().map(|name| name.trim().to_owned()).collect());
                 return;
             }
+            (Err(reason), None) => {
+                // Without names, no other record means anything.
+                self.lost = true;
+                Err(format!("the column names: {reason}; the rest was not read"))
+            }
+            (Err(reason), Some(_)) => Err(reason),
             (Ok(cells), Some(names)) if cells.len() != names.len() => {
                 Err(format!("{} cells under {} column names", cells.len(), names.len()))
             }
@@ -284,6 +294,16 @@ impl Csv {
             }
         };
         records.push(Record { line: self.record_line, fields });
+    }
+
+    fn cells(&self) -> Result<Vec<&str>, String> {
+        if self.too_long {
+            return Err(format!("a record may have {RECORD_BYTES_MAX} bytes and {CELLS_MAX} cells"));
+        }
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let cells =
+            starts.zip(&self.ends[..self.ends_len]).map(|(start, end)| std::str::from_utf8(&self.text[start..*end]));
+        cells.collect::<Result<_, _>>().map_err(|_| "not UTF-8".to_owned())
     }
 }
 
@@ -357,8 +377,21 @@ mod tests {
         assert!(records[0].1.is_err() && records[1].1.is_ok());
         let records = read(Format::JsonArray, format!("[{{\"a\":\"{long}\"}},{{}}]").as_bytes(), 1000);
         assert!(records[0].1.is_err() && records[1].1.is_ok());
-        let records = read(Format::Csv, format!("a\n{long}\n1\n").as_bytes(), 1000);
-        assert!(matches!(&records[..], [(2, Err(reason))] if reason.contains("not read")));
+        let records = read(Format::Csv, format!("a\n\"{long}\n{long}\"\n1\n").as_bytes(), 1000);
+        assert!(records[0].1.is_err());
+        assert_eq!(records[1..], [(4, Ok(json!({"a": "1"})))]);
+        let records = read(Format::Csv, format!("a\n{}\n1\n", ",".repeat(2 * CELLS_MAX)).as_bytes(), 1000);
+        assert!(matches!(&records[..], [(2, Err(reason)), (3, Ok(_))] if reason.contains("cells")));
+    }
+
+    #[test]
+    fn no_record_takes_the_place_of_bad_column_names() {
+        let long = "x".repeat(2 * RECORD_BYTES_MAX);
+        for (names, reason) in [(&b"a,\xff"[..], "not UTF-8"), (long.as_bytes(), "bytes")] {
+            let records = read(Format::Csv, &[names, b"\n1,2\n3,4\n"].concat(), 1000);
+            let [(1, Err(told))] = &records[..] else { panic!("{records:?}") };
+            assert!(told.starts_with("the column names: ") && told.contains(reason), "{told}");
+        }
     }
 
     proptest! {

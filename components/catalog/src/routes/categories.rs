@@ -6,15 +6,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use commerce::{IdempotencyKey, Precondition, Slug, fingerprint};
+use commerce::{Precondition, Slug};
 use serde_json::json;
+use service::answer::{self, Answer};
+use service::idempotency::Attempt;
+use service::request::{Segments, parse, read_body};
+use service::{Error, Violation};
 
-use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::category::{CATEGORIES_MAX, Category, CategoryInput, Taxonomy};
-use crate::error::{Error, Violation};
-use crate::request::{Segments, parse, read_body};
-use crate::store::{categories, idempotency};
+use crate::store::categories;
 
 type Reply = Result<Response, Error>;
 
@@ -32,16 +33,13 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Segments(slug): Segments<S
 
 /// `POST /api/categories`
 pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
-    let staff = app.staff(&headers).await?;
-    let key = IdempotencyKey::from_headers(&headers)?;
+    let staff = app.access.staff(&headers).await?;
     let body = read_body(body).await?;
-    let print = fingerprint("POST /api/categories", &body);
+    let attempt = Attempt::new(&headers, staff.subject(), "POST /api/categories", &body)?;
     let input: CategoryInput = parse(&body)?;
 
     let transaction = app.database.begin().await?;
-    if let Some(key) = &key
-        && let Some(answer) = idempotency::find(&transaction, staff.subject(), key, &print).await?
-    {
+    if let Some(answer) = attempt.earlier_answer(&transaction).await? {
         return Ok(answer.into_response());
     }
     let mut taxonomy = categories::load(&transaction).await?;
@@ -60,9 +58,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     categories::add(&transaction, std::slice::from_ref(&category)).await?;
     taxonomy.insert(category);
     let answer = described(&taxonomy, &slug, |slug, body| Answer::created(&format!("/api/categories/{slug}"), body))?;
-    if let Some(key) = &key {
-        idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
-    }
+    attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
     Ok(answer.into_response())
 }
@@ -74,7 +70,7 @@ pub(crate) async fn update(
     Segments(slug): Segments<String>,
     body: Body,
 ) -> Reply {
-    app.staff(&headers).await?;
+    app.access.staff(&headers).await?;
     let input: CategoryInput = parse(&read_body(body).await?)?;
     let precondition = Precondition::from_headers(&headers)?;
     if input.slug.as_ref().is_some_and(|given| *given != slug) {

@@ -6,21 +6,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use commerce::{
-    Cursor, Id, IdempotencyKey, Precondition, QUANTITY_MAX, Slug, fingerprint, not_modified, rfc3339, unix_ms,
-};
+use commerce::{Cursor, Id, Precondition, QUANTITY_MAX, Slug, not_modified, rfc3339, unix_ms};
 use serde::Deserialize;
+use service::answer::{self, Answer};
+use service::idempotency::Attempt;
+use service::request::{Pairs, Segments, parse, parse_value, read_body};
+use service::{Error, Violation};
 use sql::Transaction;
 
-use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::error::{Error, Violation};
 use crate::product::{Product, ProductInput};
-use crate::request::{Pairs, Segments, parse, parse_value, read_body};
 use crate::search::Query;
 use crate::store::products::{Keys, Loaded, document, document_of, load, load_one};
-use crate::store::save::{Cause, Edited, save};
-use crate::store::{categories, idempotency, search, stock};
+use crate::store::save::{Edited, save};
+use crate::store::stock::Cause;
+use crate::store::{categories, search, stock};
 
 /// Longest reason of a stock adjustment, in characters.
 const REASON_CHARS_MAX: usize = 200;
@@ -30,14 +30,14 @@ type Reply = Result<Response, Error>;
 /// `GET /api/products`: a page of what is searched for, with counts if asked.
 pub(crate) async fn list(State(app): State<Arc<App>>, Pairs(pairs): Pairs) -> Reply {
     let query = Query::parse(&pairs)?;
-    let groups = search::groups(&app.database, &query)?;
+    let filters = search::filters(&app.database, &query)?;
     let counts = async {
         match query.facets {
-            true => Some(search::facets(&app.database, &query, &groups, app.currency).await).transpose(),
+            true => Some(search::facets(&app.database, &query, &filters, app.currency).await).transpose(),
             false => Ok(None),
         }
     };
-    let (page, facets) = futures::try_join!(search::page(&app.database, &query, &groups), counts)?;
+    let (page, facets) = futures::try_join!(search::page(&app.database, &query, &filters), counts)?;
     let sort = query.sort.as_str().to_owned();
     let next = page.next.map(|after| Cursor { sort, after }.encode());
     // The items are JSON already, so the page is put together as text.
@@ -52,7 +52,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, Pairs(pairs): Pairs) -> Re
 /// `GET /api/products/{id or slug}`: one row of one statement, sent as it is stored.
 pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segments(key): Segments<String>) -> Reply {
     let found = document(&app.database, &key)?;
-    if found.archived && app.staff(&headers).await.is_err() {
+    if found.archived && app.access.staff(&headers).await.is_err() {
         return Err(Error::NotFound { what: "product", key });
     }
     let mut response = match not_modified(&headers, &found.etag) {
@@ -68,16 +68,13 @@ pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segmen
 
 /// `POST /api/products`
 pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
-    let staff = app.staff(&headers).await?;
-    let key = IdempotencyKey::from_headers(&headers)?;
+    let staff = app.access.staff(&headers).await?;
     let body = read_body(body).await?;
-    let print = fingerprint("POST /api/products", &body);
+    let attempt = Attempt::new(&headers, staff.subject(), "POST /api/products", &body)?;
     let input: ProductInput = parse(&body)?;
 
     let transaction = app.database.begin().await?;
-    if let Some(key) = &key
-        && let Some(answer) = idempotency::find(&transaction, staff.subject(), key, &print).await?
-    {
+    if let Some(answer) = attempt.earlier_answer(&transaction).await? {
         return Ok(answer.into_response());
     }
     let now = rfc3339(unix_ms());
@@ -93,9 +90,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     let cause = Cause { actor: staff.subject(), reason: "product created" };
     let edited = write(&transaction, Edited { before: None, product }, &cause).await?;
     let answer = Answer::created(&format!("/api/products/{}", edited.id), edited.document).etag(edited.etag);
-    if let Some(key) = &key {
-        idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
-    }
+    attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
     Ok(answer.into_response())
 }
@@ -107,7 +102,7 @@ pub(crate) async fn replace(
     Segments(key): Segments<String>,
     body: Body,
 ) -> Reply {
-    let actor = app.staff(&headers).await?;
+    let actor = app.access.staff(&headers).await?;
     let input: ProductInput = parse(&read_body(body).await?)?;
     edit(&app, &headers, &key, actor.subject(), |_| Ok(input)).await
 }
@@ -119,7 +114,7 @@ pub(crate) async fn patch(
     Segments(key): Segments<String>,
     body: Body,
 ) -> Reply {
-    let actor = app.staff(&headers).await?;
+    let actor = app.access.staff(&headers).await?;
     let patch: serde_json::Value = parse(&read_body(body).await?)?;
     let patched = |product: &Product| {
         let mut content = serde_json::to_value(product.to_input())?;
@@ -131,7 +126,7 @@ pub(crate) async fn patch(
 
 /// `DELETE /api/products/{id}`: takes the product out of the shop and keeps it for the orders that name it.
 pub(crate) async fn archive(State(app): State<Arc<App>>, headers: HeaderMap, Segments(key): Segments<String>) -> Reply {
-    let actor = app.staff(&headers).await?;
+    let actor = app.access.staff(&headers).await?;
     let archived = |product: &Product| Ok(ProductInput { archived: true, ..product.to_input() });
     edit(&app, &headers, &key, actor.subject(), archived).await
 }
@@ -234,10 +229,9 @@ pub(crate) async fn adjust_stock(
     Segments((key, sku)): Segments<(String, String)>,
     body: Body,
 ) -> Reply {
-    let staff = app.staff(&headers).await?;
-    let idempotency_key = IdempotencyKey::from_headers(&headers)?;
+    let staff = app.access.staff(&headers).await?;
     let body = read_body(body).await?;
-    let print = fingerprint(&format!("{method} stock of {key} {sku}"), &body);
+    let attempt = Attempt::new(&headers, staff.subject(), &format!("{method} stock of {key} {sku}"), &body)?;
     let adjustment: Adjustment = parse(&body)?;
     let mut wrong = Vec::new();
     if adjustment.delta == 0 || adjustment.delta.unsigned_abs() > u64::from(QUANTITY_MAX) {
@@ -252,18 +246,14 @@ pub(crate) async fn adjust_stock(
     }
 
     let transaction = app.database.begin().await?;
-    if let Some(key) = &idempotency_key
-        && let Some(answer) = idempotency::find(&transaction, staff.subject(), key, &print).await?
-    {
+    if let Some(answer) = attempt.earlier_answer(&transaction).await? {
         return Ok(answer.into_response());
     }
     let product = load_one(&transaction, &key).await?;
     let cause = Cause { actor: staff.subject(), reason };
     let adjusted = stock::adjust(&transaction, product.seq, &sku, adjustment.delta, &cause).await?;
     let answer = Answer::ok(serde_json::to_string(&adjusted)?);
-    if let Some(key) = &idempotency_key {
-        idempotency::keep(&transaction, staff.subject(), key, &print, &answer).await?;
-    }
+    attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
     Ok(answer.into_response())
 }

@@ -1,4 +1,4 @@
-//! For the shop's other services: variants as cart and orders need them, and stock held for orders.
+//! For the shop's other services: variants as cart and orders need them, stock held for orders, and stock that they give back.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use commerce::unix_ms;
 use serde_json::json;
+use service::Error;
+use service::answer;
+use service::request::{Pairs, Segments, parse, read_body};
 
-use crate::answer;
 use crate::app::App;
-use crate::error::Error;
-use crate::request::{Pairs, Segments, parse, read_body};
 use crate::reservation::{Reservation, ReservationInput, State as Stage, Wish};
-use crate::store::{products, reservations};
+use crate::restock::{Restock, RestockInput};
+use crate::store::{products, reservations, restocks};
 
 /// SKUs that one request may ask for.
 const SKUS_MAX: usize = 200;
@@ -23,7 +24,7 @@ type Reply = Result<Response, Error>;
 
 /// `GET /internal/variants?sku=..&sku=..`
 pub(crate) async fn variants(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     let refuse = |name: &str, reason: &str| Error::Query { name: name.to_owned(), reason: reason.to_owned() };
     if let Some((name, _)) = pairs.iter().find(|(name, _)| name != "sku") {
         return Err(refuse(name, "there is no such parameter"));
@@ -37,7 +38,7 @@ pub(crate) async fn variants(State(app): State<Arc<App>>, headers: HeaderMap, Pa
 
 /// `POST /internal/reservations`: all lines or none.
 pub(crate) async fn hold(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     let input: ReservationInput = parse(&read_body(body).await?)?;
     let wish = Wish::try_from(input).map_err(Error::Invalid)?;
     let now_ms = unix_ms();
@@ -51,7 +52,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
     Segments(order_id): Segments<String>,
 ) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     shown(&reservations::find(&app.database, &order_id).await?)
 }
 
@@ -61,7 +62,7 @@ pub(crate) async fn commit(
     headers: HeaderMap,
     Segments(order_id): Segments<String>,
 ) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     shown(&reservations::end(&app.database, &order_id, Stage::Committed).await?)
 }
 
@@ -71,15 +72,24 @@ pub(crate) async fn release(
     headers: HeaderMap,
     Segments(order_id): Segments<String>,
 ) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     shown(&reservations::end(&app.database, &order_id, Stage::Released).await?)
 }
 
 /// `POST /internal/reservations/sweep`: ends those whose time is up.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
-    app.internal(&headers)?;
+    app.access.internal(&headers)?;
     let expired = reservations::sweep(&app.database, unix_ms()).await?;
     Ok(answer::json(json!({ "expired": expired }).to_string()))
+}
+
+/// `POST /internal/restocks`: units of a sold order are in stock again, once for each restock.
+pub(crate) async fn restock(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    app.access.internal(&headers)?;
+    let input: RestockInput = parse(&read_body(body).await?)?;
+    let restock = Restock::try_from(input).map_err(Error::Invalid)?;
+    restocks::make(&app.database, &restock, unix_ms()).await?;
+    Ok(answer::json(serde_json::to_string(&restock)?))
 }
 
 fn shown(reservation: &Reservation) -> Reply {

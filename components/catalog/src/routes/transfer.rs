@@ -6,19 +6,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use service::Error;
+use service::answer;
+use service::request::{Pairs, media_type};
 
-use crate::answer;
 use crate::app::App;
-use crate::error::Error;
 use crate::export;
 use crate::import::{self, Format, Job, Mapping};
-use crate::request::{Pairs, media_type};
 
 type Reply = Result<Response, Error>;
 
 /// `POST /api/catalog/import?dry_run=true&map=Name:title,Price:price`
 pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs, body: Body) -> Reply {
-    let staff = app.staff(&headers).await?;
+    let staff = app.access.staff(&headers).await?;
     let given = media_type(&headers);
     let format = Format::of_media_type(&given);
     let format = format.ok_or(Error::ContentType { given, expected: Format::MEDIA_TYPES })?;
@@ -37,7 +37,7 @@ pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pair
 
 /// `GET /api/catalog/export?format=jsonl|json|csv`
 pub(crate) async fn export(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
-    app.staff(&headers).await?;
+    app.access.staff(&headers).await?;
     let mut format = "jsonl".to_owned();
     for (name, value) in pairs {
         match name.as_str() {

@@ -1,10 +1,10 @@
 //! Categories: reading the tree, adding, changing and moving.
 
+use service::Error;
 use sql::{Database, Row, Transaction, Value};
 
 use super::save::intern;
 use crate::category::{Category, Taxonomy};
-use crate::error::Error;
 use crate::terms::CATEGORY;
 
 const ALL: &str = "

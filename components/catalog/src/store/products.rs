@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use commerce::Id;
+use serde::de::Error as _;
+use service::Error;
 use sql::{Database, Transaction, Value};
 
 use super::json_list;
-use crate::error::Error;
+use crate::counts::fill;
 use crate::product::{Document, Product, Stock};
 
 /// A product's public document as it is sent.
@@ -24,10 +26,22 @@ pub(crate) struct Loaded {
     pub(crate) product: Product,
 }
 
-const BY_ID: &str =
-    r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products WHERE id = ?1"#;
-const BY_SLUG: &str =
-    r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products WHERE slug = ?1"#;
+/// Selects the one product with this key, with the stock of its variants as `<moves>,<units>,<units>...`.
+macro_rules! select_shown {
+    ($key:literal) => {
+        concat!(
+            "SELECT document, count_places, archived, version, (
+                SELECT sum(moves) || ',' || group_concat(units)
+                FROM (SELECT moves, on_hand - reserved AS units FROM variants WHERE product = seq ORDER BY position)
+            ) FROM products WHERE ",
+            $key,
+            " = ?1"
+        )
+    };
+}
+
+const BY_ID: &str = select_shown!("id");
+const BY_SLUG: &str = select_shown!("slug");
 
 /// The document by id or slug; one statement, one row.
 pub(crate) fn document(database: &Database, key: &str) -> Result<Found, Error> {
@@ -48,7 +62,13 @@ pub(crate) async fn document_of(transaction: &Transaction, id: Id) -> Result<Fou
 fn found(rows: Vec<sql::Row>, key: &str) -> Result<Found, Error> {
     let not_found = || Error::NotFound { what: "product", key: key.to_owned() };
     let mut row = rows.into_iter().next().ok_or_else(not_found)?;
-    Ok(Found { document: row.take(0)?, etag: row.take(1)?, archived: row.take(2)? })
+    let (document, places): (String, String) = (row.take(0)?, row.take(1)?);
+    let stock: String = row.take(4)?;
+    let (moves, units) = stock.split_once(',').unwrap_or_default();
+    let document = fill(&document, &places, units).ok_or_else(|| {
+        serde_json::Error::custom(format_args!("the counts of {key:?} are {units:?} and belong to {places:?}"))
+    })?;
+    Ok(Found { document, etag: format!("\"{}-{moves}\"", row.take::<i64>(3)?), archived: row.take(2)? })
 }
 
 /// Which products to load: every one that any of these keys names.
@@ -118,10 +138,22 @@ fn loaded(mut row: sql::Row) -> Result<Loaded, Error> {
 pub(crate) fn variants(database: &Database, skus: &[String]) -> Result<String, Error> {
     const VARIANTS: &str = "
         SELECT json_group_array(json_object(
-            'sku', v.sku, 'product_id', p.id, 'slug', p.slug, 'title', p.title,
+            'sku', v.sku, 'product_id', p.id, 'slug', p.slug, 'title', p.title, 'image', p.image,
             'attributes', json(p.document -> ('$.variants[' || v.position || '].attributes')),
             'price', json_object('amount', v.price, 'currency', p.currency),
             'available', v.on_hand - v.reserved,
+            'categories', json((
+                WITH RECURSIVE branch (path, parent) AS (
+                    SELECT own.slug, own.parent FROM json_each(p.document, '$.categories') AS named
+                    CROSS JOIN categories AS own ON own.slug = named.value
+                    UNION ALL
+                    SELECT above.slug || '/' || path, above.parent FROM branch
+                    CROSS JOIN categories AS above ON above.slug = branch.parent
+                )
+                SELECT json_group_array(path ORDER BY path) FROM branch WHERE parent = ''
+            )),
+            'tax_class', p.document ->> '$.tax_class',
+            'weight_g', p.document ->> ('$.variants[' || v.position || '].weight_g'),
             'archived', json(iif(p.archived, 'true', 'false'))
         ) ORDER BY wanted.key)
         FROM json_each(?1) AS wanted

@@ -3,10 +3,11 @@
 //! Every step is one statement, and so one transaction of its own; the triggers of the schema move the stock
 //! with it. The constraint that reserved stock never exceeds counted stock decides between two buyers.
 
-use sql::{Database, Value};
+use service::Error;
+use sql::{Database, Row, Transaction, Value};
 
 use super::json_list;
-use crate::error::{Error, Short};
+use crate::error::{Refusal, Short};
 use crate::reservation::{Line, Reservation, State};
 
 /// Reservations that one sweep ends at most.
@@ -14,8 +15,8 @@ pub(crate) const SWEEP_MAX: u32 = 500;
 /// Sweeps that a buyer who found too little waits for at most.
 const SWEEPS_MAX: u32 = 100;
 
-/// Holds the lines for an order. The same order again gives the reservation it has; one that has expired is
-/// held anew.
+/// Holds the lines for an order. The same order again holds them for longer, if the new time is later; what has
+/// expired is held anew. A reservation that was ended otherwise stays as it is.
 pub(crate) async fn hold(
     database: &Database,
     order_id: &str,
@@ -25,30 +26,34 @@ pub(crate) async fn hold(
 ) -> Result<Reservation, Error> {
     const HOLD: &str = "
         INSERT INTO reservations (order_id, lines, expires_at_ms) VALUES (?1, ?2, ?3)
-        ON CONFLICT (order_id) DO UPDATE SET state = 'held', expires_at_ms = excluded.expires_at_ms
-            WHERE state = 'expired' AND lines = excluded.lines
-        RETURNING order_id";
+        ON CONFLICT (order_id) DO UPDATE SET expires_at_ms = max(expires_at_ms, excluded.expires_at_ms)
+            WHERE state = 'held' AND lines = excluded.lines
+        RETURNING expires_at_ms";
     let params = [order_id.into(), json_list(lines), expires_at_ms.into()];
     let mut sweeps = 0;
     loop {
         match database.execute(HOLD, &params).await {
-            Ok(rows) if rows.is_empty() => break,
-            Ok(_) => {
-                let lines = lines.to_vec();
-                return Ok(Reservation { order_id: order_id.to_owned(), state: State::Held, lines, expires_at_ms });
+            Ok(mut rows) => {
+                let Some(mut row) = rows.pop() else { break };
+                return Ok(Reservation {
+                    order_id: order_id.to_owned(),
+                    state: State::Held,
+                    lines: lines.to_vec(),
+                    expires_at_ms: row.take(0)?,
+                });
             }
             // What is short may be held by orders whose time is up.
             Err(error) if is_shortage(&error) && sweeps < SWEEPS_MAX && sweep(database, now_ms).await? > 0 => {
                 sweeps += 1
             }
-            Err(error) if is_shortage(&error) => return Err(Error::OutOfStock(short(database, lines).await?)),
+            Err(error) if is_shortage(&error) => return Err(Refusal::OutOfStock(short(database, lines).await?).into()),
             Err(error) => return Err(error.into()),
         }
     }
     let existing = find(database, order_id).await?;
     match existing.lines == lines {
         true => Ok(existing),
-        false => Err(Error::ReservationDiffers(order_id.to_owned())),
+        false => Err(Refusal::ReservationDiffers(order_id.to_owned()).into()),
     }
 }
 
@@ -61,7 +66,7 @@ pub(crate) async fn end(database: &Database, order_id: &str, state: State) -> Re
     let fulfilled = reservation.state == state || (state == State::Released && reservation.state == State::Expired);
     match fulfilled {
         true => Ok(reservation),
-        false => Err(Error::ReservationClosed(reservation.state.as_str().to_owned(), state.as_str())),
+        false => Err(Refusal::ReservationClosed(reservation.state.as_str().to_owned(), state.as_str()).into()),
     }
 }
 
@@ -77,8 +82,18 @@ pub(crate) async fn sweep(database: &Database, now_ms: i64) -> Result<usize, Err
 
 /// The reservation of an order.
 pub(crate) async fn find(database: &Database, order_id: &str) -> Result<Reservation, Error> {
-    const FIND: &str = "SELECT state, lines, expires_at_ms FROM reservations WHERE order_id = ?1";
-    let found = database.execute(FIND, &[order_id.into()]).await?.pop();
+    found(database.execute(FIND, &[order_id.into()]).await?, order_id)
+}
+
+/// The reservation of an order as a transaction sees it.
+pub(crate) async fn find_in(transaction: &Transaction, order_id: &str) -> Result<Reservation, Error> {
+    found(transaction.execute(FIND, &[order_id.into()]).await?, order_id)
+}
+
+const FIND: &str = "SELECT state, lines, expires_at_ms FROM reservations WHERE order_id = ?1";
+
+fn found(rows: Vec<Row>, order_id: &str) -> Result<Reservation, Error> {
+    let found = rows.into_iter().next();
     let mut row = found.ok_or_else(|| Error::NotFound { what: "reservation", key: order_id.to_owned() })?;
     Ok(Reservation {
         order_id: order_id.to_owned(),
@@ -97,10 +112,9 @@ async fn short(database: &Database, lines: &[Line]) -> Result<Vec<Short>, Error>
     const SHORT: &str = "
         SELECT line.value ->> 'sku', line.value ->> 'quantity', coalesce(sellable.units, 0)
         FROM json_each(?1) AS line LEFT JOIN (
-            SELECT sku, on_hand - reserved AS units FROM variants
-            JOIN products ON products.seq = variants.product AND products.archived = 0
+            SELECT sku, on_hand - reserved AS units FROM variants WHERE archived = 0
         ) AS sellable ON sellable.sku = line.value ->> 'sku'
         WHERE coalesce(sellable.units, 0) < line.value ->> 'quantity' ORDER BY line.key";
-    let row = |mut row: sql::Row| Ok(Short { sku: row.take(0)?, requested: row.take(1)?, available: row.take(2)? });
+    let row = |mut row: Row| Ok(Short { sku: row.take(0)?, requested: row.take(1)?, available: row.take(2)? });
     database.execute(SHORT, &[json_list(lines)]).await?.into_iter().map(row).collect()
 }

@@ -2,25 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use service::Error;
 use sql::{Transaction, Value};
 
 use super::json_list;
 use super::products::Loaded;
+use super::stock::{Cause, Moved, audit};
 use crate::category::Taxonomy;
-use crate::error::Error;
-use crate::product::Product;
+use crate::counts::places;
+use crate::error::Refusal;
+use crate::product::{Product, Variant};
 use crate::terms::{Term, terms};
 
 /// A product with its new content, and what it was before (nothing for a new one).
 pub(crate) struct Edited {
     pub(crate) before: Option<Loaded>,
     pub(crate) product: Product,
-}
-
-/// Who changes what for which reason, for the audit of stock.
-pub(crate) struct Cause<'a> {
-    pub(crate) actor: &'a str,
-    pub(crate) reason: &'a str,
 }
 
 /// Writes the products. The caller has checked that slugs and SKUs are free and that the categories exist.
@@ -32,8 +29,8 @@ pub(crate) async fn save(
 ) -> Result<(), Error> {
     let numbered = number(transaction, edited).await?;
     remove_variants(transaction, edited).await?;
-    transaction.insert(VARIANT_HEAD, variant_rows(&numbered), VARIANT_TAIL).await?;
-    transaction.insert(AUDIT_HEAD, audit_rows(edited, cause), "").await?;
+    transaction.insert(VARIANT_HEAD, variant_rows(&numbered), "").await?;
+    audit(transaction, edited.iter().flat_map(counted), cause).await?;
     transaction.insert(PRODUCT_HEAD, product_rows(&numbered)?, PRODUCT_TAIL).await?;
     save_terms(transaction, &numbered, taxonomy).await?;
     index(transaction, &numbered).await
@@ -55,86 +52,67 @@ async fn number<'a>(transaction: &Transaction, edited: &'a [Edited]) -> Result<N
     Ok(numbered.collect())
 }
 
+/// Clears the variants of products that were there before. All that stay are written again: they may have changed
+/// places with each other.
 async fn remove_variants(transaction: &Transaction, edited: &[Edited]) -> Result<(), Error> {
-    let mut gone = Vec::new();
+    let mut rewritten = Vec::new();
     for edited in edited {
         let Some(before) = &edited.before else { continue };
-        for variant in &before.product.variants {
-            if edited.product.variants.iter().any(|kept| kept.sku == variant.sku) {
-                continue;
-            }
-            if variant.stock.reserved > 0 {
-                return Err(Error::Reserved(variant.sku.as_str().to_owned()));
-            }
-            gone.push(variant.sku.as_str());
+        let kept: BTreeSet<_> = edited.product.variants.iter().map(|variant| &variant.sku).collect();
+        let gone = |variant: &&Variant| !kept.contains(&variant.sku);
+        if let Some(variant) = before.product.variants.iter().filter(gone).find(|variant| variant.stock.reserved > 0) {
+            return Err(Refusal::Reserved(variant.sku.as_str().to_owned()).into());
         }
+        rewritten.push(before.seq);
     }
-    if !gone.is_empty() {
-        const DELETE: &str = "DELETE FROM variants WHERE sku IN (SELECT value FROM json_each(?1))";
-        transaction.execute(DELETE, &[json_list(&gone)]).await?;
+    if !rewritten.is_empty() {
+        const DELETE: &str = "DELETE FROM variants WHERE product IN (SELECT value FROM json_each(?1))";
+        transaction.execute(DELETE, &[json_list(&rewritten)]).await?;
     }
     Ok(())
 }
 
-const VARIANT_HEAD: &str = "INSERT INTO variants (sku, product, position, price, on_hand)";
-const VARIANT_TAIL: &str = "ON CONFLICT (sku) DO UPDATE SET
-    position = excluded.position, price = excluded.price, on_hand = excluded.on_hand";
+const VARIANT_HEAD: &str = "INSERT INTO variants (product, position, sku, price, archived, on_hand, reserved)";
 
 fn variant_rows(numbered: &Numbered<'_>) -> Vec<Vec<Value>> {
     let rows = numbered.iter().flat_map(|(seq, edited)| {
         edited.product.variants.iter().zip(0_i64..).map(|(variant, position)| {
             vec![
-                variant.sku.as_str().into(),
                 (*seq).into(),
                 position.into(),
+                variant.sku.as_str().into(),
                 variant.price.minor().into(),
+                Value::Integer(edited.product.archived.into()),
                 variant.stock.on_hand.into(),
+                variant.stock.reserved.into(),
             ]
         })
     });
     rows.collect()
 }
 
-const AUDIT_HEAD: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
-
-fn audit_rows(edited: &[Edited], cause: &Cause<'_>) -> Vec<Vec<Value>> {
-    let now_ms = commerce::unix_ms();
-    let mut rows = Vec::new();
-    for edited in edited {
-        let before: BTreeMap<_, u32> = edited
-            .before
-            .iter()
-            .flat_map(|before| &before.product.variants)
-            .map(|variant| (&variant.sku, variant.stock.on_hand))
-            .collect();
-        for variant in &edited.product.variants {
-            let counted = variant.stock.on_hand;
-            let delta = i64::from(counted) - before.get(&variant.sku).map_or(0, |on_hand| i64::from(*on_hand));
-            if delta != 0 {
-                rows.push(vec![
-                    variant.sku.as_str().into(),
-                    delta.into(),
-                    counted.into(),
-                    cause.reason.into(),
-                    cause.actor.into(),
-                    now_ms.into(),
-                ]);
-            }
-        }
-    }
-    rows
+/// The stocks that were counted anew.
+fn counted(edited: &Edited) -> impl Iterator<Item = Moved<'_>> {
+    let before = edited.before.iter().flat_map(|before| &before.product.variants);
+    let before: BTreeMap<_, u32> = before.map(|variant| (&variant.sku, variant.stock.on_hand)).collect();
+    edited.product.variants.iter().filter_map(move |variant| {
+        let on_hand = variant.stock.on_hand;
+        let delta = i64::from(on_hand) - before.get(&variant.sku).map_or(0, |on_hand| i64::from(*on_hand));
+        (delta != 0).then_some(Moved { sku: variant.sku.as_str(), delta, on_hand })
+    })
 }
 
-const PRODUCT_HEAD: &str =
-    "INSERT INTO products (seq, id, slug, archived, price, currency, available, title, brand, image, document)";
+const PRODUCT_HEAD: &str = "INSERT INTO products
+    (seq, id, slug, archived, price, currency, in_stock, title, brand, image, count_places, document)";
 const PRODUCT_TAIL: &str = "ON CONFLICT (seq) DO UPDATE SET
     version = version + 1, slug = excluded.slug, archived = excluded.archived, price = excluded.price,
-    currency = excluded.currency, available = excluded.available, title = excluded.title,
-    brand = excluded.brand, image = excluded.image, document = excluded.document";
+    currency = excluded.currency, in_stock = excluded.in_stock, title = excluded.title,
+    brand = excluded.brand, image = excluded.image, count_places = excluded.count_places, document = excluded.document";
 
 fn product_rows(numbered: &Numbered<'_>) -> Result<Vec<Vec<Value>>, Error> {
     let row = |(seq, edited): &(i64, &Edited)| {
         let product = &edited.product;
+        let document = serde_json::to_string(&product.to_document())?;
         // A product without variants does not pass validation; such a one would sort as free.
         let (price, currency) = product.price().map_or((0, ""), |price| (price.minor(), price.currency().code()));
         Ok(vec![
@@ -144,11 +122,12 @@ fn product_rows(numbered: &Numbered<'_>) -> Result<Vec<Vec<Value>>, Error> {
             Value::Integer(product.archived.into()),
             price.into(),
             currency.into(),
-            Value::Integer(product.available().try_into().unwrap_or(i64::MAX)),
+            Value::Integer(product.in_stock().into()),
             product.title.as_str().into(),
             product.brand.clone().into(),
             product.images.first().cloned().into(),
-            serde_json::to_string(&product.to_document())?.into(),
+            places(&document).into(),
+            document.into(),
         ])
     };
     numbered.iter().map(row).collect()

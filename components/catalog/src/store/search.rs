@@ -1,19 +1,21 @@
 //! Finding products: one statement for a page, one for all counts.
 //!
-//! A list is either *driven* or *scanned*. Words and narrow filters drive: they give a small set, which is then
-//! sorted. Broad filters are better scanned: the index of the sort order is walked and each product is tested,
-//! until the page is full. How many products a term has, and so which it is, stands beside the term.
+//! A list is either *driven* or *walked*. Words and narrow filters drive: they give a small set, which is then
+//! sorted. With broad filters the index of the sort order is better walked and each product tested, until the page
+//! is full. How many products a term has, and so which it is, stands beside the term.
 
 use commerce::Currency;
+use service::Error;
 use sql::{Database, Row, Value};
 
 use super::json_list;
-use crate::error::Error;
 use crate::search::{FACET_VALUES_MAX, Facets, Key, Position, Query, Sort};
 use crate::terms::PRICE;
 
-/// Terms of up to this many products drive a list. Tests have few products, and must see both kinds of list.
-const DRIVING_PRODUCTS_MAX: i64 = if cfg!(test) { 5 } else { 2_000 };
+/// What it takes to look up and sort a product, measured in products that a walk passes.
+const DRIVEN_COST: f64 = 2.0;
+/// A list that is driven by a filter of up to this many products is answered before another request could use the time.
+const SHORT_PRODUCTS_MAX: i64 = 200;
 
 /// One page: the items as they are sent, and where it ended if more follow.
 pub(crate) struct Page {
@@ -28,39 +30,67 @@ pub(crate) struct Group {
     products: i64,
 }
 
+/// The filters of a query, the narrowest first, so that it drives or at least rules out early.
+#[derive(Default)]
+pub(crate) struct Filters {
+    groups: Vec<Group>,
+    /// All products that there are, archived ones included.
+    products: i64,
+}
+
+impl Filters {
+    /// Whether fewer products are looked at when the narrowest filter drives than on a walk to these many matches.
+    fn drive(&self, matches: u32) -> bool {
+        let Some(narrowest) = self.groups.first() else { return false };
+        let products = self.products.max(1) as f64;
+        // How filters go together is not known; they are taken to be independent of each other.
+        let share: f64 = self.groups.iter().map(|group| group.products as f64 / products).product();
+        let walked = (f64::from(matches) / share).min(products);
+        narrowest.products as f64 * DRIVEN_COST <= walked
+    }
+
+    /// Whether all that the filters leave is looked at in next to no time.
+    fn leave_little(&self) -> bool {
+        self.groups.first().is_some_and(|narrowest| narrowest.products <= SHORT_PRODUCTS_MAX)
+    }
+}
+
 /// Looks up the terms of the filters. Values that no product ever had have none.
-pub(crate) fn groups(database: &Database, query: &Query) -> Result<Vec<Group>, Error> {
+pub(crate) fn filters(database: &Database, query: &Query) -> Result<Filters, Error> {
     if query.groups.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Filters::default());
     }
     const FIND: &str = "
-        SELECT terms.facet, terms.id, terms.products FROM json_each(?1) AS wanted
+        SELECT terms.facet, terms.id, terms.products, (SELECT max(seq) FROM products) FROM json_each(?1) AS wanted
         CROSS JOIN terms ON terms.facet = wanted.value ->> 0 AND terms.value = wanted.value ->> 1";
     let wanted = query.groups.iter().flat_map(|(facet, values)| values.iter().map(move |value| (facet, value)));
     let rows = database.read(FIND, &[json_list(&wanted.collect::<Vec<_>>())])?;
     let group = |facet: &String| Group { facet: facet.clone(), terms: Vec::new(), products: 0 };
     let mut groups: Vec<Group> = query.groups.keys().map(group).collect();
+    let mut products = 0;
     for mut row in rows {
         let facet: String = row.take(0)?;
         if let Some(group) = groups.iter_mut().find(|group| group.facet == facet) {
             group.terms.push(row.take(1)?);
             group.products += row.take::<i64>(2)?;
         }
+        products = row.take::<Option<i64>>(3)?.unwrap_or_default();
     }
-    // The narrowest comes first, so that it drives or at least rules out early.
     groups.sort_by_key(|group| group.products);
-    Ok(groups)
+    Ok(Filters { groups, products })
 }
 
 /// The page that a query asks for.
-pub(crate) async fn page(database: &Database, query: &Query, groups: &[Group]) -> Result<Page, Error> {
-    let Statement { sql, params } = page_statement(query, groups);
-    paginate(database.execute(&sql, &params).await?, query)
+pub(crate) async fn page(database: &Database, query: &Query, filters: &Filters) -> Result<Page, Error> {
+    paginate(page_statement(query, filters).run(database, query, filters).await?, query)
 }
 
-fn page_statement(query: &Query, groups: &[Group]) -> Statement {
+fn page_statement(query: &Query, filters: &Filters) -> Statement {
     let mut statement = Statement::default();
-    let driven = query.matching.is_some() || groups.first().is_some_and(|group| group.products <= DRIVING_PRODUCTS_MAX);
+    let groups = filters.groups.as_slice();
+    // One row beyond the page tells whether another page follows.
+    let rows = query.limit.get() + 1;
+    let driven = query.matching.is_some() || filters.drive(rows);
     let (key, descending, index) = match query.sort {
         Sort::Relevance => ("rank", false, ""),
         Sort::Price => ("price", false, "products_by_price"),
@@ -97,8 +127,7 @@ fn page_statement(query: &Query, groups: &[Group]) -> Statement {
         statement.param((*seq).into());
     }
     statement.push(&format!(" ORDER BY 1 {direction}, 2 {direction} LIMIT ?"));
-    // One row beyond the page tells whether another page follows.
-    statement.param(Value::Integer(i64::from(query.limit.get()) + 1));
+    statement.param(rows.into());
     statement.push(&format!(
         ") AS hit CROSS JOIN products AS item ON item.seq = hit.seq ORDER BY 1 {direction}, 2 {direction}"
     ));
@@ -108,7 +137,7 @@ fn page_statement(query: &Query, groups: &[Group]) -> Statement {
 const ITEM: &str = "json_object(
     'id', item.id, 'slug', item.slug, 'title', item.title, 'brand', item.brand, 'image', item.image,
     'price', json_object('amount', item.price, 'currency', item.currency),
-    'in_stock', json(iif(item.available > 0, 'true', 'false'))
+    'in_stock', json(iif(item.in_stock, 'true', 'false'))
 )";
 
 fn paginate(rows: Vec<Row>, query: &Query) -> Result<Page, Error> {
@@ -135,9 +164,10 @@ fn paginate(rows: Vec<Row>, query: &Query) -> Result<Page, Error> {
 pub(crate) async fn facets(
     database: &Database,
     query: &Query,
-    groups: &[Group],
+    filters: &Filters,
     currency: Currency,
 ) -> Result<Facets, Error> {
+    let groups = filters.groups.as_slice();
     let mut filtered: Vec<&str> = groups.iter().map(|group| group.facet.as_str()).collect();
     filtered.extend(query.has_price().then_some(PRICE));
 
@@ -159,7 +189,7 @@ pub(crate) async fn facets(
     statement.param(FACET_VALUES_MAX.into());
 
     let mut facets = Facets::default();
-    for mut row in database.execute(&statement.sql, &statement.params).await? {
+    for mut row in statement.run(database, query, filters).await? {
         match row.take::<String>(0)?.as_str() {
             "" => facets.total = row.take(2)?,
             facet => facets.add(facet, row.take(1)?, row.take(2)?, currency),
@@ -182,6 +212,14 @@ struct Statement {
 }
 
 impl Statement {
+    /// Runs it, in a single call to the host if there is little to look at.
+    async fn run(self, database: &Database, query: &Query, filters: &Filters) -> Result<Vec<Row>, sql::Error> {
+        match query.matching.is_none() && filters.leave_little() {
+            true => database.read(&self.sql, &self.params),
+            false => database.execute(&self.sql, &self.params).await,
+        }
+    }
+
     fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }
@@ -287,20 +325,24 @@ impl Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MIGRATIONS;
+    use crate::store::SCHEMA;
     use futures::executor::block_on;
+
+    /// How many products the planned lists are out of.
+    const PRODUCTS: i64 = 50_000;
 
     /// The steps by which SQLite would answer a list with this filter.
     fn plan(sort: Sort, matching: Option<&str>, products: i64) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::new(folder.path().join("test.db").to_str().unwrap());
-        block_on(sql::migrate(&database, MIGRATIONS)).unwrap();
+        let folder = service::testing::Folder::new();
+        let database = folder.database();
+        block_on(sql::migrate(&database, &[SCHEMA])).unwrap();
         let pairs = [("price_min".to_owned(), "1".to_owned())];
         let mut query = Query::parse(&pairs).unwrap();
         (query.sort, query.matching) = (sort, matching.map(str::to_owned));
         query.after = Some((Key::Number(1), 1));
         let group = Group { facet: "brand".to_owned(), terms: vec![7], products };
-        let Statement { sql, params } = page_statement(&query, &[group]);
+        let filters = Filters { groups: vec![group], products: PRODUCTS };
+        let Statement { sql, params } = page_statement(&query, &filters);
         let rows = database.read(&format!("EXPLAIN QUERY PLAN {sql}"), &params).unwrap();
         rows.into_iter().map(|mut row| row.take::<String>(3).unwrap()).collect()
     }
@@ -311,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_broad_filter_walks_the_index_of_the_order_without_sorting() {
-        let broad = DRIVING_PRODUCTS_MAX + 1;
+        let broad = 2_000;
         for (sort, index) in [
             (Sort::Price, "products_by_price"),
             (Sort::PriceDescending, "products_by_price"),
@@ -328,10 +370,23 @@ mod tests {
 
     #[test]
     fn words_and_narrow_filters_drive() {
-        let narrow = plan(Sort::Price, None, DRIVING_PRODUCTS_MAX);
+        let narrow = plan(Sort::Price, None, 500);
         assert!(has(&narrow, "SEARCH p USING PRIMARY KEY (term=?)"), "{narrow:?}");
-        let words = plan(Sort::Relevance, Some("boots"), DRIVING_PRODUCTS_MAX + 1);
+        let words = plan(Sort::Relevance, Some("boots"), 2_000);
         assert!(has(&words, "VIRTUAL TABLE INDEX"), "{words:?}");
         assert!(has(&words, "SEARCH item USING INTEGER PRIMARY KEY"), "{words:?}");
+    }
+
+    #[test]
+    fn filters_that_are_narrow_only_together_drive() {
+        let drive = |counts: &[i64], matches: u32| {
+            let group = |products: &i64| Group { facet: String::new(), terms: Vec::new(), products: *products };
+            Filters { groups: counts.iter().map(group).collect(), products: PRODUCTS }.drive(matches)
+        };
+        assert!(!drive(&[2_000], 25), "a walk of 625 products fills the page");
+        assert!(drive(&[2_000, 5_000, 5_000], 25), "a walk would pass all products for some 20 matches");
+        assert!(drive(&[500], 25) && !drive(&[500], 2), "a short page is soon full");
+        assert!(drive(&[0, 5_000], 25), "nothing has to be looked at");
+        assert!(!drive(&[], 25));
     }
 }

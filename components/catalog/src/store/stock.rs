@@ -1,9 +1,9 @@
-//! Adjusting a counted stock, with its audit row.
+//! Adjusting a counted stock, and the audit rows of all that changes one.
 
+use service::Error;
 use sql::{Transaction, Value};
 
-use super::save::Cause;
-use crate::error::Error;
+use crate::error::Refusal;
 
 /// The stock of a variant after an adjustment.
 #[derive(Debug, serde::Serialize)]
@@ -12,6 +12,41 @@ pub(crate) struct Adjusted {
     pub(crate) on_hand: u32,
     pub(crate) reserved: u32,
     pub(crate) available: u32,
+}
+
+/// Who changes a stock, and why.
+pub(crate) struct Cause<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) reason: &'a str,
+}
+
+/// A counted stock that has changed.
+pub(crate) struct Moved<'a> {
+    pub(crate) sku: &'a str,
+    pub(crate) delta: i64,
+    /// What it came to.
+    pub(crate) on_hand: u32,
+}
+
+/// Writes down what has changed, who did it and why.
+pub(crate) async fn audit(
+    transaction: &Transaction,
+    moved: impl IntoIterator<Item = Moved<'_>>,
+    cause: &Cause<'_>,
+) -> Result<(), Error> {
+    const HEAD: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
+    let now_ms = commerce::unix_ms();
+    let row = |moved: Moved<'_>| {
+        vec![
+            moved.sku.into(),
+            moved.delta.into(),
+            moved.on_hand.into(),
+            cause.reason.into(),
+            cause.actor.into(),
+            now_ms.into(),
+        ]
+    };
+    Ok(transaction.insert(HEAD, moved.into_iter().map(row).collect(), "").await?)
 }
 
 /// Adds units to a variant of a product (or takes them away) and writes down who did it and why.
@@ -23,7 +58,7 @@ pub(crate) async fn adjust(
     cause: &Cause<'_>,
 ) -> Result<Adjusted, Error> {
     const MOVE: &str = "
-        UPDATE variants SET on_hand = on_hand + ?3 WHERE sku = ?1 AND product = ?2
+        UPDATE variants SET on_hand = on_hand + ?3, moves = moves + 1 WHERE sku = ?1 AND product = ?2
         RETURNING on_hand, reserved";
     let of_variant = [sku.into(), Value::Integer(product_seq), delta.into()];
     let moved = match transaction.execute(MOVE, &of_variant).await {
@@ -31,21 +66,12 @@ pub(crate) async fn adjust(
             const LEFT: &str = "SELECT on_hand - reserved FROM variants WHERE sku = ?1 AND product = ?2";
             let mut rows = transaction.execute(LEFT, &of_variant[..2]).await?;
             let available = rows.pop().map_or(Ok(0), |mut row| row.take(0))?;
-            return Err(Error::StockShort { sku: sku.to_owned(), available });
+            return Err(Refusal::StockShort { sku: sku.to_owned(), available }.into());
         }
         moved => moved?.pop(),
     };
     let mut moved = moved.ok_or_else(|| Error::NotFound { what: "variant", key: sku.to_owned() })?;
     let (on_hand, reserved) = (moved.take::<u32>(0)?, moved.take::<u32>(1)?);
-    let audit = vec![
-        sku.into(),
-        delta.into(),
-        on_hand.into(),
-        cause.reason.into(),
-        cause.actor.into(),
-        commerce::unix_ms().into(),
-    ];
-    const AUDIT: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
-    transaction.insert(AUDIT, vec![audit], "").await?;
+    audit(transaction, [Moved { sku, delta, on_hand }], cause).await?;
     Ok(Adjusted { sku: sku.to_owned(), on_hand, reserved, available: on_hand.saturating_sub(reserved) })
 }

@@ -14,7 +14,7 @@ fn boots() -> Value {
         "attributes": {"material": "leather"},
         "images": ["/images/boots.jpg"],
         "variants": [
-            {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "stock": 3},
+            {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "weight_g": 900, "stock": 3},
             {"sku": "RB-43", "attributes": {"size": "43"}, "price": price(13900)},
         ],
     })
@@ -42,6 +42,7 @@ fn a_made_product_is_shown_by_id_and_by_slug() {
         ("id", document["id"].clone()),
         ("slug", json!("ridge-boots")),
         ("categories", json!([])),
+        ("tax_class", json!("standard")),
         ("price", price(12900)),
         ("available", json!(3)),
         ("archived", json!(false)),
@@ -51,8 +52,8 @@ fn a_made_product_is_shown_by_id_and_by_slug() {
         expected[field] = value;
     }
     expected["variants"] = json!([
-        {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "available": 3},
-        {"sku": "RB-43", "attributes": {"size": "43"}, "price": price(13900), "available": 0},
+        {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "weight_g": 900, "available": 3},
+        {"sku": "RB-43", "attributes": {"size": "43"}, "price": price(13900), "weight_g": 0, "available": 0},
     ]);
     assert_eq!(document, expected);
     assert!(commerce::parse_rfc3339(document["created_at"].as_str().unwrap()).is_some());
@@ -112,6 +113,12 @@ fn only_staff_write() {
         (Method::PUT, "/api/categories/any"),
         (Method::POST, "/api/catalog/import"),
         (Method::GET, "/api/catalog/export"),
+        (Method::GET, "/api/promotions"),
+        (Method::POST, "/api/promotions"),
+        (Method::PUT, "/api/promotions/any"),
+        (Method::DELETE, "/api/tax-rates/any"),
+        (Method::GET, "/api/tax-rates/any"),
+        (Method::PUT, "/api/tax-settings"),
     ];
     for (method, path) in writes {
         let anonymous = shop.request(method.clone(), path).json(boots());
@@ -185,7 +192,7 @@ fn unreadable_bodies_are_refused() {
     assert_eq!(send("[1]".into()).json()["type"], "urn:bodega:problem:invalid");
     let unknown = send(r#"{"title": "T", "colour": "red"}"#.into());
     assert!(unknown.json()["errors"][0]["rule"].as_str().unwrap().contains("unknown field `colour`"));
-    let large = send("x".repeat(crate::request::BODY_BYTES_MAX + 1));
+    let large = send("x".repeat(service::request::BODY_BYTES_MAX + 1));
     large.is_problem(413, "body-too-large", "a body may have 524288 bytes", json!({}));
 }
 
@@ -247,6 +254,23 @@ fn a_change_needs_the_version_it_is_about() {
 }
 
 #[test]
+fn what_shipping_and_tax_need_has_bounds() {
+    let shop = Shop::open();
+    let mut heavy = boots();
+    heavy["tax_class"] = json!("reduced rate");
+    heavy["variants"][0]["weight_g"] = json!(10_000_001);
+    shop.post("/api/products", heavy).is_problem(
+        422,
+        "invalid",
+        "2 rules are broken",
+        json!({"errors": [
+            {"field": "tax_class", "rule": "1 to 40 of a-z, A-Z, 0-9, _ and -"},
+            {"field": "variants[0].weight_g", "rule": "at most 10000000"},
+        ]}),
+    );
+}
+
+#[test]
 fn a_patch_changes_what_it_names_and_a_put_everything() {
     let shop = Shop::open();
     let made = shop.post("/api/products", boots()).json();
@@ -265,8 +289,8 @@ fn a_patch_changes_what_it_names_and_a_put_everything() {
     assert_eq!(
         put["variants"],
         json!([
-            {"sku": "RB-43", "attributes": {}, "price": price(500), "available": 0},
-            {"sku": "RB-44", "attributes": {}, "price": price(700), "available": 9},
+            {"sku": "RB-43", "attributes": {}, "price": price(500), "weight_g": 0, "available": 0},
+            {"sku": "RB-44", "attributes": {}, "price": price(700), "weight_g": 0, "available": 9},
         ])
     );
     assert_eq!(put["available"], 9);

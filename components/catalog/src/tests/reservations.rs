@@ -2,12 +2,11 @@
 
 use std::sync::Barrier;
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Method, StatusCode};
+use commerce::parse_rfc3339;
 use futures::executor::block_on;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::shop::{Answer, Shop, price};
 use crate::store::reservations::SWEEP_MAX;
@@ -87,9 +86,18 @@ fn all_lines_or_none() {
 fn an_order_reserves_once() {
     let shop = Shop::open();
     shop.stock_one("a", 5);
-    let first = hold(&shop, "o-1", json!([line("a", 2)]));
-    let second = hold(&shop, "o-1", json!([line("a", 1), line("a", 1)]));
-    assert_eq!((second.status, second.json()), (first.status, first.json()));
+    let wish = |lines: Value, expires_in_s: u32| {
+        let wish = json!({"order_id": "o-1", "lines": lines, "expires_in_s": expires_in_s});
+        let mut held = shop.post("/internal/reservations", wish).is(200);
+        let expires_at = parse_rfc3339(held["expires_at"].take().as_str().unwrap()).unwrap();
+        (held, expires_at)
+    };
+    let (first, expires_at) = wish(json!([line("a", 2)]), 60);
+    // The same order again is held for longer, and never for less long than it was promised.
+    let (second, extended) = wish(json!([line("a", 1), line("a", 1)]), 3600);
+    assert!(extended - expires_at >= 3_540_000, "{expires_at} {extended}");
+    assert_eq!(wish(json!([line("a", 2)]), 1), (first.clone(), extended));
+    assert_eq!(second, first);
     hold(&shop, "o-1", json!([line("a", 3)])).is_problem(
         409,
         "reservation-differs",
@@ -97,6 +105,26 @@ fn an_order_reserves_once() {
         json!({}),
     );
     assert_eq!(shop.units("a"), (5, 2));
+}
+
+#[test]
+fn a_product_is_in_stock_while_one_of_its_variants_is() {
+    let shop = Shop::open();
+    let variant = |sku: &str| json!({"sku": sku, "price": price(100), "stock": 2});
+    shop.stock("Boots", json!([variant("b-1"), variant("b-2")]));
+    let shown = || {
+        let page = shop.get("/api/products?q=boots&facets=true").json();
+        let filtered = shop.get("/api/products?in_stock=true").json();
+        let units = shop.get("/api/products/boots").json()["available"].clone();
+        let item = page["items"][0]["in_stock"].clone();
+        (units, item, page["facets"]["in_stock"].clone(), filtered["items"].as_array().unwrap().len())
+    };
+    hold(&shop, "o-1", json!([line("b-1", 2), line("b-2", 1)]));
+    assert_eq!(shown(), (json!(1), json!(true), json!(1), 1));
+    hold(&shop, "o-2", json!([line("b-2", 1)]));
+    assert_eq!(shown(), (json!(0), json!(false), json!(0), 0));
+    end(&shop, "o-1", "release");
+    assert_eq!(shown(), (json!(3), json!(true), json!(1), 1));
 }
 
 #[test]
@@ -173,6 +201,10 @@ fn internal_routes_ask_for_the_secret_when_there_is_one() {
         (Method::POST, "/internal/reservations/o-1/commit"),
         (Method::POST, "/internal/reservations/o-1/release"),
         (Method::POST, "/internal/reservations/sweep"),
+        (Method::POST, "/internal/restocks"),
+        (Method::GET, "/internal/pricing-rules"),
+        (Method::POST, "/internal/redemptions"),
+        (Method::POST, "/internal/redemptions/o-1/release"),
     ] {
         for ask in
             [shop.request(method.clone(), path), shop.request(method.clone(), path).header("x-internal-secret", "hus")]
@@ -188,25 +220,37 @@ fn internal_routes_ask_for_the_secret_when_there_is_one() {
 #[test]
 fn variants_are_told_in_the_order_they_are_asked_for() {
     let shop = Shop::open();
-    let boots = shop.stock(
-        "Boots",
-        json!([
-            {"sku": "b-42", "attributes": {"size": "42"}, "price": price(100), "stock": 3},
-            {"sku": "b-43", "attributes": {"size": "43"}, "price": price(200), "stock": 1},
-        ]),
-    );
+    for (name, parent) in [("Outdoor", None), ("Shoes", Some("outdoor")), ("High", Some("shoes")), ("Sale", None)] {
+        shop.post("/api/categories", json!({"name": name, "parent": parent})).is(201);
+    }
+    let boots = json!({
+        "title": "Boots", "categories": ["sale", "high"], "images": ["/b.jpg", "/c.jpg"], "tax_class": "reduced",
+        "variants": [
+            {"sku": "b-42", "attributes": {"size": "42"}, "price": price(100), "weight_g": 700, "stock": 3},
+            {"sku": "b-43", "attributes": {"size": "43"}, "price": price(200), "weight_g": 720, "stock": 1},
+        ],
+    });
+    let boots = shop.post("/api/products", boots).is(201);
+    shop.stock_one("plain", 1);
     hold(&shop, "o-1", json!([line("b-43", 1)]));
-    let variant = |sku: &str, size: &str, amount: i64, available: u32| {
+    let variant = |sku: &str, size: &str, amount: i64, weight_g: u32, available: u32| {
         json!({
-            "sku": sku, "product_id": boots["id"], "slug": "boots", "title": "Boots", "attributes": {"size": size},
-            "price": price(amount), "available": available, "archived": false,
+            "sku": sku, "product_id": boots["id"], "slug": "boots", "title": "Boots", "image": "/b.jpg",
+            "attributes": {"size": size}, "price": price(amount), "available": available,
+            "categories": ["outdoor/shoes/high", "sale"], "tax_class": "reduced", "weight_g": weight_g,
+            "archived": false,
         })
     };
+    let plain = shop.get("/internal/variants?sku=plain").json()["variants"][0].clone();
+    assert_eq!(
+        (&plain["categories"], &plain["image"], &plain["tax_class"]),
+        (&json!([]), &json!(null), &json!("standard"))
+    );
     assert_eq!(
         shop.get("/internal/variants?sku=b-43&sku=nope&sku=b-42").json(),
         json!({"variants": [
-            variant("b-43", "43", 200, 0),
-            variant("b-42", "42", 100, 3),
+            variant("b-43", "43", 200, 720, 0),
+            variant("b-42", "42", 100, 700, 3),
         ]})
     );
     shop.get("/internal/variants").is_problem(
@@ -230,13 +274,13 @@ fn of_many_buyers_one_gets_the_last_unit() {
             let buyers: Vec<_> = (0..BUYERS)
                 .map(|buyer| {
                     // Half of them are served by the same instance, the others by instances of their own.
-                    let router = if buyer % 2 == 0 { shop.instance() } else { shop.request(Method::GET, "/").router() };
+                    let ask = shop.request(Method::POST, "/internal/reservations");
+                    let ask = if buyer % 2 == 0 { ask.of(&shop.instance()) } else { ask };
                     let wish = json!({"order_id": format!("o-{round}-{buyer}"), "lines": [line(&sku, 1)]});
-                    let request = Request::post("/internal/reservations").body(Body::from(wish.to_string())).unwrap();
                     let start = &start;
                     scope.spawn(move || {
                         start.wait();
-                        block_on(router.oneshot(request)).unwrap().status()
+                        ask.json(wish).status
                     })
                 })
                 .collect();

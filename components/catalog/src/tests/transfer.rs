@@ -34,13 +34,13 @@ fn furnished() -> Shop {
         json!({
             "title": "Ridge Boots", "brand": "Tarn", "description": "Line one.\nSays \"two\", too.",
             "categories": ["Outdoor/Footwear", "Sale"], "attributes": {"material": "leather"},
-            "images": ["/a.jpg", "https://cdn.example/b.jpg"],
+            "images": ["/a.jpg", "https://cdn.example/b.jpg"], "tax_class": "reduced",
             "variants": [
-                {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "stock": 3},
+                {"sku": "RB-42", "attributes": {"size": "42"}, "price": price(12900), "weight_g": 900, "stock": 3},
                 {"sku": "RB-43", "attributes": {"size": "43"}, "price": "139.5"},
             ],
         }),
-        json!({"title": "Écru Mug", "sku": "M-1", "price": 9, "stock": 12, "category": "Home", "attr.color": "écru"}),
+        json!({"title": "Écru Mug", "sku": "M-1", "price": 9, "weight_g": "350", "stock": 12, "category": "Home", "attr.color": "écru"}),
         json!({"title": "Old Lamp", "sku": "L-1", "price": 0.5, "archived": true, "variant.bulb": "E27"}),
     ];
     let lines: Vec<String> = records.iter().map(Value::to_string).collect();
@@ -158,8 +158,8 @@ fn rows_of_one_product_add_up() {
     assert_eq!(
         shop.get("/api/products/shirt").json()["variants"],
         json!([
-            {"sku": "S-S", "attributes": {"size": "S"}, "price": price(1900), "available": 0},
-            {"sku": "S-M", "attributes": {"size": "M"}, "price": price(2100), "available": 0},
+            {"sku": "S-S", "attributes": {"size": "S"}, "price": price(1900), "weight_g": 0, "available": 0},
+            {"sku": "S-M", "attributes": {"size": "M"}, "price": price(2100), "weight_g": 0, "available": 0},
         ])
     );
 }

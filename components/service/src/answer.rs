@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A JSON answer to a write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub struct Answer {
     status: u16,
     etag: Option<String>,
     location: Option<String>,
@@ -17,18 +17,19 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// 200 with a body.
-    pub(crate) fn ok(body: impl Into<String>) -> Self {
+    pub fn ok(body: impl Into<String>) -> Self {
         Self { status: 200, etag: None, location: None, body: body.into() }
     }
 
     /// 201 with the path of what was made; characters beyond ASCII are percent-encoded.
-    pub(crate) fn created(path: &str, body: impl Into<String>) -> Self {
+    pub fn created(path: &str, body: impl Into<String>) -> Self {
         let location = utf8_percent_encode(path, CONTROLS).to_string();
         Self { status: 201, location: Some(location), ..Self::ok(body) }
     }
 
     /// The entity tag of what the body shows.
-    pub(crate) fn etag(self, etag: String) -> Self {
+    #[must_use]
+    pub fn etag(self, etag: String) -> Self {
         Self { etag: Some(etag), ..self }
     }
 }
@@ -46,7 +47,7 @@ impl IntoResponse for Answer {
 }
 
 /// 200 with JSON that is sent as it is.
-pub(crate) fn json(body: impl Into<Body>) -> Response {
+pub fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 

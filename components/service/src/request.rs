@@ -7,13 +7,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Violation};
+use crate::{Error, Violation};
 
 /// Largest JSON body, in bytes. Imports are streams and have a bound per record instead.
-pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
+pub const BODY_BYTES_MAX: usize = 512 * 1024;
 
 /// The parameters of a path, decoded.
-pub(crate) struct Segments<T>(pub(crate) T);
+pub struct Segments<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
     type Rejection = Error;
@@ -26,7 +26,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
 }
 
 /// The parameters of a query string in their order, decoded.
-pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+pub struct Pairs(pub Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Pairs {
     type Rejection = Error;
@@ -41,7 +41,7 @@ impl<S: Sync> FromRequestParts<S> for Pairs {
 }
 
 /// The whole of a small body.
-pub(crate) async fn read_body(body: Body) -> Result<Bytes, Error> {
+pub async fn read_body(body: Body) -> Result<Bytes, Error> {
     to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
         match error.into_inner().is::<http_body_util::LengthLimitError>() {
             true => Error::TooLarge(BODY_BYTES_MAX),
@@ -51,18 +51,18 @@ pub(crate) async fn read_body(body: Body) -> Result<Bytes, Error> {
 }
 
 /// The JSON of a body, as its type.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(Error::NotJson)?;
     parse_value(value)
 }
 
 /// JSON as a type; what does not fit breaks the rules of that type.
-pub(crate) fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| Error::Invalid(vec![Violation::new("", error)]))
 }
 
 /// The media type of a body, without its parameters and in lower case.
-pub(crate) fn media_type(headers: &HeaderMap) -> String {
+pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -1,0 +1,20 @@
+//! What every HTTP service of the shop does the same way.
+//!
+//! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services
+//! that it asks) -> `request`, `answer`, `idempotency` -> `error`. A service brings its routes, its rules and its SQL.
+
+mod access;
+pub mod answer;
+mod entry;
+mod error;
+pub mod idempotency;
+mod peer;
+pub mod request;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use access::Access;
+pub use answer::Answer;
+pub use entry::{SettingError, serve, variable};
+pub use error::{Error, Violation};
+pub use peer::{Peer, PeerError, Reply, Transport, wasi_http};
