@@ -1,0 +1,37 @@
+//! What every request of an instance shares.
+
+use commerce::Currency;
+use service::{Access, Error, idempotency};
+use sql::Database;
+
+use crate::country::Country;
+use crate::token::Signer;
+use crate::{defaults, store};
+
+/// What the merchant sets.
+pub(crate) struct Settings {
+    /// The one currency that prices are in.
+    pub(crate) currency: Currency,
+    /// Where the shop sends from.
+    pub(crate) home: Country,
+    pub(crate) signer: Signer,
+    /// How long a quote is good.
+    pub(crate) quote_ttl_s: u32,
+}
+
+/// The service: its store, whom it trusts, and its settings.
+pub(crate) struct App {
+    pub(crate) database: Database,
+    pub(crate) access: Access,
+    pub(crate) settings: Settings,
+}
+
+impl App {
+    /// Opens the database of a label, brings its schema up to date, and fills a new one with the defaults.
+    pub(crate) async fn open(label: &str, access: Access, settings: Settings) -> Result<Self, Error> {
+        let database = Database::new(label);
+        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA]).await?;
+        defaults::fill(&database, settings.currency, &settings.home).await?;
+        Ok(Self { database, access, settings })
+    }
+}

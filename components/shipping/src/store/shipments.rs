@@ -1,0 +1,129 @@
+//! Shipments and their events.
+
+use commerce::{Id, Limit};
+use service::Error;
+use sql::{Database, Row, Transaction};
+
+use super::{id, optional, outbox, take};
+use crate::outbox::Message;
+use crate::shipment::{Event, Request, Shipment, State};
+
+const COLUMNS: &str = "id, state, tracking_number, request, created_at_ms";
+
+/// What a shipment is looked up by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key {
+    Id(Id),
+    Order(Id),
+}
+
+impl Key {
+    fn sql(self) -> String {
+        let column = match self {
+            Self::Id(_) => "id",
+            Self::Order(_) => "order_id",
+        };
+        format!("SELECT {COLUMNS} FROM shipments WHERE {column} = ?1")
+    }
+
+    fn value(self) -> Id {
+        match self {
+            Self::Id(key) | Self::Order(key) => key,
+        }
+    }
+
+    /// That nothing has this key.
+    pub(crate) fn not_found(self) -> Error {
+        let what = match self {
+            Self::Id(_) => "shipment",
+            Self::Order(_) => "shipment of the order",
+        };
+        Error::NotFound { what, key: self.value().to_string() }
+    }
+}
+
+const EVENTS: &str = "
+    SELECT state, at_ms, recorded_at_ms, actor, note FROM shipment_events WHERE shipment = ?1 ORDER BY position";
+
+/// A shipment with its events.
+pub(crate) async fn find(database: &Database, key: Key) -> Result<Shipment, Error> {
+    let row = database.execute(&key.sql(), &[id(key.value())]).await?.pop().ok_or_else(|| key.not_found())?;
+    let mut shipment = shipment(row)?;
+    shipment.events = events(database.execute(EVENTS, &[id(shipment.id)]).await?)?;
+    Ok(shipment)
+}
+
+/// A shipment with its events, as a transaction sees it.
+pub(crate) async fn load(transaction: &Transaction, key: Key) -> Result<Option<Shipment>, Error> {
+    let Some(row) = transaction.execute(&key.sql(), &[id(key.value())]).await?.pop() else { return Ok(None) };
+    let mut shipment = shipment(row)?;
+    shipment.events = events(transaction.execute(EVENTS, &[id(shipment.id)]).await?)?;
+    Ok(Some(shipment))
+}
+
+/// A page in the order of age, without their events; of all, or of those in a state.
+pub(crate) async fn page(
+    database: &Database,
+    state: Option<State>,
+    after: Option<Id>,
+    limit: Limit,
+) -> Result<Vec<Shipment>, Error> {
+    let condition = if state.is_some() { "AND state = ?3" } else { "" };
+    let sql = format!("SELECT {COLUMNS} FROM shipments WHERE id > ?1 {condition} ORDER BY id LIMIT ?2");
+    let mut params = vec![after.map(|after| after.to_string()).unwrap_or_default().into(), limit.get().into()];
+    params.extend(state.map(|state| state.as_str().into()));
+    database.execute(&sql, &params).await?.into_iter().map(shipment).collect()
+}
+
+/// Writes down a shipment whose last event is new, and tells others.
+pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Result<(), Error> {
+    const SAVE: &str = "INSERT INTO shipments (id, order_id, state, tracking_number, request, created_at_ms)";
+    const MOVE: &str =
+        "ON CONFLICT (id) DO UPDATE SET state = excluded.state, tracking_number = excluded.tracking_number";
+    let row = vec![
+        id(shipment.id),
+        id(shipment.request.order_id),
+        shipment.state.as_str().into(),
+        optional(shipment.tracking_number.as_deref()),
+        serde_json::to_string(&shipment.request)?.into(),
+        shipment.created_at_ms.into(),
+    ];
+    transaction.insert(SAVE, vec![row], MOVE).await?;
+    let Some(event) = shipment.events.last() else { return Ok(()) };
+    const ADD: &str = "INSERT INTO shipment_events (shipment, position, state, at_ms, recorded_at_ms, actor, note)";
+    let row = vec![
+        id(shipment.id),
+        sql::Value::Integer(shipment.events.len() as i64),
+        event.state.as_str().into(),
+        event.at_ms.into(),
+        event.recorded_at_ms.into(),
+        event.actor.as_str().into(),
+        optional(event.note.as_deref()),
+    ];
+    transaction.insert(ADD, vec![row], "").await?;
+    outbox::put(transaction, &Message::about(shipment, event.recorded_at_ms)).await
+}
+
+fn shipment(mut row: Row) -> Result<Shipment, Error> {
+    Ok(Shipment {
+        id: take(&mut row, 0)?,
+        state: take(&mut row, 1)?,
+        tracking_number: row.take(2)?,
+        request: serde_json::from_str::<Request>(&row.take::<String>(3)?)?,
+        created_at_ms: row.take(4)?,
+        events: Vec::new(),
+    })
+}
+
+fn events(rows: Vec<Row>) -> Result<Vec<Event>, Error> {
+    let event = |mut row: Row| {
+        Ok(Event {
+            state: take(&mut row, 0)?,
+            at_ms: row.take(1)?,
+            recorded_at_ms: row.take(2)?,
+            actor: row.take(3)?,
+            note: row.take(4)?,
+        })
+    };
+    rows.into_iter().map(event).collect()
+}
