@@ -1,0 +1,98 @@
+//! Card numbers have no business here: inputs that hold one are refused before anything is logged or stored.
+
+use commerce::Id;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use service::{Error, request};
+
+use crate::error::Refusal;
+
+/// Digits that a card number has (ISO/IEC 7812-1).
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+
+/// The JSON of a body as its type, unless it holds what may be a card number, wherever it stands.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    // The reason of the failure would quote what stands there.
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return match holds_card_number(&String::from_utf8_lossy(body)) {
+            true => Err(Refusal::CardNumber.into()),
+            false => request::parse(body),
+        };
+    };
+    match any_card_number(&value) {
+        true => Err(Refusal::CardNumber.into()),
+        false => request::parse_value(value),
+    }
+}
+
+fn any_card_number(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => false,
+        Value::Number(number) => holds_card_number(&number.to_string()),
+        // The digits of an id can look like anything.
+        Value::String(text) => text.parse::<Id>().is_err() && holds_card_number(text),
+        Value::Array(items) => items.iter().any(any_card_number),
+        Value::Object(members) => members.iter().any(|(name, value)| holds_card_number(name) || any_card_number(value)),
+    }
+}
+
+/// Whether a run of digits, with or without spaces and hyphens, has the length and the check digit of a card number.
+fn holds_card_number(text: &str) -> bool {
+    let is_separator = |c: char| c == ' ' || c == '-';
+    text.split(|c: char| !c.is_ascii_digit() && !is_separator(c)).any(|run| {
+        let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).collect();
+        CARD_DIGITS.contains(&digits.len()) && passes_luhn(&digits)
+    })
+}
+
+/// The check of ISO/IEC 7812-1, annex B.
+fn passes_luhn(digits: &[u32]) -> bool {
+    let weighted = digits.iter().rev().enumerate().map(|(place, digit)| match (place % 2, digit * 2) {
+        (0, _) => *digit,
+        (_, doubled) => doubled / 10 + doubled % 10,
+    });
+    weighted.sum::<u32>() % 10 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn card_numbers_are_found_wherever_they_stand() {
+        for found in [
+            json!("4242424242424242"),
+            json!("4242 4242 4242 4242"),
+            json!("card 3782-822463-10005, please"),
+            json!(4_242_424_242_424_242_u64),
+            json!({"a": [{"b": "6011111111111117"}]}),
+            json!({"5555555555554444": 1}),
+        ] {
+            assert!(any_card_number(&found), "{found}");
+        }
+    }
+
+    #[test]
+    fn other_texts_pass() {
+        for passed in [
+            json!("tok_approve"),
+            json!("pm_1MqLiJLkdIwHu7ixUEgbFdYF"),
+            json!("4242424242424241"),
+            json!("42424242424242424242"),
+            json!(1_000_000_000_000_i64),
+            // Digits only, and the first 19 of them are a good number.
+            json!("01890000-0000-7000-8000-000000000001"),
+        ] {
+            assert!(!any_card_number(&passed), "{passed}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_not_quoted() {
+        let refused = parse::<Value>(b"card=4242424242424242").unwrap_err().into_problem().to_json();
+        assert_eq!(refused["type"], "urn:bodega:problem:card-number");
+        let refused = parse::<Value>(b"card=none").unwrap_err().into_problem().to_json();
+        assert_eq!(refused["type"], "urn:bodega:problem:malformed-json");
+    }
+}

@@ -1,0 +1,107 @@
+//! An operation: one effect that is wanted of a provider, open until its outcome is known. Pure.
+
+use commerce::Id;
+
+use crate::intent::Event;
+
+/// How long whoever works on an operation has it for themselves. Longer than all waits for a provider in one
+/// attempt, so that two at once are rare; they would do no harm, since both show the same key.
+pub(crate) const CLAIM_MS: i64 = 60_000;
+/// How long after the first attempt without an outcome the next one may come.
+const RETRY_FIRST_MS: i64 = 1_000;
+/// The longest wait between two attempts.
+const RETRY_MAX_MS: i64 = 5 * 60_000;
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Authorize,
+    Capture,
+    /// Release what is held, or close what cannot be held any more.
+    Void,
+    Refund,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Capture => "capture",
+            Self::Void => "void",
+            Self::Refund => "refund",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Authorize, Self::Capture, Self::Void, Self::Refund].into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether this event is an outcome of such an operation.
+    pub(crate) fn is_answered_by(self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Authorize, _) => true,
+            (Self::Capture | Self::Void, Event::ActionRequired(_) | Event::Authorized) => false,
+            (Self::Capture | Self::Void, _) => true,
+            (Self::Refund, _) => false,
+        }
+    }
+
+    /// The operations that this event makes needless, whoever reported it.
+    pub(crate) fn settled_by(event: &Event) -> &'static [Self] {
+        match event {
+            Event::ActionRequired(_) | Event::Authorized | Event::Declined(_) => &[Self::Authorize],
+            Event::Failed(_) | Event::Captured(_) => &[Self::Authorize, Self::Capture],
+            Event::Voided => &[Self::Authorize, Self::Capture, Self::Void],
+        }
+    }
+}
+
+/// An operation that its holder is to work on.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    /// Also the idempotency key that the provider gets.
+    pub(crate) id: Id,
+    pub(crate) intent: Id,
+    pub(crate) kind: Kind,
+    /// Which refund it is about.
+    pub(crate) refund: Option<Id>,
+    /// How often it was begun, this time included.
+    pub(crate) attempts: u32,
+    pub(crate) created_at_ms: i64,
+}
+
+impl Operation {
+    /// A new one, held by whoever makes it.
+    pub(crate) fn new(intent: Id, kind: Kind, refund: Option<Id>, now_ms: i64) -> Self {
+        Self { id: Id::new(), intent, kind, refund, attempts: 1, created_at_ms: now_ms }
+    }
+
+    /// When to try again after an attempt without an outcome.
+    pub(crate) fn retry_at_ms(&self, now_ms: i64) -> i64 {
+        let doublings = self.attempts.saturating_sub(1).min(20);
+        now_ms + (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound() {
+        let mut operation = Operation::new(Id::new(), Kind::Capture, None, 0);
+        let waits = [1, 2, 3, 10, u32::MAX].map(|attempts| {
+            operation.attempts = attempts;
+            operation.retry_at_ms(0)
+        });
+        assert_eq!(waits, [1_000, 2_000, 4_000, RETRY_MAX_MS, RETRY_MAX_MS]);
+    }
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for kind in [Kind::Authorize, Kind::Capture, Kind::Void, Kind::Refund] {
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(Kind::parse("charge"), None);
+    }
+}

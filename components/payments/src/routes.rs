@@ -1,0 +1,44 @@
+//! Everything that payments can be asked.
+//!
+//! Under `/api` are the shopper's way back, the providers' webhooks, and what staff looks at; `/internal` is for the
+//! shop's other services and on no public route.
+
+mod intents;
+mod lists;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{get, post};
+use service::answer;
+
+use crate::app::App;
+
+/// The description of the public and internal routes.
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+
+/// The service as a router.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/api/payments/intents/{id}", get(intents::show_to_staff))
+        .route("/api/payments/intents/{order_id}/confirm", post(intents::confirm))
+        .route("/api/payments/webhooks/{provider}", post(webhooks::receive))
+        .route("/api/payments/openapi.json", get(openapi))
+        .route("/internal/intents", post(intents::authorize))
+        .route("/internal/intents/sweep", post(intents::sweep))
+        .route("/internal/intents/{order_id}", get(intents::show))
+        .route("/internal/intents/{order_id}/capture", post(intents::capture))
+        .route("/internal/intents/{order_id}/void", post(intents::void))
+        .route("/internal/intents/{order_id}/refunds", post(intents::refund))
+        .route("/internal/outbox", get(lists::outbox))
+        .route("/internal/test-provider/ledger", get(lists::test_ledger))
+        .fallback(commerce::not_found)
+        .method_not_allowed_fallback(commerce::method_not_allowed)
+        .with_state(Arc::new(app))
+}
+
+async fn openapi() -> Response {
+    answer::json(OPENAPI)
+}

@@ -1,0 +1,104 @@
+//! Intents and their refunds. A known outcome answers 200, whatever it is; 202 says that it is not known yet.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use commerce::Id;
+use serde_json::{Value, json};
+use service::Error;
+use service::answer;
+use service::request::{Segments, read_body};
+
+use crate::app::App;
+use crate::intent::Intent;
+use crate::refund;
+use crate::store::intents::{Key, get};
+use crate::store::{journal, refunds as store};
+use crate::wish::{Charge, ChargeInput, RefundInput, Repayment};
+use crate::{cards, charges, refunds, sweep as sweeping, view};
+
+type Reply = Result<Response, Error>;
+
+/// `POST /internal/intents`: holds the money of an order.
+pub(crate) async fn authorize(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    app.access.internal(&headers)?;
+    let input: ChargeInput = cards::parse(&read_body(body).await?)?;
+    let charge = Charge::try_from(input).map_err(Error::Invalid)?;
+    outcome(&app, &charges::authorize(&app, &charge).await?)
+}
+
+/// `GET /internal/intents/{order_id}`
+pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, order_id: OrderId) -> Reply {
+    app.access.internal(&headers)?;
+    Ok(answer::json(shown(&app, &get(&app.database, Key::Order(parse(&order_id)?))?)?.to_string()))
+}
+
+/// `POST /internal/intents/{order_id}/capture`
+pub(crate) async fn capture(State(app): State<Arc<App>>, headers: HeaderMap, order_id: OrderId) -> Reply {
+    app.access.internal(&headers)?;
+    outcome(&app, &charges::capture(&app, parse(&order_id)?).await?)
+}
+
+/// `POST /internal/intents/{order_id}/void`
+pub(crate) async fn void(State(app): State<Arc<App>>, headers: HeaderMap, order_id: OrderId) -> Reply {
+    app.access.internal(&headers)?;
+    outcome(&app, &charges::void(&app, parse(&order_id)?).await?)
+}
+
+/// `POST /internal/intents/{order_id}/refunds`
+pub(crate) async fn refund(State(app): State<Arc<App>>, headers: HeaderMap, order_id: OrderId, body: Body) -> Reply {
+    app.access.internal(&headers)?;
+    let order_id = parse(&order_id)?;
+    let input: RefundInput = cards::parse(&read_body(body).await?)?;
+    let wish = Repayment::try_from(input).map_err(Error::Invalid)?;
+    let refund = refunds::refund(&app, order_id, &wish).await?;
+    Ok(with_status(refund.state == refund::State::Pending, &view::refund(&refund)))
+}
+
+/// `POST /internal/intents/sweep`
+pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
+    app.access.internal(&headers)?;
+    Ok(answer::json(serde_json::to_string(&sweeping::sweep(&app).await?)?))
+}
+
+/// `POST /api/payments/intents/{order_id}/confirm`: the shopper did what was required. Who knows the order's id sees
+/// how its payment stands, and no more.
+pub(crate) async fn confirm(State(app): State<Arc<App>>, order_id: OrderId) -> Reply {
+    let (intent, moved) = charges::confirm(&app, parse(&order_id)?).await?;
+    if moved {
+        app.tell_orders(intent.order_id).await;
+    }
+    Ok(with_status(intent.is_pending(), &view::shopper(&intent)))
+}
+
+/// `GET /api/payments/intents/{id}`: with all that happened.
+pub(crate) async fn show_to_staff(State(app): State<Arc<App>>, headers: HeaderMap, id: OrderId) -> Reply {
+    app.access.staff(&headers).await?;
+    let intent = get(&app.database, Key::Id(parse(&id)?))?;
+    let mut shown = shown(&app, &intent)?;
+    view::merge(&mut shown, json!({"history": journal::history(&app.database, intent.id)?}));
+    Ok(answer::json(shown.to_string()))
+}
+
+type OrderId = Segments<String>;
+
+/// What is no id is the id of nothing.
+fn parse(Segments(id): &Segments<String>) -> Result<Id, Error> {
+    id.parse().map_err(|_| Error::NotFound { what: "intent", key: id.clone() })
+}
+
+fn shown(app: &App, intent: &Intent) -> Result<Value, Error> {
+    Ok(view::intent(intent, &store::list(&app.database, intent)?))
+}
+
+fn outcome(app: &App, intent: &Intent) -> Reply {
+    Ok(with_status(intent.is_pending(), &shown(app, intent)?))
+}
+
+fn with_status(is_pending: bool, body: &Value) -> Response {
+    let status = if is_pending { StatusCode::ACCEPTED } else { StatusCode::OK };
+    (status, answer::json(body.to_string())).into_response()
+}

@@ -1,0 +1,141 @@
+//! What is only ever added to: the transitions of intents and refunds, and the events for others (the outbox).
+
+use commerce::{Id, Limit, rfc3339};
+use serde_json::{Value, json};
+use service::Error;
+use sql::{Database, Transaction};
+
+use super::id;
+use crate::intent::Intent;
+
+/// Transitions that are shown with an intent.
+const SHOWN_MAX: u32 = 200;
+
+/// What made something move.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) by: By,
+    /// The operation's id, or the provider's id of the webhook.
+    pub(crate) id: String,
+    /// When the provider says that it happened.
+    pub(crate) reported_at_ms: Option<i64>,
+}
+
+/// Who brought it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A service of the shop.
+    Call,
+    /// The shopper, back from an action.
+    Confirm,
+    /// The provider.
+    Webhook,
+    /// The sweep of what was left open.
+    Sweep,
+}
+
+impl By {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Confirm => "confirm",
+            Self::Webhook => "webhook",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// A step that an intent took, or one of its refunds.
+pub(crate) struct Move<'a> {
+    pub(crate) refund: Option<Id>,
+    pub(crate) from: Option<&'a str>,
+    pub(crate) to: &'a str,
+}
+
+/// Writes a step down.
+pub(crate) async fn record(
+    transaction: &Transaction,
+    intent: Id,
+    step: &Move<'_>,
+    cause: &Cause,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const INSERT: &str = "
+        INSERT INTO transitions (intent, refund, from_state, to_state, cause, cause_id, reported_at_ms, at_ms)";
+    let row = vec![
+        id(intent),
+        step.refund.map_or(sql::Value::Null, id),
+        super::optional(step.from),
+        step.to.into(),
+        cause.by.as_str().into(),
+        cause.id.as_str().into(),
+        cause.reported_at_ms.map_or(sql::Value::Null, sql::Value::from),
+        now_ms.into(),
+    ];
+    Ok(transaction.insert(INSERT, vec![row], "").await?)
+}
+
+/// The steps of an intent and its refunds in their order, as JSON.
+pub(crate) fn history(database: &Database, intent: Id) -> Result<Vec<Value>, Error> {
+    const FIND: &str = "
+        SELECT refund, from_state, to_state, cause, cause_id, reported_at_ms, at_ms
+        FROM transitions WHERE intent = ?1 ORDER BY seq LIMIT ?2";
+    let step = |mut row: sql::Row| {
+        Ok(json!({
+            "refund_id": row.take::<Option<String>>(0)?,
+            "from": row.take::<Option<String>>(1)?,
+            "to": row.take::<String>(2)?,
+            "cause": row.take::<String>(3)?,
+            "cause_id": row.take::<String>(4)?,
+            "reported_at": row.take::<Option<i64>>(5)?.map(rfc3339),
+            "at": rfc3339(row.take(6)?),
+        }))
+    };
+    database.read(FIND, &[id(intent), SHOWN_MAX.into()])?.into_iter().map(step).collect()
+}
+
+/// Tells others, in the transaction of the change. `intent` is as it stands after the change.
+pub(crate) async fn tell(
+    transaction: &Transaction,
+    intent: &Intent,
+    what: &str,
+    refund: Option<(Id, i64)>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let money = |minor: i64| json!({"amount": minor, "currency": intent.amount.currency().code()});
+    let mut data = json!({
+        "order_id": intent.order_id,
+        "intent_id": intent.id,
+        "state": intent.state,
+        "amount": intent.amount,
+        "captured": money(intent.captured),
+        "refunded": money(intent.refunded),
+    });
+    if let Some((refund, minor)) = refund {
+        data["refund"] = json!({"refund_id": refund, "amount": money(minor)});
+    }
+    let row = vec![
+        id(Id::new()),
+        format!("bodega.payment.{what}").into(),
+        id(intent.order_id),
+        rfc3339(now_ms).into(),
+        data.to_string().into(),
+    ];
+    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", vec![row], "").await?)
+}
+
+/// The events after the one with this number, in their order, as JSON.
+pub(crate) async fn outbox(database: &Database, after: i64, limit: Limit) -> Result<Vec<Value>, Error> {
+    const FIND: &str = "SELECT seq, id, type, subject, time, data FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let event = |mut row: sql::Row| {
+        Ok(json!({
+            "seq": row.take::<i64>(0)?,
+            "id": row.take::<String>(1)?,
+            "type": row.take::<String>(2)?,
+            "subject": row.take::<String>(3)?,
+            "time": row.take::<String>(4)?,
+            "data": serde_json::from_str::<Value>(&row.take::<String>(5)?)?,
+        }))
+    };
+    database.execute(FIND, &[after.into(), limit.get().into()]).await?.into_iter().map(event).collect()
+}
