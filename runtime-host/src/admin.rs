@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::listener::connection::Server;
 use crate::listener::{ConnectionInfo, Drain, Handler, IncomingBody, Limits, ListenError, Refusal, accept};
+use crate::telemetry::health::PROBES;
 use crate::telemetry::{Telemetry, metrics};
 
 /// Connections open at once.
@@ -55,7 +56,7 @@ struct Route {
 /// The routes that only tell: metrics and health.
 pub fn routes(telemetry: &Arc<Telemetry>) -> Routes {
     let mut routes = Routes::default();
-    for path in ["/livez", "/readyz", "/startupz"] {
+    for path in PROBES {
         let telemetry = telemetry.clone();
         routes = routes.open(Method::GET, path, move |_| {
             let response = telemetry.reserved(path).unwrap_or_default();
@@ -140,6 +141,7 @@ impl Handler for Arc<Routes> {
         match refusal {
             Refusal::ContentTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large"),
             Refusal::UriTooLong => problem(StatusCode::URI_TOO_LONG, "The path and query are too long"),
+            Refusal::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "The request body did not come in time"),
         }
     }
 }
@@ -178,7 +180,7 @@ impl Admin {
             });
         };
         tokio::select! {
-            () = accept::run(&self.socket, places.clone(), serve) => {}
+            () = accept::run(|| self.socket.accept(), places.clone(), serve) => {}
             () = drain.ended() => {}
         }
         own_drain.begin();

@@ -88,6 +88,11 @@ impl AllowedHosts {
         self.0.iter().any(|allowed| allowed.allows(&scheme, &host, port))
     }
 
+    /// Whether there is any address that a connection with `scheme` is allowed to.
+    pub fn allows_scheme(&self, scheme: &str) -> bool {
+        self.0.iter().any(|allowed| allowed.scheme.as_deref().is_none_or(|allowed| allowed == scheme))
+    }
+
     /// Whether the component may call the application's own routes.
     pub fn allows_self(&self) -> bool {
         self.0.iter().any(|allowed| {

@@ -3,18 +3,19 @@
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
 mod files;
+pub mod schedule;
 mod stores;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Response;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use wasmtime_wasi_http::WasiBody;
@@ -23,8 +24,9 @@ use wasmtime_wasi_http::handler::ProxyPre;
 pub use stores::stores_config;
 pub use worker::Worker;
 
+use crate::engine::admission::Admission;
 use crate::engine::component::{Component, InstanceLimits};
-use crate::engine::pool::Admission;
+use crate::engine::outbound_client::OutboundShared;
 use crate::engine::state::GuestState;
 use crate::engine::{Engine, compose};
 use crate::manifest::{self, ComponentLimits, Manifest, StaticResponse, TriggerTarget};
@@ -52,17 +54,26 @@ struct Loaded {
     admission: Arc<Admission>,
 }
 
+/// What the application's own URLs begin with.
+#[derive(Clone)]
+struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
+
 /// The application.
 pub struct App {
     engine: Arc<Engine>,
     router: Router<Target>,
     components: Vec<Loaded>,
+    schedules: Vec<schedule::Schedule>,
     /// Worker threads.
     workers: usize,
+    outbound: Arc<OutboundShared>,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
-    /// The public listener's address, for requests of components to the application itself.
-    self_authority: std::sync::OnceLock<Authority>,
+    /// Where the public listener answers, for requests of components to the application itself.
+    origin: OnceLock<Origin>,
 }
 
 /// What an application is made from.
@@ -83,6 +94,8 @@ pub struct Parts<'a> {
     pub memory_bytes_max: Option<u64>,
     /// Worker threads.
     pub workers: NonZeroUsize,
+    /// How requests to hosts outside of the application are sent.
+    pub outbound: OutboundShared,
     /// Where to report.
     pub telemetry: Arc<Telemetry>,
 }
@@ -121,6 +134,7 @@ impl App {
         for loaded in &components {
             engine.try_start(&loaded.pre, loaded.component.clone()).await?;
         }
+        engine.prune_code_cache();
 
         let place: BTreeMap<&str, usize> =
             components.iter().enumerate().map(|(place, loaded)| (loaded.component.id.as_str(), place)).collect();
@@ -132,20 +146,29 @@ impl App {
             Some((trigger.route.as_ref()?.value.clone(), target))
         });
         let router = Router::build(routes)?;
+        let mut schedules = Vec::new();
+        for component in &wanted {
+            let loaded = &components[place[component.id.as_str()]].component;
+            for schedule in &component.schedules {
+                schedules.push(schedule::Schedule::new(schedule, loaded, parts.variables)?);
+            }
+        }
         Ok(Arc::new(Self {
             engine,
             router,
             components,
+            schedules,
             workers: parts.workers.get(),
+            outbound: Arc::new(parts.outbound),
             telemetry: parts.telemetry,
-            self_authority: std::sync::OnceLock::new(),
+            origin: OnceLock::new(),
         }))
     }
 
     /// Says where the public listener answers.
-    pub fn listens_on(&self, authority: Authority) {
+    pub fn listens_on(&self, scheme: Scheme, authority: Authority) {
         // Said once, at start.
-        let _ = self.self_authority.set(authority);
+        let _ = self.origin.set(Origin { scheme, authority });
     }
 
     /// The answer to a path that no route can take.

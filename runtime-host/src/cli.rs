@@ -2,18 +2,25 @@
 //!
 //! `up` takes the arguments and the environment that `spin up` takes, so that the host can stand in for it.
 
+mod admin;
+mod advice;
 mod backup;
 mod build;
 mod check;
+mod remote;
 mod transfer;
 mod up;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 
+use self::advice::advise;
 use crate::config_file::ConfigError;
+use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
+use crate::state_dir::StateDir;
 
 /// Runs a Spin application's components behind one HTTP listener.
 #[derive(Debug, Parser)]
@@ -39,6 +46,8 @@ enum Command {
     Import(transfer::Import),
     /// Write the product catalogue of the running application to a file.
     Export(transfer::Export),
+    /// Make accounts that run the shop.
+    Admin(admin::Admin),
 }
 
 /// The manifest, as most commands take it.
@@ -52,6 +61,17 @@ struct ManifestArgs {
 impl ManifestArgs {
     fn path(&self) -> PathBuf {
         if self.from.is_dir() { self.from.join("spin.toml") } else { self.from.clone() }
+    }
+
+    fn load(&self) -> anyhow::Result<Manifest> {
+        let path = self.path();
+        if !path.exists() {
+            bail!(
+                "there is no {}; run the command in an application's folder, or name its manifest with --from",
+                path.display()
+            );
+        }
+        Ok(manifest::load(&path)?)
     }
 }
 
@@ -73,6 +93,14 @@ struct StateDirArgs {
     state_dir: PathBuf,
 }
 
+impl StateDirArgs {
+    /// The folder that the runtime configuration names, else the argument's; made where it is missing.
+    fn open(&self, runtime: &RuntimeConfig) -> anyhow::Result<StateDir> {
+        let path = runtime.state_dir.as_ref().unwrap_or(&self.state_dir);
+        StateDir::open(path).map_err(|error| advise(error, "name another folder with --state-dir"))
+    }
+}
+
 impl Cli {
     /// Runs the command that the arguments name.
     pub fn run(self) -> anyhow::Result<()> {
@@ -84,6 +112,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
+            Command::Admin(admin) => admin.run(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Only this module and its children name wasmtime. It knows nothing of routes or policies.
 
+mod activity;
+pub mod admission;
 mod body;
 pub mod code_cache;
 pub mod component;
@@ -10,9 +12,14 @@ mod epoch;
 mod guest_io;
 mod instance;
 pub mod interfaces;
+mod job;
+pub mod outbound_client;
+mod outbound_connector;
 pub mod outbound_http;
+pub mod outbound_tls;
 pub mod pool;
 mod queue;
+mod requests;
 pub mod state;
 
 use std::sync::Arc;
@@ -74,7 +81,7 @@ pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<GuestState>,
     cache: CodeCache,
-    _epoch: EpochTicker,
+    epoch: EpochTicker,
 }
 
 impl Engine {
@@ -83,8 +90,11 @@ impl Engine {
         let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError::Setup)?;
         let linker = interfaces::linker(&wasmtime).map_err(EngineError::Setup)?;
         let cache = CodeCache::new(code_cache, &wasmtime);
-        let epoch = EpochTicker::start(wasmtime.clone());
-        Ok(Arc::new(Self { wasmtime, linker, cache, _epoch: epoch }))
+        let epoch = EpochTicker::start({
+            let wasmtime = wasmtime.clone();
+            move || wasmtime.increment_epoch()
+        });
+        Ok(Arc::new(Self { wasmtime, linker, cache, epoch }))
     }
 
     /// Compiles (or takes from the cache) and pre-links a component, so that an instance can be made at any time.
@@ -99,6 +109,11 @@ impl Engine {
         self.prelink(&component).map_err(|reason| EngineError::Link { component: id.to_owned(), reason })
     }
 
+    /// Removes compiled code that no host has started with for long; to be called once everything is loaded.
+    pub fn prune_code_cache(&self) {
+        self.cache.prune();
+    }
+
     /// Makes one instance and drops it: what cannot start is refused before anything is served.
     pub async fn try_start(
         &self,
@@ -108,7 +123,7 @@ impl Engine {
         let id = component.id.clone();
         let refused =
             |error: wasmtime::Error| EngineError::Link { component: id, reason: format!("it cannot start: {error:#}") };
-        instance::start(&self.wasmtime, pre, component, std::sync::Weak::<outbound_http::NoChain>::new())
+        instance::start(self, pre, component, std::sync::Weak::<outbound_http::NoChain>::new())
             .await
             .map(drop)
             .map_err(refused)

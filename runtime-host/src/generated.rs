@@ -54,9 +54,10 @@ pub fn admin_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("admin-token", state)
 }
 
-/// A short-lived token by which the host's own commands act as staff, good where the application's keys are the generated ones.
-pub fn staff_token(state: &StateDir) -> Result<String, GenerateError> {
-    let claims = Claims::access(&Settings::default(), STAFF_KEY_ID, &[Role::Staff], TOKEN_LIFETIME_S);
+/// A short-lived token of a role by which one of the host's own commands acts, good where the application's keys are
+/// the generated ones. Whoever can read the key in the state folder can do all that the host can.
+pub fn command_token(state: &StateDir, role: Role) -> Result<String, GenerateError> {
+    let claims = Claims::access(&Settings::default(), STAFF_KEY_ID, &[role], TOKEN_LIFETIME_S);
     Ok(staff_signer(state)?.sign(&claims))
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
         state.secret(STAFF_KEY, || "no key".to_owned()).unwrap();
-        assert!(matches!(staff_token(&state), Err(GenerateError::DamagedKey)));
+        assert!(matches!(command_token(&state, Role::Staff), Err(GenerateError::DamagedKey)));
     }
 
     #[test]

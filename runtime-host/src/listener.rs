@@ -8,10 +8,12 @@
 
 pub(crate) mod accept;
 mod activity;
+mod answer;
 mod body;
 pub(crate) mod connection;
 mod drain;
 mod io;
+mod stream;
 mod tls;
 mod worker;
 
@@ -46,14 +48,14 @@ pub trait Handler: Clone + Send + 'static {
     /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static;
 
-    /// Answers a request. The future is dropped when the client goes away.
+    /// Answers a request. The future is dropped when the client goes away or stops sending the request's body.
     fn handle(
         &self,
         request: Request<IncomingBody>,
         connection: &ConnectionInfo,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// The answer to a request that is over one of the listener's limits and is not handled.
+    /// The answer to a request that is over one of the listener's limits and is not handled, or no further.
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<Self::Body>;
 }
 
@@ -64,6 +66,8 @@ pub enum Refusal {
     ContentTooLarge,
     /// Path and query are longer than [`Limits::uri_bytes_max`]: 414.
     UriTooLong,
+    /// The client stopped sending the body for [`Limits::body_read_timeout`]: 408.
+    BodyTimeout,
 }
 
 /// Where a request came in.
@@ -115,7 +119,9 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// How long a connection is kept without a request.
     pub idle_timeout: Duration,
-    /// How long the client may take no byte of what is ready to be sent.
+    /// How long whoever reads a request body may wait for its next piece.
+    pub body_read_timeout: Duration,
+    /// How long the client may take nothing of what is ready to be sent, on a connection or on an HTTP/2 stream.
     pub write_timeout: Duration,
     /// Request line and header section, in bytes (431). At most 100 HTTP/1 header lines are taken in any case.
     pub header_bytes_max: u32,
@@ -132,6 +138,8 @@ impl Default for Limits {
         Self {
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            // Less than a component has for its answer, so that it is not blamed for its client.
+            body_read_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(60),
             header_bytes_max: 64 << 10,
             uri_bytes_max: 8 << 10,
@@ -221,7 +229,7 @@ impl Listener {
         let mut workers = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await?;
         let room = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
         {
-            let mut accepting = pin!(accept::run(&socket, room, |connection| workers.dispatch(connection)));
+            let mut accepting = pin!(accept::run(|| socket.accept(), room, |connection| workers.dispatch(connection)));
             tokio::select! {
                 biased;
                 () = drain.begun() => {

@@ -9,6 +9,7 @@ mod dependency;
 mod files;
 mod limits;
 mod names;
+mod schedule;
 mod trigger;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +19,8 @@ use std::path::{Path, PathBuf};
 pub use component::{Build, Component, FilesMount};
 pub use dependency::{Capability, Dependency, DependencyName, DependencySource, Inheritance};
 pub use files::MountedFile;
-pub use limits::{ApplicationSettings, ComponentLimits, Durability, KeyValueSettings, SqliteSettings};
+pub use limits::{ApplicationSettings, ComponentLimits, KeyValueSettings, SqliteSettings};
+pub use schedule::Schedule;
 pub use trigger::{HttpTrigger, StaticResponse, TriggerTarget};
 
 use crate::config_file::{ConfigError, ConfigFile, FromToml, Located, Position, Table, Value};

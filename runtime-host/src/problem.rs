@@ -17,6 +17,8 @@ pub enum Problem {
     ContentTooLarge,
     /// The path and query are longer than the listener allows.
     UriTooLong,
+    /// The client stopped sending the request body.
+    BodyTimeout,
     /// The component trapped or broke its protocol.
     ComponentFailed,
     /// The component's queue is full.
@@ -33,6 +35,7 @@ impl Problem {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
@@ -45,6 +48,7 @@ impl Problem {
             Self::BadRequest => ("bad-request", "The request has no valid Host header"),
             Self::ContentTooLarge => ("content-too-large", "The request body is too large"),
             Self::UriTooLong => ("uri-too-long", "The path and query are too long"),
+            Self::BodyTimeout => ("body-timeout", "The request body did not come in time"),
             Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),

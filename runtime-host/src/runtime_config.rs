@@ -3,8 +3,12 @@
 //! Spin refuses a file with keys that it does not know, so this file has none of ours: the settings of stores that
 //! Spin does not have are in the manifest, under `[application.tool.bodega]`.
 
+mod client_tls;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+pub use client_tls::{ClientIdentity, ClientTls, TlsRoots};
 
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
 use crate::variables::{DEFAULT_PREFIX, VariableProvider};
@@ -24,6 +28,8 @@ pub struct RuntimeConfig {
     pub variables_providers: Vec<VariableProvider>,
     /// `[outbound_http]`.
     pub outbound_http: OutboundHttp,
+    /// `[[client_tls]]`, in the order in which they are asked.
+    pub client_tls: Vec<ClientTls>,
 }
 
 /// Where a store of `type = "spin"` keeps its data.
@@ -59,7 +65,6 @@ impl RuntimeConfig {
         let mut root = file.root()?;
         root.refuse("log_dir", "the log goes to standard error; redirect it")?;
         root.refuse("llm_compute", "no language models are offered")?;
-        root.refuse("client_tls", "client certificates are not offered")?;
         root.refuse("blob_store", "blob stores are not offered")?;
         root.refuse("outbound_networking", "only [outbound_http] is offered")?;
         for key in ["outbound_pg", "outbound_mysql", "outbound_redis", "outbound_mqtt"] {
@@ -74,6 +79,7 @@ impl RuntimeConfig {
             return Err(root.error_at(old.position, problem));
         }
         let providers = providers.or(old_providers.map(|old| old.value)).unwrap_or_default();
+        let tls_settings: Vec<Table> = root.or_default("client_tls")?;
         let config = Self {
             path: Some(path.to_owned()),
             state_dir: root.optional::<Value>("state_dir")?.map(read_dir).transpose()?,
@@ -86,6 +92,10 @@ impl RuntimeConfig {
             )?,
             variables_providers: providers.into_iter().map(read_provider).collect::<Result<_, _>>()?,
             outbound_http: root.optional("outbound_http")?.map(OutboundHttp::read).transpose()?.unwrap_or_default(),
+            client_tls: tls_settings
+                .into_iter()
+                .map(|table| ClientTls::read(table, folder))
+                .collect::<Result<_, _>>()?,
         };
         root.finish()?;
         Ok(config)

@@ -33,6 +33,11 @@ pub struct RunningHost {
 pub struct StateDir(PathBuf);
 
 impl StateDir {
+    /// The folder as it is, which may be missing.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// Makes the folder, readable by its owner alone, where it is missing.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateDirError> {
         let path = path.into();

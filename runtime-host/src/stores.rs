@@ -4,6 +4,7 @@
 
 mod backup;
 pub mod key_value;
+mod private;
 mod restore;
 pub mod sqlite;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use key_value::{Embedded, KeyValue};
 pub use restore::{RestoreError, restore};
 use sqlite::{Database, Location, OpenError, Settings};
 
-/// The label that Spin offers without configuration.
+/// The label of the stores that every application has without setting them up, as in Spin.
 pub const DEFAULT_LABEL: &str = "default";
 /// The file that a host locks while it uses a state folder.
 const LOCK_FILE: &str = "lock";
@@ -58,6 +59,17 @@ pub struct KeyValueConfig {
 }
 
 impl StoresConfig {
+    /// The first file of a store that is not there; every one is made when the application first starts.
+    pub fn missing_file(&self) -> Option<&Path> {
+        let sqlite = self.sqlite.values().map(|store| &store.location);
+        let locations = sqlite.chain(self.key_value.values().map(|store| &store.location));
+        let mut files = locations.filter_map(|location| match location {
+            Location::File(path) => Some(path.as_path()),
+            Location::Memory => None,
+        });
+        files.find(|path| !path.is_file())
+    }
+
     /// The default database and the default key-value store, as files in the state folder.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         let state_dir = state_dir.into();

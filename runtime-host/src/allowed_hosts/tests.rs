@@ -9,6 +9,15 @@ fn allows(entry: &str, uri: &str) -> bool {
 }
 
 #[test]
+fn a_scheme_is_allowed_where_any_entry_has_it() {
+    let hosts = |entries: &[&str]| AllowedHosts::parse(entries).unwrap();
+    assert!(hosts(&["https://example.com", "tcp://127.0.0.1:5432"]).allows_scheme("tcp"));
+    assert!(hosts(&["*://example.com:1"]).allows_scheme("udp"));
+    assert!(!hosts(&["https://example.com", "tcp://127.0.0.1:5432"]).allows_scheme("udp"));
+    assert!(!hosts(&[]).allows_scheme("tcp"));
+}
+
+#[test]
 fn entries_allow_what_spin_allows() {
     let table = [
         ("https://example.com", "https://example.com/a?b", true),

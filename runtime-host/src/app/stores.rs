@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::manifest::{Durability, Manifest};
+use crate::manifest::{Manifest, SqliteSettings};
 use crate::runtime_config::{RuntimeConfig, StoreLocation};
 use crate::state_dir::StateDir;
-use crate::stores::sqlite::{self, Location, Settings};
+use crate::stores::sqlite::{Location, Settings};
 use crate::stores::{KeyValueConfig, SqliteConfig, StoresConfig};
 
 /// The stores of an application: the default ones, those of the runtime configuration, and the manifest's settings for both.
@@ -21,16 +21,26 @@ pub fn stores_config(manifest: &Manifest, runtime: &RuntimeConfig, state: &State
     let settings = &manifest.application.settings;
     for (label, wanted) in &settings.sqlite_databases {
         if let Some(store) = config.sqlite.get_mut(label) {
-            store.settings.durability = durability(wanted.durability);
+            store.settings = sqlite_settings(wanted);
         }
     }
     for (label, wanted) in &settings.key_value_stores {
         if let Some(store) = config.key_value.get_mut(label) {
-            store.settings.durability = durability(wanted.durability);
+            store.settings.durability = wanted.durability;
             store.ttl = wanted.ttl_seconds.map(Duration::from_secs);
         }
     }
     config
+}
+
+fn sqlite_settings(wanted: &SqliteSettings) -> Settings {
+    let default = Settings::default();
+    Settings {
+        durability: wanted.durability,
+        bytes_max: wanted.bytes_max,
+        transaction_time_max: wanted.transaction_timeout_ms.map_or(default.transaction_time_max, Duration::from_millis),
+        read_time_max: wanted.read_timeout_ms.map_or(default.read_time_max, Duration::from_millis),
+    }
 }
 
 fn location(place: &StoreLocation) -> Location {
@@ -40,17 +50,11 @@ fn location(place: &StoreLocation) -> Location {
     }
 }
 
-fn durability(wanted: Durability) -> sqlite::Durability {
-    match wanted {
-        Durability::Full => sqlite::Durability::Full,
-        Durability::Normal => sqlite::Durability::Normal,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::manifest;
+    use crate::stores::sqlite::Durability;
 
     const MANIFEST: &str = r#"
         spin_manifest_version = 2
@@ -58,6 +62,9 @@ mod tests {
         name = "shop"
         [application.tool.bodega.sqlite_database.orders]
         durability = "normal"
+        bytes_max = 65536
+        transaction_timeout_ms = 7
+        read_timeout_ms = 11
         [application.tool.bodega.key_value_store.default]
         durability = "normal"
         ttl_seconds = 60
@@ -93,13 +100,19 @@ mod tests {
         assert_eq!(config.state_dir, state.path());
         let orders = &config.sqlite["orders"];
         assert_eq!(orders.location, Location::File("orders.db".into()));
-        assert_eq!(orders.settings.durability, sqlite::Durability::Normal);
-        assert_eq!(config.sqlite["default"].settings.durability, sqlite::Durability::Full, "unless someone says so");
+        let expected = Settings {
+            durability: Durability::Normal,
+            bytes_max: Some(65536),
+            transaction_time_max: Duration::from_millis(7),
+            read_time_max: Duration::from_millis(11),
+        };
+        assert_eq!(orders.settings, expected);
+        assert_eq!(config.sqlite["default"].settings, Settings::default(), "unless someone says so");
         let sessions = &config.key_value["sessions"];
         assert_eq!((&sessions.location, sessions.ttl), (&Location::Memory, None));
         let default = &config.key_value["default"];
         assert_eq!(default.ttl, Some(Duration::from_secs(60)));
-        assert_eq!(default.settings.durability, sqlite::Durability::Normal);
+        assert_eq!(default.settings.durability, Durability::Normal);
         assert_eq!((config.sqlite.len(), config.key_value.len()), (2, 2));
     }
 }

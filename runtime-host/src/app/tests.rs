@@ -1,7 +1,7 @@
 //! What is refused before anything is served, and how limits are chosen.
 
 use super::*;
-use crate::runtime_config::RuntimeConfig;
+use crate::runtime_config::{OutboundHttp, RuntimeConfig};
 
 const STATIC_ROUTE: &str = "[[trigger.http]]\nroute = \"/hello\"\nstatic_response = { body = \"hello\" }\n";
 
@@ -22,6 +22,7 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
         components_to_retain: &retain.iter().copied().map(str::to_owned).collect::<Vec<_>>(),
         memory_bytes_max: None,
         workers: std::num::NonZeroUsize::MIN,
+        outbound: OutboundShared::new(&OutboundHttp::default(), &[]).unwrap(),
         telemetry: Arc::new(Telemetry::new("shop", "1")),
     })
     .await

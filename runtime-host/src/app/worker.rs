@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::{App, Target};
+use super::{App, Origin, Target};
 use crate::engine;
-use crate::engine::outbound_http::{OutboundClient, ServiceChain};
+use crate::engine::outbound_client::OutboundClient;
+use crate::engine::outbound_http::ServiceChain;
 use crate::engine::pool::{DispatchError, InstancePool};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
@@ -21,7 +23,7 @@ use crate::problem::Problem;
 use crate::router::{Match, RequestFacts};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
-/// Where requests that a component sends to another one seem to come from, as in Spin.
+/// Where the requests of components seem to come from, as in Spin.
 const CHAIN_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// One worker thread's side of the application: its own instances of every component.
@@ -45,8 +47,17 @@ impl Worker {
                     app.workers,
                 )
             };
-            Self { pools: app.components.iter().map(pool).collect(), client: OutboundClient::new(), app }
+            Self {
+                pools: app.components.iter().map(pool).collect(),
+                client: OutboundClient::new(app.outbound.clone()),
+                app,
+            }
         })
+    }
+
+    /// What the host asks of components at regular times.
+    pub(super) fn schedules(&self) -> &[super::schedule::Schedule] {
+        &self.app.schedules
     }
 
     /// Has the pool's component answer, and counts it.
@@ -62,7 +73,7 @@ impl Worker {
         let status = match &result {
             Ok(response) => response.status(),
             Err(error) => {
-                tracing::error!(request_id = %context.request_id(), traceparent = %String::from_utf8_lossy(&context.trace().to_traceparent()), "{error}");
+                log_failure(error, &context);
                 if let Some(reason) = rejection(error) {
                     pool.component().metrics.request_rejected(reason);
                 }
@@ -73,12 +84,15 @@ impl Worker {
         result
     }
 
-    async fn answer(
-        &self,
-        request: Request<IncomingBody>,
-        connection: &ConnectionInfo,
-        context: Arc<RequestContext>,
-    ) -> Response<WasiBody> {
+    /// The answer to a request of the public listener or of a component to the application itself.
+    async fn answer(&self, arrival: Arrival, context: Arc<RequestContext>) -> Response<WasiBody> {
+        let mut response = self.answer_by_route(arrival, &context).await;
+        response.headers_mut().insert(REQUEST_ID, context.request_id_header());
+        response
+    }
+
+    async fn answer_by_route(&self, arrival: Arrival, context: &Arc<RequestContext>) -> Response<WasiBody> {
+        let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
         let Some(route) = self.app.router.route(parts.uri.path()) else {
             return Problem::NotFound.response(context.request_id());
@@ -90,13 +104,11 @@ impl Worker {
         let Some(authority) = authority(&parts) else {
             return Problem::BadRequest.response(context.request_id());
         };
-        let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let facts =
-            RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: connection.peer };
+        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
-        let request = Request::from_parts(parts, guest_body(body));
+        let request = Request::from_parts(parts, body);
         match self.dispatch(&self.pools[place], request, context.clone()).await {
             Ok(response) => response,
             Err(error) => problem(&error).response(context.request_id()),
@@ -104,24 +116,31 @@ impl Worker {
     }
 }
 
+/// A request that looks for its route.
+struct Arrival {
+    request: Request<WasiBody>,
+    scheme: Scheme,
+    client: SocketAddr,
+}
+
 impl Handler for Arc<Worker> {
     type Body = WasiBody;
 
     async fn handle(&self, request: Request<IncomingBody>, connection: &ConnectionInfo) -> Response<WasiBody> {
-        let path = request.uri().path();
-        if let Some(response) = self.app.reserved(path) {
+        if let Some(response) = self.app.reserved(request.uri().path()) {
             return response;
         }
         let context = Arc::new(RequestContext::of_request(request.headers()));
-        let mut response = self.answer(request, connection, context.clone()).await;
-        response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        response
+        let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer };
+        self.answer(arrival, context).await
     }
 
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<WasiBody> {
         let problem = match refusal {
             Refusal::ContentTooLarge => Problem::ContentTooLarge,
             Refusal::UriTooLong => Problem::UriTooLong,
+            Refusal::BodyTimeout => Problem::BodyTimeout,
         };
         problem.response(RequestContext::of_request(request.headers()).request_id())
     }
@@ -146,12 +165,37 @@ impl ServiceChain for Worker {
         }))
     }
 
-    fn self_authority(&self) -> Option<Authority> {
-        self.app.self_authority.get().cloned()
+    fn call_self(
+        self: Arc<Self>,
+        mut request: Request<WasiBody>,
+        context: RequestContext,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
+        let Origin { scheme, authority } = self.app.origin.get()?.clone();
+        Some(Box::pin(async move {
+            if let Some(response) = self.app.reserved(request.uri().path()) {
+                return response;
+            }
+            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                request.headers_mut().insert(HOST, host);
+            }
+            *request.uri_mut() = absolute(request.uri(), scheme.clone(), authority);
+            let arrival = Arrival { request, scheme, client: CHAIN_PEER };
+            let mut response = self.answer(arrival, Arc::new(context)).await;
+            set_content_length(&mut response);
+            response
+        }))
     }
 
     fn client(&self) -> &OutboundClient {
         &self.client
+    }
+}
+
+fn log_failure(error: &DispatchError, context: &RequestContext) {
+    // Requests that are turned away are logged by the second, so that a flood of them is not one of log lines.
+    if !matches!(error, DispatchError::QueueFull { .. }) {
+        let traceparent = context.trace().to_traceparent();
+        tracing::error!(request_id = %context.request_id(), traceparent = %String::from_utf8_lossy(&traceparent), "{error}");
     }
 }
 
@@ -207,9 +251,20 @@ fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {
 fn guest_body(body: IncomingBody) -> WasiBody {
     body.map_err(|error| match error {
         BodyError::TooLarge { bytes_max } => Error::HttpRequestBodySize(Some(bytes_max)),
+        BodyError::TimedOut => Error::ConnectionReadTimeout,
         BodyError::Transport(error) => Error::Hyper(error),
     })
     .boxed_unsync()
+}
+
+/// Tells the length of a body that is there as a whole, as it would on a connection.
+fn set_content_length(response: &mut Response<WasiBody>) {
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
+    if let Some(bytes) = response.body().size_hint().exact()
+        && !bodiless
+    {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(bytes.into());
+    }
 }
 
 fn static_response(response: &StaticResponse) -> Response<WasiBody> {

@@ -10,13 +10,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
+use super::advice::{about_stores, advise};
 use super::{ManifestArgs, StateDirArgs, runtime_config};
 use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
 use crate::generated::admin_token;
-use crate::manifest;
 use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::{self, Stores, StoresConfig, StoresError};
+use crate::stores::{self, RestoreError, Stores, StoresConfig, StoresError};
 
 /// Which stores, as `up` finds them.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,9 @@ struct StoreArgs {
 
 impl StoreArgs {
     fn open(&self) -> anyhow::Result<(StateDir, StoresConfig)> {
-        let manifest = manifest::load(&self.manifest.path())?;
+        let manifest = self.manifest.load()?;
         let runtime = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
-        let state = StateDir::open(runtime.state_dir.clone().unwrap_or_else(|| self.state_dir.state_dir.clone()))?;
+        let state = self.state_dir.open(&runtime)?;
         let config = stores_config(&manifest, &runtime, &state);
         Ok((state, config))
     }
@@ -52,6 +52,13 @@ pub(super) struct Backup {
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (state, config) = self.stores.open()?;
+        // Opening the stores would make what is missing, and copy nothing without a word.
+        if let Some(missing) = config.missing_file() {
+            let missing = missing.display();
+            bail!(
+                "there is no store {missing}; run the command in the application's folder, with the --state-dir of `bodega up`"
+            );
+        }
         let folder = std::path::absolute(&self.folder)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -109,8 +116,14 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (_, config) = self.stores.open()?;
-        stores::restore(&self.folder, &config, self.force)?;
+        let (state, config) = self.stores.open()?;
+        stores::restore(&self.folder, &config, self.force).map_err(|error| match error {
+            RestoreError::StateDir(error) => about_stores(error, &state),
+            RestoreError::Exists(_) => {
+                advise(error, "give --force to replace it, or name another folder with --state-dir")
+            }
+            error => error.into(),
+        })?;
         println!("restored {}", self.folder.display());
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! `bodega build`: runs each component's build command, as `spin build` does.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
 use super::ManifestArgs;
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 
 /// The target that components are compiled for.
 const WASM_TARGET: &str = "wasm32-wasip2";
@@ -23,7 +24,7 @@ pub(super) struct Build {
 
 impl Build {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        build(&manifest::load(&self.manifest.path())?, &self.component_id)
+        build(&self.manifest.load()?, &self.component_id)
     }
 }
 
@@ -32,13 +33,13 @@ pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> 
     if let Some(unknown) = only.iter().find(|id| manifest.component(id).is_none()) {
         bail!("the application has no component `{unknown}`");
     }
-    let mut target_is_there = false;
+    // Folders may have toolchains of their own.
+    let mut folders_with_target = BTreeSet::new();
     for component in manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id)) {
         let Some(build) = &component.build else { continue };
         for command in &build.commands {
-            if !target_is_there && command.contains(WASM_TARGET) {
-                add_wasm_target()?;
-                target_is_there = true;
+            if command.contains(WASM_TARGET) && folders_with_target.insert(&build.workdir) {
+                add_wasm_target(&build.workdir)?;
             }
             eprintln!("building {}: {command}", component.id);
             run(command, &build.workdir).with_context(|| format!("component `{}` was not built", component.id))?;
@@ -59,22 +60,28 @@ fn run(command: &str, workdir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs the wasm target with rustup unless this toolchain has it.
-fn add_wasm_target() -> anyhow::Result<()> {
-    let libdir = Command::new("rustc").args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
+/// Installs the wasm target with rustup unless the toolchain of the folder has it.
+fn add_wasm_target(folder: &Path) -> anyhow::Result<()> {
+    let in_folder = |program| {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        command
+    };
+    let libdir = in_folder("rustc").args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
     if libdir.is_ok_and(|output| {
         output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
     }) {
         return Ok(());
     }
     eprintln!("installing the Rust target {WASM_TARGET}");
-    let status = Command::new("rustup").args(["target", "add", WASM_TARGET]).status();
-    if status.is_ok_and(|status| status.success()) {
-        return Ok(());
-    }
-    bail!(
-        "the Rust target {WASM_TARGET} is missing and rustup could not install it; install it by hand with `rustup target add {WASM_TARGET}`"
-    );
+    let problem = match in_folder("rustup").args(["target", "add", WASM_TARGET]).status() {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(_) => format!("rustup could not install it; when it can, run `rustup target add {WASM_TARGET}`"),
+        Err(_) => "there is no rustup to install it; get it from https://rustup.rs, or add the target with the tool \
+                   that manages this toolchain"
+            .to_owned(),
+    };
+    bail!("the Rust target {WASM_TARGET} is missing and {problem}")
 }
 
 #[cfg(test)]

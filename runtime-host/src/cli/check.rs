@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{ManifestArgs, runtime_config};
-use crate::manifest;
 
 /// Arguments of `bodega check`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +16,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let manifest = manifest::load(&self.manifest.path())?;
+        let manifest = self.manifest.load()?;
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         manifest.check_stores(&config)?;
         manifest.check_sources()?;

@@ -5,69 +5,26 @@ mod parts;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use futures::TryStreamExt as _;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{Request, Response, StatusCode, request};
-use http_body_util::combinators::UnsyncBoxBody;
+use http::Request;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper::body::Frame;
+use identity::Role;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio_util::io::ReaderStream;
 
 use self::parts::{PART_BYTES_MAX, Parts, Records};
-use super::StateDirArgs;
-use crate::generated::staff_token;
+use super::remote::{self, Application, Remote};
+use crate::generated::command_token;
 use crate::manifest::Manifest;
 use crate::state_dir::StateDir;
 
 /// The catalogue's routes for whole catalogues.
 const IMPORT_PATH: &str = "/api/catalog/import";
 const EXPORT_PATH: &str = "/api/catalog/export";
-
-type Body = UnsyncBoxBody<Bytes, std::io::Error>;
-
-/// How to reach the application.
-#[derive(Debug, clap::Args)]
-struct Remote {
-    #[command(flatten)]
-    state_dir: StateDirArgs,
-    /// The application's address; by default that of the host that uses the state folder.
-    #[arg(long, env = "BODEGA_URL")]
-    url: Option<String>,
-    /// A staff token; by default one of the host's own. Better given in the environment, where other users do not see it.
-    #[arg(long, env = "BODEGA_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-}
-
-impl Remote {
-    fn connect(&self) -> anyhow::Result<Application> {
-        let state = StateDir::open(&self.state_dir.state_dir)?;
-        let url = match &self.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                state
-                    .running_host()
-                    .context("no host uses this state folder; start one with `bodega up`, or give --url")?
-                    .url
-            }
-        };
-        let token = self.token.clone().map_or_else(|| staff_token(&state), Ok)?;
-        Ok(Application { url, token, token_is_given: self.token.is_some() })
-    }
-}
-
-/// The running application, and the token by which it is asked.
-#[derive(PartialEq, Eq)]
-struct Application {
-    url: String,
-    token: String,
-    token_is_given: bool,
-}
 
 /// Arguments of `bodega import`.
 #[derive(Debug, clap::Args)]
@@ -86,8 +43,8 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        runtime()?.block_on(async {
-            let application = self.remote.connect()?;
+        remote::runtime()?.block_on(async {
+            let application = self.remote.connect(Role::Staff)?;
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             if !self.map.is_empty() {
                 query.append_pair("map", &self.map.join(","));
@@ -120,8 +77,8 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        runtime()?.block_on(async {
-            let application = self.remote.connect()?;
+        remote::runtime()?.block_on(async {
+            let application = self.remote.connect(Role::Staff)?;
             media_type(&self.file)?;
             let format = self.file.extension().unwrap_or_default().to_string_lossy().into_owned();
             let path = format!("{EXPORT_PATH}?format={format}");
@@ -149,7 +106,8 @@ impl Export {
 pub(super) async fn load_demo(manifest: Manifest, url: String, state: StateDir) {
     for data in &manifest.application.settings.demo {
         let sent = async {
-            let application = Application { url: url.clone(), token: staff_token(&state)?, token_is_given: false };
+            let application =
+                Application { url: url.clone(), token: command_token(&state, Role::Staff)?, token_is_given: false };
             let (file, length) = open(&manifest.folder().join(&data.file)).await?;
             application.post(&data.post, &data.content_type, length, file, &ProgressBar::hidden()).await
         };
@@ -158,10 +116,6 @@ pub(super) async fn load_demo(manifest: Manifest, url: String, state: StateDir) 
             Err(error) => tracing::error!(file = %data.file, "the demo data was not taken: {error:#}"),
         }
     }
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 fn media_type(file: &Path) -> anyhow::Result<&'static str> {
@@ -227,39 +181,6 @@ impl Application {
         let report = response.into_body().collect().await.context("the report broke off")?.to_bytes();
         serde_json::from_slice(&report).context("the application's report is not JSON")
     }
-
-    /// Sends a request for a path; an answer that is not a success becomes an error with the problem document's words.
-    async fn send(&self, request: request::Builder, body: Body) -> anyhow::Result<Response<Incoming>> {
-        let mut request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).body(body)?;
-        *request.uri_mut() = format!("{}{}", self.url, request.uri()).parse().context("the address is none")?;
-        let host = request.uri().authority().context("the address has no host")?.as_str().parse()?;
-        request.headers_mut().insert(HOST, host);
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        let response = client.request(request).await.context("the application does not answer")?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let text = response.into_body().collect().await?.to_bytes();
-        let problem: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no details");
-        bail!("the application answered {status}: {words}{}", self.advice(status))
-    }
-
-    fn advice(&self, status: StatusCode) -> &'static str {
-        match status {
-            StatusCode::UNAUTHORIZED if !self.token_is_given => {
-                "; its token keys, issuer or audience are not those that this host generated, so give `bodega import` \
-                 and `bodega export` a staff token with --token or BODEGA_TOKEN"
-            }
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                "; send .jsonl or .csv, which go in parts, or start the host with a larger --body-bytes-max"
-            }
-            _ => "",
-        }
-    }
 }
 
 /// What the application did with the rows.
@@ -297,6 +218,11 @@ impl Report {
 fn print_report(report: &Report) -> anyhow::Result<()> {
     for BadRow { line, reason } in &report.errors {
         eprintln!("line {line}: {reason}");
+    }
+    // The application lists so many of a request and counts them all.
+    let unlisted = report.failed.saturating_sub(report.errors.len() as u64);
+    if unlisted > 0 {
+        eprintln!("and {unlisted} more");
     }
     println!("imported {}, updated {}, failed {}", report.imported, report.updated, report.failed);
     if report.failed > 0 {

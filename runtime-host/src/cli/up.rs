@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use http::uri::Scheme;
 
+use super::advice::{about_address, about_stores};
 use super::{ManifestArgs, StateDirArgs, build, runtime_config, transfer};
 use crate::admin::{self, Admin};
-use crate::app::{App, Parts, Worker, stores_config};
+use crate::app::{App, Parts, Worker, schedule, stores_config};
+use crate::engine::outbound_client::OutboundShared;
 use crate::generated;
 use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::{RunningHost, StateDir};
 use crate::stores::Stores;
@@ -98,6 +101,9 @@ struct LimitArgs {
     /// How long a connection is kept without a request.
     #[arg(long)]
     connection_idle_timeout_ms: Option<u64>,
+    /// How long the next piece of a request's body may take.
+    #[arg(long)]
+    body_read_timeout_ms: Option<u64>,
     /// How long a client may take nothing of an answer.
     #[arg(long)]
     write_timeout_ms: Option<u64>,
@@ -113,7 +119,7 @@ impl Up {
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Dropped last, so that the last lines are written too.
         let _log = logs::init(self.log_format, &self.log)?;
-        let mut manifest = manifest::load(&self.manifest.path())?;
+        let mut manifest = self.manifest.load()?;
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         self.add_environment(&mut manifest)?;
         if self.build {
@@ -140,10 +146,11 @@ impl Up {
     }
 
     async fn serve(self, manifest: Manifest, config: RuntimeConfig) -> anyhow::Result<()> {
-        let state = StateDir::open(config.state_dir.clone().unwrap_or_else(|| self.state_dir.state_dir.clone()))?;
+        let state = self.state_dir.open(&config)?;
         let variables = self.variables(&manifest, &config, &state)?;
         let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
-        let stores = Stores::open(&stores_config(&manifest, &config, &state))?;
+        let stores =
+            Stores::open(&stores_config(&manifest, &config, &state)).map_err(|error| about_stores(error, &state))?;
         let app = App::load(Parts {
             manifest: &manifest,
             variables: &variables,
@@ -153,19 +160,22 @@ impl Up {
             components_to_retain: &self.components(),
             memory_bytes_max: self.max_instance_memory,
             workers: self.listener_config().workers,
+            outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
             telemetry: telemetry.clone(),
         })
         .await?;
 
         let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
-        let listener = Listener::bind(self.listener_config()).await?;
-        let admin = Admin::bind(self.admin_listen).await?;
+        let listener =
+            Listener::bind(self.listener_config()).await.map_err(|error| about_address(error, "--listen"))?;
+        let admin = Admin::bind(self.admin_listen).await.map_err(|error| about_address(error, "--admin-listen"))?;
+        let scheme = if self.tls_cert.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let host = RunningHost {
             pid: std::process::id(),
-            url: format!("{}://{}", if self.tls_cert.is_some() { "https" } else { "http" }, listener.local_addr()),
+            url: format!("{scheme}://{}", listener.local_addr()),
             admin_url: format!("http://{}", admin.local_addr()),
         };
-        app.listens_on(listener.local_addr().to_string().parse()?);
+        app.listens_on(scheme, listener.local_addr().to_string().parse()?);
         state.announce(&host)?;
         let routes = admin::backup::add(admin::routes(&telemetry), &generated::admin_token(&state)?, stores.clone());
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
@@ -183,8 +193,14 @@ impl Up {
         let drained = listener
             .run(
                 {
-                    let app = app.clone();
-                    move |_| Worker::new(app.clone())
+                    let (app, drain) = (app.clone(), drain.clone());
+                    move |index| {
+                        let worker = Worker::new(app.clone());
+                        if index == 0 {
+                            schedule::start(&worker, &drain);
+                        }
+                        worker
+                    }
                 },
                 drain.clone(),
             )
@@ -236,6 +252,7 @@ impl Up {
         limits.header_read_timeout =
             args.header_read_timeout_ms.map_or(limits.header_read_timeout, Duration::from_millis);
         limits.idle_timeout = args.connection_idle_timeout_ms.map_or(limits.idle_timeout, Duration::from_millis);
+        limits.body_read_timeout = args.body_read_timeout_ms.map_or(limits.body_read_timeout, Duration::from_millis);
         limits.write_timeout = args.write_timeout_ms.map_or(limits.write_timeout, Duration::from_millis);
         config
     }

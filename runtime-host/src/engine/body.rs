@@ -1,5 +1,6 @@
 //! Response bodies of guests: sent in one piece where they are ready at once, watched where they are not.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::channel::oneshot;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::state::Activity;
+use super::activity::Activity;
 
 /// How long a response waits for its body before it leaves as a stream.
 ///
@@ -73,6 +75,14 @@ async fn next_frame_soon(
     .await
 }
 
+/// What a request holds until its body ends; given back on drop.
+pub(super) struct Held {
+    /// Its place among the requests that the component works on.
+    pub(super) _admission: Option<OwnedSemaphorePermit>,
+    /// Its place in the instance, where the guest goes on with the body.
+    pub(super) _instance: Option<oneshot::Sender<Infallible>>,
+}
+
 /// A body that only fails.
 struct Failed(Option<Error>);
 
@@ -86,20 +96,20 @@ impl Body for Failed {
 }
 
 impl Gathered {
-    /// The body for the client. `place` is given back when it ends.
-    pub(super) fn into_body(
-        self,
-        activity: Arc<Activity>,
-        stall_timeout: Duration,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> WasiBody {
+    /// Whether the guest goes on with it.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Begun(..))
+    }
+
+    /// The body for the client.
+    pub(super) fn into_body(self, activity: Arc<Activity>, stall_timeout: Duration, held: Held) -> WasiBody {
         match self {
             Self::Whole(data) => Full::new(data).map_err(|never| match never {}).boxed_unsync(),
             Self::Begun(begun, rest) => StreamedBody {
                 begun: begun.into_iter(),
                 rest: Paced::new(rest, stall_timeout, Error::HttpResponseTimeout),
                 activity,
-                _place: place,
+                _held: held,
             }
             .boxed_unsync(),
         }
@@ -119,7 +129,7 @@ struct StreamedBody {
     begun: std::vec::IntoIter<Frame<Bytes>>,
     rest: Paced,
     activity: Arc<Activity>,
-    _place: Option<OwnedSemaphorePermit>,
+    _held: Held,
 }
 
 impl Body for StreamedBody {

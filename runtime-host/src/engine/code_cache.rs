@@ -5,17 +5,23 @@
 
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Ending of a cache entry.
 const EXTENSION: &str = "cwasm";
+/// What a file begins with that is still written.
+const UNFINISHED_PREFIX: &str = ".unfinished-";
+/// How long an entry is kept without any host that starts with it.
+const UNUSED_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How old the note of an entry's last use may become before it is renewed; also how long writing one may take.
+const USE_NOTED_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The cache.
 pub struct CodeCache {
@@ -45,6 +51,39 @@ impl CodeCache {
         Ok(component)
     }
 
+    /// Removes what no host has started with for long, of this engine or any other.
+    ///
+    /// To be called once everything is loaded, so that all of it has just been used. A host that runs has its code in
+    /// memory, and one that is starting compiles what it does not find: the folder may be shared.
+    pub fn prune(&self) {
+        if let Err(error) = self.prune_before(SystemTime::now())
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %self.dir.display(), "old compiled code is not removed: {error}");
+        }
+    }
+
+    fn prune_before(&self, now: SystemTime) -> std::io::Result<()> {
+        if !is_private(&self.dir)? {
+            return Ok(());
+        }
+        for file in fs::read_dir(&self.dir)? {
+            let file = file?;
+            let name = file.file_name();
+            let age_max = match name.to_string_lossy() {
+                name if is_entry_name(&name) => UNUSED_TIME_MAX,
+                name if name.starts_with(UNFINISHED_PREFIX) => USE_NOTED_PERIOD,
+                _ => continue,
+            };
+            // What another host removes meanwhile is no concern of this one.
+            let Ok(used) = file.metadata().and_then(|metadata| metadata.modified()) else { continue };
+            if now.duration_since(used).is_ok_and(|age| age > age_max) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+        Ok(())
+    }
+
     fn find_entry(&self, prefix: &str) -> Option<PathBuf> {
         if !is_private(&self.dir).ok()? {
             return None;
@@ -64,7 +103,7 @@ impl CodeCache {
             "other users can write to the folder, and so have this one run their code"
         );
         // Written aside and renamed, so that no reader ever sees half an entry.
-        let mut aside = NamedTempFile::new_in(&self.dir)?;
+        let mut aside = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(&self.dir)?;
         aside.write_all(&code)?;
         aside.persist(self.dir.join(entry_name(prefix, &code)))?;
         Ok(())
@@ -89,11 +128,30 @@ fn read_entry(engine: &Engine, path: &Path, prefix: &str) -> Option<Component> {
         tracing::warn!(path = %path.display(), "cached code is damaged; compiling again");
         None
     };
-    if component.is_none() {
+    if component.is_some() {
+        note_use(path);
+    } else {
         // Best effort: an entry that cannot be removed is found unusable again next time.
         let _ = fs::remove_file(path);
     }
     component
+}
+
+/// Notes in the entry's modification time that it was used, at most once in a period: a start need not write.
+fn note_use(path: &Path) {
+    let noted = fs::metadata(path).and_then(|metadata| metadata.modified());
+    if noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age > USE_NOTED_PERIOD)) {
+        // Best effort: an entry that seems unused is compiled again at worst.
+        let _ = fs::File::open(path).and_then(|entry| entry.set_modified(SystemTime::now()));
+    }
+}
+
+/// Whether a file of this name is an entry of any engine: three parts in hexadecimal digits.
+fn is_entry_name(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(EXTENSION).and_then(|name| name.strip_suffix('.')) else { return false };
+    let parts: Vec<&str> = stem.split('-').collect();
+    let is_hex = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.len() == 3 && parts.iter().all(is_hex)
 }
 
 fn entry_name(prefix: &str, code: &[u8]) -> String {

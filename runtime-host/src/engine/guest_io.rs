@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::requests::Requests;
 use crate::telemetry::guest_output::GuestLines;
 
 /// Bytes that a guest may write in one call.
@@ -17,16 +18,22 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// One of an instance's output streams. All handles that the guest opens on it write into the same lines.
 #[derive(Clone)]
-pub(super) struct GuestStream(Arc<Mutex<GuestLines>>);
+pub(super) struct GuestStream {
+    lines: Arc<Mutex<GuestLines>>,
+    requests: Arc<Requests>,
+}
 
 impl GuestStream {
-    pub(super) fn new(lines: GuestLines) -> Self {
-        Self(Arc::new(Mutex::new(lines)))
+    /// A stream of the instance that works on `requests`.
+    pub(super) fn new(lines: GuestLines, requests: Arc<Requests>) -> Self {
+        Self { lines: Arc::new(Mutex::new(lines)), requests }
     }
 
     fn take(&self, bytes: &[u8]) {
+        // Which task writes is not known here, so a line can be told to be a request's only while that is the only one.
+        let request = self.requests.of(None);
         // The lines are whole after every write, so a panic elsewhere does not spoil them.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(bytes, request);
     }
 }
 

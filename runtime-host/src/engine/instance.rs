@@ -4,6 +4,7 @@
 //! request. Here all instances of a queue are on one thread: a second instance would only take turns with the first and cool
 //! its caches. So an instance takes whatever it has room for, and a new one starts only when none has room.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,45 +19,33 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func};
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
-use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre, Request};
+use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre};
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
-use super::body::{Gathered, gather};
+use super::Engine;
+use super::activity::Activity;
+use super::body::{Held, gather};
 use super::component::Component;
+use super::epoch::EpochTicker;
+use super::job::{Answer, Pending};
 use super::outbound_http::{Outbound, ServiceChain};
 use super::queue::Queue;
-use super::state::{Activity, GuestState, Job};
+use super::requests::Requests;
+use super::state::GuestState;
 
 /// How much longer than a request an instance may stand still before it is dropped with all its requests.
 const STALL_GRACE: Duration = Duration::from_millis(50);
 
-/// A request on its way to an instance.
-pub(super) struct Pending {
-    pub(super) request: Request,
-    pub(super) job: Arc<Job>,
-    pub(super) answer: oneshot::Sender<wasmtime::Result<Answer>>,
-    /// Its place among the requests that the component works on; given back when the guest is done with it.
-    pub(super) place: Option<OwnedSemaphorePermit>,
-    /// How often it may still be given to another instance when one cannot start.
-    pub(super) retries: u32,
-}
-
-/// What the guest answered.
-pub(super) struct Answer {
-    pub(super) response: Response<Gathered>,
-    pub(super) place: Option<OwnedSemaphorePermit>,
-}
-
 /// Makes an instance, within the deadline of a request.
 pub(super) async fn start(
-    engine: &wasmtime::Engine,
+    engine: &Engine,
     pre: &ProxyPre<GuestState>,
     component: Arc<Component>,
     chain: std::sync::Weak<dyn ServiceChain>,
 ) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
     let deadline = component.limits.deadline;
     let outbound = Outbound::new(component.clone(), chain);
-    let mut store = Store::new(engine, GuestState::new(component, outbound)?);
+    let mut store = Store::new(&engine.wasmtime, GuestState::new(component, outbound)?);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(1);
     // Tokio's own yield, not a bare wake: it lets the runtime look for new I/O before this guest goes on.
@@ -64,7 +53,8 @@ pub(super) async fn start(
         store.data().computed_for_an_epoch();
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
-    let proxy = tokio::time::timeout(deadline, pre.instantiate_async(&mut store))
+    let starting = engine.epoch.ticking(pre.instantiate_async(&mut store));
+    let proxy = tokio::time::timeout(deadline, starting)
         .await
         .map_err(|_| wasmtime::format_err!("the instance did not start within {} ms", deadline.as_millis()))??;
     Ok((store, proxy))
@@ -72,16 +62,17 @@ pub(super) async fn start(
 
 /// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
 pub(super) async fn run(
+    epoch: &EpochTicker,
     queue: &Arc<Queue>,
     mut store: Store<GuestState>,
     proxy: &Proxy,
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
-    let activity = store.data().activity.clone();
-    let limits = store.data().component.limits;
+    let GuestState { activity, requests, component, .. } = store.data();
+    let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
     let result = {
-        let mut work = pin!(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
-            take_requests(queue, accessor, proxy, &activity).await
-        }));
+        let mut work = pin!(epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
+            take_requests(queue, accessor, proxy, &activity, &requests).await
+        })));
         let mut watch = Watch {
             activity: &activity,
             deadline: limits.deadline + STALL_GRACE,
@@ -103,6 +94,7 @@ async fn take_requests(
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
     activity: &Activity,
+    requests: &Requests,
 ) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
@@ -135,6 +127,9 @@ async fn take_requests(
             // What the guest goes on with after its answers counts as work too.
             let is_busy = !work.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending();
             activity.set_busy(is_busy);
+            if !is_busy {
+                requests.all_ended();
+            }
             return if place.is_closed() && !is_busy { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
     })
@@ -145,20 +140,40 @@ async fn take_requests(
 async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
     let Pending { request, job, answer, place, .. } = pending;
     let (head, response) = oneshot::channel();
-    let (prepared, deadline) = accessor.with(|mut access| {
+    let (prepared, ends_with_answer, deadline) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, head)?;
-        let task = match &prepared {
-            Prepared::P3 { call, .. } => call.task(),
-            Prepared::P2 { call, .. } => call.task(),
+        let (task, ends_with_answer) = match &prepared {
+            // It may go on after its response.
+            Prepared::P3 { call, .. } => (call.task(), None),
+            Prepared::P2 { call, .. } => (call.task(), Some(call.task())),
         };
         store.data_mut().request_started(task, job);
-        wasmtime::error::Ok((prepared, store.data().component.limits.deadline))
+        wasmtime::error::Ok((prepared, ends_with_answer, store.data().component.limits.deadline))
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
-    let (answered, ()) =
+    let (answered, body) =
         join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer, place)).await;
+    match ends_with_answer {
+        Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
+        Some(_) => {}
+        // The newer one returns before it writes the body, which is work on the request all the same.
+        None => body.ended().await,
+    }
     answered
+}
+
+/// A body that a client may still be reading.
+struct Reading(Option<oneshot::Receiver<Infallible>>);
+
+impl Reading {
+    /// Waits until the body has come to its end, or nobody wants it any more.
+    async fn ended(self) {
+        if let Some(body) = self.0 {
+            // Nothing is ever sent: the other end is dropped with the body.
+            let _ = body.await;
+        }
+    }
 }
 
 /// Passes a response on with what is ready of its body. A trap drops both ends without a word.
@@ -166,17 +181,21 @@ async fn send(
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
     place: Option<OwnedSemaphorePermit>,
-) {
-    let result = match response.await {
+) -> Reading {
+    let (result, reading) = match response.await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
-            Ok(Answer { response: Response::from_parts(parts, gather(body).await), place })
+            let body = gather(body).await;
+            let (instance, reading) = body.is_stream().then(oneshot::channel).unzip();
+            let held = Held { _admission: place, _instance: instance };
+            (Ok(Answer { response: Response::from_parts(parts, body), held }), reading)
         }
-        Ok(Err(error)) => Err(error),
-        Err(_) => return,
+        Ok(Err(error)) => (Err(error), None),
+        Err(_) => return Reading(None),
     };
     // A client that went away needs no answer.
     let _ = answer.send(result);
+    Reading(reading)
 }
 
 fn handler(proxy: &Proxy) -> Func {

@@ -1,34 +1,23 @@
 //! Requests that guests send: service chaining inside the process, and HTTP to the hosts that the manifest allows.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::BodyExt as _;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{self, Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::uri::Authority;
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Empty};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::body::Paced;
 use super::component::Component;
+use super::outbound_client::OutboundClient;
 use crate::allowed_hosts::service_chaining_target;
 use crate::telemetry::request_context::RequestContext;
 
+/// The host of requests that name none, which are requests to the app itself, as in Spin.
+pub(super) const SELF_ALT: &str = "self.alt";
 /// How many components one request may pass through in a row before it is taken for a loop.
 const CHAIN_DEPTH_MAX: u32 = 16;
-/// How long connecting may take when the guest sets no limit.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the first byte of an answer may take when the guest sets no limit.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long the next piece of an answer may take when the guest sets no limit.
-const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long an unused connection to a host is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Unused connections kept for each host and worker thread.
-const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 32;
 
 type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
@@ -42,8 +31,12 @@ pub trait ServiceChain: Send + Sync {
         context: RequestContext,
     ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>>;
 
-    /// The address under which the app itself is reached, for requests to `self`.
-    fn self_authority(&self) -> Option<Authority>;
+    /// Has the app answer `request` as if it had come in on the public listener, or `None` before there is one.
+    fn call_self(
+        self: Arc<Self>,
+        request: Request<WasiBody>,
+        context: RequestContext,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
 
     /// The client for hosts outside of the app.
     fn client(&self) -> &OutboundClient;
@@ -62,82 +55,17 @@ impl ServiceChain for NoChain {
         match *self {}
     }
 
-    fn self_authority(&self) -> Option<Authority> {
+    fn call_self(
+        self: Arc<Self>,
+        _: Request<WasiBody>,
+        _: RequestContext,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
         match *self {}
     }
 
     fn client(&self) -> &OutboundClient {
         match *self {}
     }
-}
-
-/// Sends requests to hosts outside of the app; keeps its connections for reuse on its worker thread.
-pub struct OutboundClient(Client<HttpsConnector<HttpConnector>, WasiBody>);
-
-impl OutboundClient {
-    /// A client without connections.
-    pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
-            .build(connector);
-        Self(client)
-    }
-
-    async fn send(
-        &self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-    ) -> Result<Response<WasiBody>, Error> {
-        let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(FIRST_BYTE_TIMEOUT);
-        let response = tokio::time::timeout(first_byte, self.0.request(request))
-            .await
-            .map_err(|_| Error::ConnectionReadTimeout)?
-            .map_err(client_error)?;
-        let between_bytes = options.and_then(|options| options.between_bytes_timeout).unwrap_or(BETWEEN_BYTES_TIMEOUT);
-        Ok(response.map(|body| {
-            let body = body.map_err(Error::from).boxed_unsync();
-            Paced::new(body, between_bytes, Error::ConnectionReadTimeout).boxed_unsync()
-        }))
-    }
-}
-
-impl Default for OutboundClient {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn client_error(error: legacy::Error) -> Error {
-    if !error.is_connect() {
-        return Error::HttpProtocolError;
-    }
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return match io.kind() {
-                std::io::ErrorKind::TimedOut => Error::ConnectionTimeout,
-                std::io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-                std::io::ErrorKind::InvalidData => Error::TlsCertificateError,
-                _ if cause.to_string().contains("dns") || cause.to_string().contains("lookup") => {
-                    Error::DnsError { rcode: None, info_code: None }
-                }
-                _ => Error::DestinationUnavailable,
-            };
-        }
-        source = cause.source();
-    }
-    Error::DestinationNotFound
 }
 
 /// The outbound side of one instance.
@@ -154,36 +82,47 @@ impl Outbound {
     }
 
     fn send(
-        &self,
+        &mut self,
         mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<BoxFuture<'static, Result<Sent, Error>>, Error> {
-        let context = self.on_behalf_of.as_deref().map(RequestContext::child).unwrap_or_default();
+        let context = self.on_behalf_of.take().as_deref().map(RequestContext::child).unwrap_or_default();
         let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+        let allowed_hosts = &self.component.allowed_hosts;
+        let destination = Destination::of(authority.host());
+        let allowed = match destination {
+            Destination::Component(id) => allowed_hosts.allows_component(id),
+            Destination::Own => allowed_hosts.allows_self(),
+            Destination::Outside => allowed_hosts.allows(request.uri()),
+        };
+        if !allowed {
+            return Err(self.denied(request.uri()));
+        }
         // The worker is gone only when the process ends.
         let chain = self.chain.upgrade().ok_or(Error::ConnectionTerminated)?;
-        if let Some(id) = service_chaining_target(authority.host()) {
-            if !self.component.allowed_hosts.allows_component(id) {
-                return Err(self.denied(request.uri()));
+        let is_head = request.method() == Method::HEAD;
+        let answer = match destination {
+            Destination::Outside => {
+                context.write_headers(request.headers_mut());
+                let component = self.component.clone();
+                return Ok(Box::pin(async move {
+                    Ok((chain.client().send(&component.id, request, options).await?, done()))
+                }));
             }
-            if context.depth() > CHAIN_DEPTH_MAX {
+            _ if context.depth() > CHAIN_DEPTH_MAX => {
                 tracing::warn!(component = %self.component.id, "the request passed through {CHAIN_DEPTH_MAX} components; taken for a loop");
                 return Err(Error::LoopDetected);
             }
-            let answer = chain.call(id, request, context).ok_or(Error::DestinationNotFound)?;
-            return Ok(Box::pin(async move { Ok((answer.await?, done())) }));
-        }
-        if matches!(authority.host(), "self" | "self.alt") {
-            if !self.component.allowed_hosts.allows_self() {
-                return Err(self.denied(request.uri()));
-            }
-            let own = chain.self_authority().ok_or(Error::DestinationNotFound)?;
-            redirect(&mut request, own)?;
-        } else if !self.component.allowed_hosts.allows(request.uri()) {
-            return Err(self.denied(request.uri()));
-        }
-        context.write_headers(request.headers_mut());
-        Ok(Box::pin(async move { Ok((chain.client().send(request, options).await?, done())) }))
+            Destination::Component(id) => chain.call(id, request, context),
+            Destination::Own => chain.call_self(request, context).map(|answer| answer.map(Ok).boxed()),
+        };
+        let answer = answer.ok_or(Error::DestinationNotFound)?;
+        Ok(Box::pin(async move {
+            let response = answer.await?;
+            // Over a connection, nothing would follow the head.
+            let response = if is_head { response.map(|_| nothing()) } else { response };
+            Ok((response, done()))
+        }))
     }
 
     fn denied(&self, uri: &Uri) -> Error {
@@ -198,14 +137,29 @@ impl Outbound {
     }
 }
 
-fn redirect(request: &mut Request<WasiBody>, authority: Authority) -> Result<(), Error> {
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Error::HttpRequestUriInvalid)?;
-    let mut parts = request.uri().clone().into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority);
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)?;
-    request.headers_mut().insert(http::header::HOST, host);
-    Ok(())
+/// Where a request goes, by its host.
+#[derive(Clone, Copy)]
+enum Destination<'h> {
+    /// A component of the app, by its id.
+    Component(&'h str),
+    /// The app's own routes.
+    Own,
+    /// Any other host.
+    Outside,
+}
+
+impl<'h> Destination<'h> {
+    fn of(host: &'h str) -> Self {
+        match service_chaining_target(host) {
+            Some(id) => Self::Component(id),
+            None if matches!(host, "self" | SELF_ALT) => Self::Own,
+            None => Self::Outside,
+        }
+    }
+}
+
+fn nothing() -> WasiBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn done() -> Box<dyn Future<Output = Result<(), Error>> + Send> {

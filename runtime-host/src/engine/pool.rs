@@ -1,24 +1,25 @@
 //! The instances of one component on one worker thread: admission, dispatch, deadlines, replacement.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use http::{Method, Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre, TrapOrPanicError};
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
 
 use super::Engine;
+use super::admission::{Admission, Refused};
 use super::body::Gathered;
 use super::component::Component;
-use super::instance::{self, Answer, Pending};
+use super::instance;
+use super::job::{Answer, Job, Pending};
 use super::outbound_http::ServiceChain;
 use super::queue::Queue;
-use super::state::{GuestState, Job};
+use super::state::GuestState;
 use crate::telemetry::request_context::RequestContext;
 
 /// How much longer than an instance the pool waits, so that the instance can say what went wrong.
@@ -74,66 +75,6 @@ pub enum DispatchError {
     },
 }
 
-/// Bounds the requests that one component works on or keeps waiting, over all worker threads.
-pub struct Admission {
-    running: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    queue_length_max: usize,
-}
-
-impl Admission {
-    /// Admission for the limits of `component`.
-    pub fn new(component: &Component) -> Self {
-        let limits = &component.limits;
-        let running = (limits.instances_max * limits.concurrency_max).min(Semaphore::MAX_PERMITS);
-        Self {
-            running: Arc::new(Semaphore::new(running)),
-            waiting: AtomicUsize::new(0),
-            queue_length_max: limits.queue_length_max,
-        }
-    }
-
-    /// Requests that wait at this moment.
-    pub fn queue_length(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// A place for one request, at once or after waiting in the bounded queue.
-    async fn enter(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Refused> {
-        if let Ok(permit) = self.running.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let _place = Waiting::take(self).ok_or(Refused::QueueFull)?;
-        match tokio::time::timeout(timeout, self.running.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            // The semaphore is never closed, so only time can run out.
-            _ => Err(Refused::WaitedTooLong),
-        }
-    }
-}
-
-enum Refused {
-    QueueFull,
-    WaitedTooLong,
-}
-
-/// A place in the queue, given back on drop, also when the client goes away while it waits.
-struct Waiting<'a>(&'a Admission);
-
-impl<'a> Waiting<'a> {
-    fn take(admission: &'a Admission) -> Option<Self> {
-        let place = Self(admission);
-        // Counted first and checked after: two that race for the last place cannot both get it.
-        (admission.waiting.fetch_add(1, Ordering::Relaxed) < admission.queue_length_max).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The instances of one component on one worker thread.
 pub struct InstancePool {
     queue: Arc<Queue>,
@@ -185,7 +126,7 @@ impl InstancePool {
             Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: self.component.id.clone() }),
             Err(Refused::WaitedTooLong) => return Err(self.deadline_exceeded()),
         };
-        let job = Arc::new(Job { context, activity: OnceLock::new(), failure: OnceLock::new() });
+        let job = Job::new(context);
         let (answer, answered) = oneshot::channel();
         self.queue.push(Pending { request, job: job.clone(), answer, place: Some(place), retries: RETRIES_MAX });
         // The instance watches the deadline too; here it also covers the wait for one.
@@ -194,10 +135,10 @@ impl InstancePool {
         };
         // The sender is dropped without a word when the instance traps.
         match answered.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
-            Ok(Answer { response, place }) => {
+            Ok(Answer { response, held }) => {
                 let activity = job.activity.get().cloned().unwrap_or_default();
                 let response = if is_head { response.map(Gathered::of_unknown_length) } else { response };
-                Ok(response.map(|body| body.into_body(activity, deadline, place)))
+                Ok(response.map(|body| body.into_body(activity, deadline, held)))
             }
             Err(error) => Err(self.failure(&error, &job, started)),
         }
@@ -247,16 +188,15 @@ impl Instances {
     async fn live(self: Arc<Self>, queue: Arc<Queue>) {
         // The semaphore is never closed; without a place it waits until another instance ends.
         let _place = self.places.acquire().await;
-        let started =
-            instance::start(&self.engine.wasmtime, &self.pre, self.component.clone(), self.chain.clone()).await;
+        let started = instance::start(&self.engine, &self.pre, self.component.clone(), self.chain.clone()).await;
         let (store, proxy) = match started {
             Ok(started) => started,
             Err(error) => return start_failed(&self.component.id, &queue, error),
         };
         let _alive = Alive::new(&self.component);
-        let (store, result) = instance::run(&queue, store, &proxy).await;
+        let (store, result) = instance::run(&self.engine.epoch, &queue, store, &proxy).await;
         if let Err(error) = result {
-            store.data().fail_requests(&format!("{error:#}"));
+            store.data().requests.fail_all(&format!("{error:#}"));
             self.component.metrics.instance_trapped(trap_kind(&error));
             tracing::warn!(component = %self.component.id, "an instance was lost: {error:#}");
         }

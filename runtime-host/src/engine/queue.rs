@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::instance::Pending;
+use super::job::Pending;
 
 /// The queue. Only one thread uses it; the lock is there because wasmtime's futures have to be `Send`.
 pub(super) struct Queue {

@@ -1,26 +1,24 @@
 //! The data of one instance: its WASI context, its handles and the requests it is working on.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
 
-use wasmtime::ResourceLimiter;
 use wasmtime::component::{GuestTaskId, ResourceTable};
+use wasmtime::{ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::activity::{Activity, EPOCHS_BEFORE_WITHDRAWAL};
 use super::component::Component;
 use super::guest_io::GuestStream;
+use super::interfaces::SwapBudget;
+use super::job::Job;
 use super::outbound_http::Outbound;
 use super::queue::Queue;
-use crate::telemetry::request_context::RequestContext;
+use super::requests::Requests;
 
 /// Handles (streams, requests, stores, files, ...) that one instance may hold at once.
 const HANDLES_MAX: usize = 10_000;
-/// Epochs in a row that a guest may compute before requests are no longer kept for it.
-const EPOCHS_BEFORE_WITHDRAWAL: u32 = 5;
 /// Bytes that one call for random data returns at most.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of one set of header fields inside a guest.
@@ -34,56 +32,52 @@ pub struct GuestState {
     pub(super) component: Arc<Component>,
     pub(super) table: ResourceTable,
     pub(super) stores_open: usize,
+    pub(super) swaps: SwapBudget,
     pub(super) limits: MemoryLimit,
     pub(super) outbound: Outbound,
     pub(super) activity: Arc<Activity>,
+    pub(super) requests: Arc<Requests>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    requests: VecDeque<(GuestTaskId, Arc<Job>)>,
     /// The queue that it takes requests from, and its place there.
     place: Option<(Weak<Queue>, u64)>,
 }
 
 impl GuestState {
     pub(super) fn new(component: Arc<Component>, outbound: Outbound) -> wasmtime::Result<Self> {
+        let requests = Arc::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         Ok(Self {
-            wasi: wasi_context(&component)?,
+            wasi: wasi_context(&component, &requests)?,
             limits: MemoryLimit { bytes_max: component.limits.memory_bytes_max, bytes: 0 },
             table,
             http,
             stores_open: 0,
+            swaps: SwapBudget::default(),
             outbound,
             activity: Arc::default(),
-            requests: VecDeque::new(),
+            requests,
             place: None,
             component,
         })
     }
 
-    /// Notes which request `task` works on, so that an outbound call or a trap can be traced to it.
+    /// Notes which request `task` works on, so that what the guest does and how it fails can be traced to it.
     pub(super) fn request_started(&mut self, task: GuestTaskId, job: Arc<Job>) {
-        // A task may go on after its response, so entries leave by age: twice the concurrency covers every running one.
-        if self.requests.len() >= 2 * self.component.limits.concurrency_max {
-            self.requests.pop_front();
-        }
         // An instance takes a request once, so the cell is empty.
         let _ = job.activity.set(self.activity.clone());
-        // A WASI 0.2 guest works on one request at a time; the newer one names its own before it sends.
-        self.outbound.on_behalf_of = Some(job.context.clone());
-        self.requests.push_back((task, job));
+        self.requests.started(task, job);
     }
 
-    /// The request that `task` works on; without a task, the latest one.
-    pub(super) fn request_of(&self, task: Option<GuestTaskId>) -> Option<Arc<RequestContext>> {
-        let entry = match task {
-            Some(task) => self.requests.iter().rev().find(|(started, _)| *started == task),
-            None => self.requests.back(),
-        };
-        entry.map(|(_, job)| job.context.clone())
+    /// Notes on whose behalf the guest sends a request: that of the task which calls the host now.
+    pub(super) fn sends(mut store: StoreContextMut<'_, Self>) {
+        // The innermost task is this call's own; the outermost is the one that took the request.
+        let task = store.async_call_stack().ok().and_then(Iterator::last);
+        let state = store.data_mut();
+        state.outbound.on_behalf_of = state.requests.of(task.as_ref());
     }
 
     /// Notes where the instance takes its requests from.
@@ -100,33 +94,19 @@ impl GuestState {
             queue.withdraw(*number);
         }
     }
-
-    /// Tells the requests of this instance why they get no response.
-    pub(super) fn fail_requests(&self, reason: &str) {
-        for (_, job) in &self.requests {
-            // A request that was answered no longer looks.
-            let _ = job.failure.set(reason.to_owned());
-        }
-    }
 }
 
-/// A request on its way through an instance.
-pub(super) struct Job {
-    pub(super) context: Arc<RequestContext>,
-    /// When the instance that took it last made progress; empty until one took it.
-    pub(super) activity: OnceLock<Arc<Activity>>,
-    /// Why the instance that took it was lost.
-    pub(super) failure: OnceLock<String>,
-}
-
-fn wasi_context(component: &Arc<Component>) -> wasmtime::Result<WasiCtx> {
+fn wasi_context(component: &Arc<Component>, requests: &Arc<Requests>) -> wasmtime::Result<WasiCtx> {
     let mut builder = WasiCtxBuilder::new();
     builder
         .envs(&component.environment)
         .max_random_size(RANDOM_BYTES_MAX)
-        .stdout(GuestStream::new(component.stdout.lines()))
-        .stderr(GuestStream::new(component.stderr.lines()))
-        .allow_ip_name_lookup(false);
+        .stdout(GuestStream::new(component.stdout.lines(), requests.clone()))
+        .stderr(GuestStream::new(component.stderr.lines(), requests.clone()))
+        .allow_ip_name_lookup(false)
+        // A guest that may connect nowhere gets no sockets either.
+        .allow_tcp(component.allowed_hosts.allows_scheme("tcp"))
+        .allow_udp(component.allowed_hosts.allows_scheme("udp"));
     let granted = component.clone();
     builder.socket_addr_check(move |address, operation| {
         let allows =
@@ -177,55 +157,5 @@ impl ResourceLimiter for MemoryLimit {
     fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         // The pool bounds every table.
         Ok(true)
-    }
-}
-
-/// Whether an instance is at work, and when it last made progress that a client saw.
-pub(super) struct Activity {
-    born: Instant,
-    last_ms: AtomicU64,
-    busy: AtomicBool,
-    /// Epochs that the guest computed through since it last paused.
-    epochs: AtomicU32,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self {
-            born: Instant::now(),
-            last_ms: AtomicU64::new(0),
-            busy: AtomicBool::new(true),
-            epochs: AtomicU32::new(0),
-        }
-    }
-}
-
-impl Activity {
-    /// There was progress: a request taken, an answer, a piece of a body.
-    pub(super) fn touch(&self) {
-        // Milliseconds since birth fit u64 for longer than any instance lives.
-        self.last_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn last(&self) -> Instant {
-        self.born + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
-    }
-
-    /// Counts an epoch that the guest computed through, and returns how many there were in a row.
-    pub(super) fn epoch_computed(&self) -> u32 {
-        self.epochs.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// The guest pauses; whether it had computed for so long that nobody counted on it any more.
-    pub(super) fn paused(&self) -> bool {
-        self.epochs.swap(0, Ordering::Relaxed) >= EPOCHS_BEFORE_WITHDRAWAL
-    }
-
-    pub(super) fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -21,8 +21,13 @@ pub(crate) struct Accepted {
     pub(crate) place: OwnedSemaphorePermit,
 }
 
-/// Accepts as long as it is polled. While all places are taken, clients wait in the operating system's queue.
-pub(crate) async fn run(socket: &TcpListener, places: Arc<Semaphore>, mut dispatch: impl FnMut(Accepted)) {
+/// Accepts as long as it is polled, whatever `accept` says. While all places are taken, clients wait in the operating
+/// system's queue.
+pub(crate) async fn run<A: Future<Output = io::Result<(TcpStream, SocketAddr)>>>(
+    accept: impl Fn() -> A,
+    places: Arc<Semaphore>,
+    mut dispatch: impl FnMut(Accepted),
+) {
     let mut full = Throttled::default();
     let mut failing = Throttled::default();
     loop {
@@ -31,7 +36,7 @@ pub(crate) async fn run(socket: &TcpListener, places: Arc<Semaphore>, mut dispat
         }
         // Nobody closes the semaphore.
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match socket.accept().await {
+        match accept().await {
             Ok((socket, peer)) => dispatch(Accepted { socket, peer, place }),
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {

@@ -1,13 +1,18 @@
-//! A request body that fails once it is larger than the limit.
+//! A request body that fails once it is larger than the limit, or when the client stops sending it.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
+use super::Limits;
 use super::activity::Activity;
 
 /// Why a request body could not be read to its end.
@@ -19,6 +24,9 @@ pub enum BodyError {
         /// The limit.
         bytes_max: u64,
     },
+    /// The client stopped sending; the listener answers 408, or cuts the answer that has begun.
+    #[error("the client stopped sending the request body")]
+    TimedOut,
     /// The client went away or broke the protocol.
     #[error("the request body could not be read")]
     Transport(#[source] hyper::Error),
@@ -31,13 +39,38 @@ pub struct IncomingBody {
     bytes_max: u64,
     bytes_left: u64,
     read_to_end: bool,
+    read_timeout: Duration,
+    /// Runs while the reader waits for the client.
+    timer: Option<Pin<Box<Sleep>>>,
+    stall: Option<Arc<Stall>>,
     activity: Arc<Activity>,
 }
 
 impl IncomingBody {
-    pub(super) fn new(inner: Incoming, bytes_max: Option<u64>, activity: Arc<Activity>) -> Self {
-        let bytes_max = bytes_max.unwrap_or(u64::MAX);
-        Self { inner, bytes_max, bytes_left: bytes_max, read_to_end: false, activity }
+    pub(super) fn new(inner: Incoming, limits: &Limits, activity: Arc<Activity>) -> Self {
+        let bytes_max = limits.body_bytes_max.unwrap_or(u64::MAX);
+        let stall = (!inner.is_end_stream()).then(Arc::default);
+        let read_timeout = limits.body_read_timeout;
+        Self { inner, bytes_max, bytes_left: bytes_max, read_to_end: false, read_timeout, timer: None, stall, activity }
+    }
+
+    /// Tells when the client stops sending; `None` when there is nothing to send.
+    pub(super) fn stall(&self) -> Option<Arc<Stall>> {
+        self.stall.clone()
+    }
+
+    /// The next frame. Only a reader that waits lets the time run: a client may be held up by a slow reader.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            self.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Transport)));
+        }
+        let timeout = self.read_timeout;
+        ready!(self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout))).as_mut().poll(cx));
+        if let Some(stall) = &self.stall {
+            stall.happen();
+        }
+        Poll::Ready(Some(Err(BodyError::TimedOut)))
     }
 }
 
@@ -54,8 +87,8 @@ impl Body for IncomingBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            Some(frame) => frame.map_err(BodyError::Transport)?,
+        let frame = match ready!(self.poll_client(cx)) {
+            Some(frame) => frame?,
             None => {
                 self.read_to_end = true;
                 return Poll::Ready(None);
@@ -77,5 +110,30 @@ impl Body for IncomingBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// Tells the task that answers a request that the request's body does not come; the body itself may be read elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    happened: AtomicBool,
+    answering: AtomicWaker,
+}
+
+impl Stall {
+    fn happen(&self) {
+        self.happened.store(true, Ordering::Release);
+        self.answering.wake();
+    }
+
+    /// Whether the client has stopped sending.
+    pub(super) fn has_happened(&self) -> bool {
+        self.happened.load(Ordering::Acquire)
+    }
+
+    /// Ready once the client has stopped sending.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.answering.register(cx.waker());
+        if self.has_happened() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -6,24 +6,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Request;
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::activity::{Activity, Expired, OpenRequest, Watchdog};
-use super::body::IncomingBody;
+use super::activity::{Activity, Expired, Watchdog};
+use super::answer::AnswerBody;
+use super::body::{IncomingBody, Stall};
 use super::drain::Drain;
 use super::io::{ConnectionIo, Stream};
+use super::stream::Streams;
 use super::{ConnectionInfo, Handler, Limits, Refusal};
 
 /// How HTTP/2 begins (RFC 9113, section 3.4); no request line does, because `PRI` is reserved for this.
@@ -73,14 +75,18 @@ impl<H: Handler> Server<H> {
         let noting = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let open = noting.request_started();
-            let request = request.map(|body| IncomingBody::new(body, limits.body_bytes_max, noting.clone()));
+            let request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
             let handler = handler.clone();
             async move {
-                let response = match refusal(&request, &limits) {
-                    None => handler.handle(request, &connection).await,
-                    Some(refusal) => handler.refuse(&request.map(drop), refusal),
+                let upload = request.body().stall();
+                let response = match (refusal(&request, &limits), &upload) {
+                    (Some(refusal), _) => handler.refuse(&request.map(drop), refusal),
+                    (None, None) => handler.handle(request, &connection).await,
+                    (None, Some(upload)) => answer_upload(handler, request, &connection, upload).await,
                 };
-                Ok::<_, Infallible>(response.map(|body| AnswerBody { body, _open: open }))
+                // What has happened by now is what the answer says.
+                let upload = upload.filter(|upload| !upload.has_happened());
+                Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, upload, open)))
             }
         });
         let io = TokioIo::new(ConnectionIo::new(opened.stream, opened.first_bytes, activity.clone()));
@@ -106,8 +112,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams { write_timeout: limits.write_timeout });
     // The bounds on floods of resets stay at their defaults: 20 resets that we have not seen yet, 1024 that we caused.
     builder
         .timer(TokioTimer::new())
@@ -190,6 +196,25 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     .await
 }
 
+/// Answers a request with a body, for the handler when the client stops sending it.
+async fn answer_upload<H: Handler>(
+    handler: H,
+    request: Request<IncomingBody>,
+    connection: &ConnectionInfo,
+    upload: &Stall,
+) -> Response<H::Body> {
+    let (head, body) = request.into_parts();
+    let kept = Request::from_parts(head.clone(), ());
+    tokio::select! {
+        biased;
+        () = poll_fn(|cx| upload.poll(cx)) => handler.refuse(&kept, Refusal::BodyTimeout),
+        response = handler.handle(Request::from_parts(head, body), connection) => {
+            // A handler that reads the body itself learns of it first.
+            if upload.has_happened() { handler.refuse(&kept, Refusal::BodyTimeout) } else { response }
+        }
+    }
+}
+
 fn refusal(request: &Request<IncomingBody>, limits: &Limits) -> Option<Refusal> {
     let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     if uri_bytes > limits.uri_bytes_max {
@@ -198,27 +223,4 @@ fn refusal(request: &Request<IncomingBody>, limits: &Limits) -> Option<Refusal> 
     // The lower bound is what `Content-Length` announces.
     let announced = request.body().size_hint().lower();
     limits.body_bytes_max.is_some_and(|max| announced > max).then_some(Refusal::ContentTooLarge)
-}
-
-/// A response body that keeps its request open until it has been handed over.
-struct AnswerBody<B> {
-    body: B,
-    _open: OpenRequest,
-}
-
-impl<B: Body + Unpin> Body for AnswerBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -4,12 +4,14 @@ mod drain;
 mod limits;
 mod protocols;
 mod shortage;
+mod stalled_bodies;
 mod timeouts;
 mod tls;
 
 use std::convert::Infallible;
 use std::time::Instant;
 
+use futures::StreamExt as _;
 use http::StatusCode;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -52,6 +54,16 @@ impl Handler for Paths {
                 let chunks = std::iter::repeat_with(move || Ok(Frame::data(chunk.clone())));
                 return Response::new(StreamBody::new(Chunks(chunks)).boxed_unsync());
             }
+            "/patient" => {
+                // Begins its answer at once and goes on when the request's body is complete.
+                let reading = tokio::spawn(request.into_body().collect());
+                let end = futures::stream::once(async move {
+                    let _ = reading.await;
+                    futures::future::pending().await
+                });
+                let begin = futures::stream::iter([Ok(Frame::data("begun ".into()))]);
+                return Response::new(StreamBody::new(begin.chain(end)).boxed_unsync());
+            }
             "/panic" => panic!("as the test asked"),
             "/worker" => self.worker.to_string(),
             "/tls" => connection.tls.to_string(),
@@ -64,6 +76,7 @@ impl Handler for Paths {
         match refusal {
             Refusal::ContentTooLarge => response(StatusCode::PAYLOAD_TOO_LARGE, "refused".into()),
             Refusal::UriTooLong => response(StatusCode::URI_TOO_LONG, "refused".into()),
+            Refusal::BodyTimeout => response(StatusCode::REQUEST_TIMEOUT, "refused".into()),
         }
     }
 }
@@ -116,8 +129,19 @@ impl Running {
     }
 
     async fn connect_http2(&self) -> http2::SendRequest<Full<Bytes>> {
+        self.connect_http2_as(|builder| builder).await
+    }
+
+    async fn connect_http2_as<B>(
+        &self,
+        change: impl FnOnce(&mut http2::Builder<TokioExecutor>) -> &mut http2::Builder<TokioExecutor>,
+    ) -> http2::SendRequest<B>
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+    {
         let socket = TcpStream::connect(self.address).await.unwrap();
-        let builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        change(&mut builder);
         let (sender, connection) = builder.handshake(TokioIo::new(socket)).await.unwrap();
         tokio::spawn(connection);
         sender

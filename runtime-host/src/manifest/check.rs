@@ -7,17 +7,16 @@ use crate::allowed_hosts::{AllowedHost, AllowedHosts};
 use crate::config_file::{ConfigError, Located, suggestion};
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
+use crate::stores::DEFAULT_LABEL;
 use crate::variables::{Template, Variables};
-
-/// The store that every application has without setting it up.
-const DEFAULT_LABEL: &str = "default";
 
 impl Manifest {
     /// What the manifest says of itself has to fit together.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_triggers()?;
         for component in &self.components {
-            let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
+            let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
+            let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             for (index, dependency) in component.dependencies.iter().enumerate() {

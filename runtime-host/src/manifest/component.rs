@@ -9,6 +9,7 @@ use super::dependency::Dependency;
 use super::files::invalid_pattern;
 use super::limits::ComponentLimits;
 use super::names::{check_id, check_label};
+use super::schedule::Schedule;
 use crate::allowed_hosts::AllowedHost;
 use crate::config_file::{ConfigError, Located, Position, Table, Value};
 use crate::variables::{Template, check_name};
@@ -44,6 +45,8 @@ pub struct Component {
     pub dependencies: Vec<Dependency>,
     /// Bounds on its instances, completed by those of the application.
     pub limits: ComponentLimits,
+    /// What the host asks of it at regular times.
+    pub schedules: Vec<Schedule>,
 }
 
 /// Files that a component sees.
@@ -79,6 +82,14 @@ impl Component {
         table.refuse("profile", "there are no build profiles; the component itself says what is built and run")?;
         let source: Value = table.required("source", "the path of a wasm file")?;
         let inherit_all = table.optional("dependencies_inherit_configuration")?;
+        let (limits, schedules) = match tool(&mut table)? {
+            Some(mut settings) => {
+                let read = (ComponentLimits::read(&mut settings)?, settings.or_default("schedule")?);
+                settings.finish()?;
+                read
+            }
+            None => Default::default(),
+        };
         let component = Self {
             id,
             position: table.position(),
@@ -96,14 +107,8 @@ impl Component {
                 Some(dependencies) => Dependency::read_all(dependencies, inherit_all, folder)?,
                 None => Vec::new(),
             },
-            limits: match tool(&mut table)? {
-                Some(mut settings) => {
-                    let limits = ComponentLimits::read(&mut settings)?;
-                    settings.finish()?;
-                    limits
-                }
-                None => ComponentLimits::default(),
-            },
+            limits,
+            schedules,
         };
         // They say where the component can run, which Spin checks when it builds.
         table.optional::<Value>("targets")?;

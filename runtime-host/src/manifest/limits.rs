@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
 use crate::generated::Generate;
+use crate::stores::sqlite::Durability;
 
 /// Bounds on the instances of a component; `None` leaves the host's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct ComponentLimits {
 
 /// What a wasm memory grows by; an instance with less has no memory at all.
 const WASM_PAGE_BYTES: u64 = 65536;
+/// A database with less has room for hardly a table.
+const DATABASE_BYTES_MIN: u64 = 64 << 10;
 
 impl ComponentLimits {
     pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
@@ -63,16 +66,6 @@ fn at_least(table: &mut Table<'_>, key: &'static str, least: u64) -> Result<Opti
     Ok(value.map(|value| value.value))
 }
 
-/// What an acknowledged write has survived.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// It is on the disk.
-    #[default]
-    Full,
-    /// It is with the operating system: a crash of the host does not lose it, a power failure may.
-    Normal,
-}
-
 impl<'f> FromToml<'f> for Durability {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let durability = value.parse(|name| match name {
@@ -89,14 +82,20 @@ impl<'f> FromToml<'f> for Durability {
 /// They stand in the manifest because Spin refuses keys in its runtime configuration that it does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SqliteSettings {
-    /// What an acknowledged write has survived.
+    /// When a write is answered.
     pub durability: Durability,
+    /// Size that the file may reach; `None` is as far as the disk goes.
+    pub bytes_max: Option<u64>,
+    /// How long a transaction over several calls may stay open; `None` is the host's default.
+    pub transaction_timeout_ms: Option<u64>,
+    /// How long a read may take until its last row is taken; `None` is the host's default.
+    pub read_timeout_ms: Option<u64>,
 }
 
 /// Settings of a key-value store, by label in `[application.tool.bodega.key_value_store.<label>]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyValueSettings {
-    /// What an acknowledged write has survived.
+    /// When a write is answered.
     pub durability: Durability,
     /// How long an entry lives after it was last written; `None` is for ever.
     pub ttl_seconds: Option<u64>,
@@ -169,7 +168,12 @@ impl ApplicationSettings {
 impl<'f> FromToml<'f> for SqliteSettings {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         let mut table: Table = value.read()?;
-        let settings = Self { durability: table.or_default("durability")? };
+        let settings = Self {
+            durability: table.or_default("durability")?,
+            bytes_max: at_least(&mut table, "bytes_max", DATABASE_BYTES_MIN)?,
+            transaction_timeout_ms: at_least(&mut table, "transaction_timeout_ms", 1)?,
+            read_timeout_ms: at_least(&mut table, "read_timeout_ms", 1)?,
+        };
         table.finish()?;
         Ok(settings)
     }

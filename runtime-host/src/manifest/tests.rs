@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::runtime_config::RuntimeConfig;
+use crate::stores::sqlite::Durability;
 
 struct Folder(tempfile::TempDir);
 
@@ -47,6 +48,9 @@ deadline_ms = 10_000
 queue_length_max = 64
 [application.tool.bodega.sqlite_database.orders]
 durability = "normal"
+bytes_max = 1_048_576
+transaction_timeout_ms = 500
+read_timeout_ms = 2_000
 [application.tool.bodega.key_value_store.default]
 ttl_seconds = 2_592_000
 [application.tool.other]
@@ -125,7 +129,13 @@ fn everything_that_spin_documents_is_read() {
     let application = &manifest.application;
     assert_eq!((application.name.as_str(), application.version.as_str()), ("shop", "1.2.3"));
     assert_eq!((application.description.as_str(), application.authors.len()), ("A shop", 1));
-    assert_eq!(application.settings.sqlite_databases["orders"].durability, Durability::Normal);
+    let database = SqliteSettings {
+        durability: Durability::Normal,
+        bytes_max: Some(1_048_576),
+        transaction_timeout_ms: Some(500),
+        read_timeout_ms: Some(2_000),
+    };
+    assert_eq!(application.settings.sqlite_databases["orders"].value, database);
     let store = application.settings.key_value_stores["default"].value;
     assert_eq!(store, KeyValueSettings { durability: Durability::Full, ttl_seconds: Some(2_592_000) });
 

@@ -5,10 +5,8 @@ use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue};
 
-/// Paths that the host answers itself, so that no route can have them.
-const RESERVED_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
-/// The part of the path space that Spin keeps for itself.
-const RESERVED_PREFIX: &str = "/.well-known/spin";
+use crate::telemetry::health::is_reserved;
+
 /// What a route ends in when it stands for everything under it.
 const WILDCARD: &str = "/...";
 
@@ -84,7 +82,7 @@ impl FromStr for RoutePattern {
             segments.push(segment);
         }
         let trimmed = raw.strip_suffix('/').unwrap_or(raw);
-        if RESERVED_PATHS.contains(&trimmed) || trimmed.starts_with(&format!("{RESERVED_PREFIX}/")) {
+        if is_reserved(trimmed) {
             return Err(invalid("is one that the host answers itself".into()));
         }
         // A header value may hold every character that is left in the route.

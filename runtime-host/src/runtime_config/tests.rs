@@ -38,6 +38,12 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         [outbound_http]
         connection_pooling = false
         max_connections = 10
+        [[client_tls]]
+        component_ids = ["cart", "orders"]
+        hosts = ["bank.internal", "10.0.0.1"]
+        ca_roots_file = "ca.pem"
+        client_cert_file = "shop.pem"
+        client_private_key_file = "/run/secrets/shop.key"
         "#,
     );
     let env = |prefix: &str, dotenv_path: Option<&str>| VariableProvider::Environment {
@@ -61,6 +67,15 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
             env("SPIN_VARIABLE", None),
         ],
         outbound_http: OutboundHttp { connection_pooling: false, connections_max: Some(10) },
+        client_tls: vec![ClientTls {
+            components: vec!["cart".into(), "orders".into()],
+            hosts: vec!["bank.internal".into(), "10.0.0.1".into()],
+            roots: TlsRoots { platform: false, webpki: false, file: Some(folder.path().join("ca.pem")) },
+            identity: Some(ClientIdentity {
+                certificate: folder.path().join("shop.pem"),
+                key: "/run/secrets/shop.key".into(),
+            }),
+        }],
     };
     assert_eq!(config.unwrap(), expected);
 }
@@ -75,6 +90,22 @@ fn what_is_left_out_has_a_default() {
     let config = config.unwrap();
     assert_eq!(config.outbound_http, OutboundHttp { connection_pooling: true, connections_max: Some(11) });
     assert_eq!(config.variables_providers.len(), 1);
+}
+
+#[test]
+fn what_is_said_of_certificate_authorities_replaces_the_default() {
+    let table = [
+        ("", (true, false)),
+        ("ca_roots_file = 'ca.pem'", (false, false)),
+        ("ca_roots_file = 'ca.pem'\nca_use_platform_roots = true", (true, false)),
+        ("ca_use_webpki_roots = true", (false, true)),
+        ("ca_use_platform_roots = true\nca_use_webpki_roots = true", (true, true)),
+    ];
+    for (roots, expected) in table {
+        let (_folder, config) = load(&format!("[[client_tls]]\ncomponent_ids = ['a']\nhosts = ['b']\n{roots}"));
+        let found = &config.unwrap().client_tls[0].roots;
+        assert_eq!((found.platform, found.webpki), expected, "{roots}");
+    }
 }
 
 #[test]
@@ -131,6 +162,22 @@ fn bad_files_are_refused() {
         (
             "[outbound_http]\nmax_connections = 1\nmax_concurrent_requests = 1",
             "3:27: `max_concurrent_requests` is the older form of `max_connections`; expected one of the two",
+        ),
+        (
+            "[[client_tls]]\ncomponent_ids = []\nhosts = ['a']",
+            "1:1: [[client_tls]] applies to nothing: `component_ids` and `hosts` must each have an entry",
+        ),
+        (
+            "[[client_tls]]\ncomponent_ids = ['a']\nhosts = ['b:443']",
+            "3:10: \"b:443\" is not a host; expected a name or an address without a port",
+        ),
+        (
+            "[[client_tls]]\ncomponent_ids = ['a']\nhosts = ['b']\nclient_cert_file = 'c'",
+            "1:1: [[client_tls]] needs both `client_cert_file` and `client_private_key_file`, or neither",
+        ),
+        (
+            "[[client_tls]]\ncomponent_ids = ['a']\nhosts = ['b']\nca_use_webpki_roots = false",
+            "1:1: [[client_tls]] trusts no certificate authority; set `ca_roots_file`, `ca_use_webpki_roots` or `ca_use_platform_roots`",
         ),
         (
             "[outbound_http]\nmax_connections = 'ten'",

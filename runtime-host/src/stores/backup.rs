@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{OpenFile, StoreName};
+use super::{OpenFile, StoreName, private};
 
 /// The file that makes a folder a backup.
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
@@ -156,13 +156,14 @@ fn copy(snapshots: Vec<Snapshot>, folder: &Path) -> Result<BackupReport, BackupE
         let path = path.to_owned();
         move |source| BackupError::Write { path, source }
     };
-    fs::create_dir_all(folder).map_err(write_error(folder))?;
+    private::create_folder(folder).map_err(write_error(folder))?;
     if fs::read_dir(folder).map_err(write_error(folder))?.next().is_some() {
         return Err(BackupError::NotEmpty(folder.to_owned()));
     }
     let mut files = Vec::new();
     for Snapshot { connection, path, name, stores } in snapshots {
         let target = folder.join(&name);
+        private::create_file(&target).map_err(write_error(&target))?;
         copy_database(&connection, &target).map_err(|source| BackupError::Copy { path, source })?;
         let (bytes, sha256) = sync_and_digest(&target).map_err(write_error(&target))?;
         files.push(Entry { name, stores, bytes, sha256 });

@@ -20,6 +20,8 @@ pub const BATCH_KEYS_MAX: usize = 10_000;
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Keys in one page of `keys`.
 pub const PAGE_KEYS_MAX: usize = 1_000;
+/// Size of a list of all keys, in bytes; a store with more has to be read page by page.
+pub const ALL_KEYS_BYTES_MAX: usize = 16 << 20;
 
 /// A call on a key-value store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,9 @@ pub enum Error {
     /// The values of one call are too large together.
     #[error("the values are larger than {BATCH_BYTES_MAX} bytes together; ask for fewer keys")]
     BatchTooLarge,
+    /// The keys of the store are too many for one list.
+    #[error("the keys are larger than {ALL_KEYS_BYTES_MAX} bytes together; read them page by page")]
+    KeysTooLarge,
     /// The value to increment is not a number.
     #[error("the value is not a number: it has {0} bytes, a number has 8 (i64, little-endian)")]
     NotANumber(usize),
@@ -67,6 +72,11 @@ impl Cas {
     /// The value when the swap was begun.
     pub fn current(&self) -> Option<&[u8]> {
         self.current.as_deref()
+    }
+
+    /// Bytes that it keeps in memory.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.current.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -120,6 +130,25 @@ pub trait KeyValue: Debug + Send + Sync {
 
     /// Removes entries that expired, which no call returns any more, and returns how many.
     fn sweep_expired(&self) -> Answer<'_, u64>;
+}
+
+/// All keys of a store, in one list.
+pub async fn all_keys(store: &dyn KeyValue) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    let mut bytes = 0;
+    let mut cursor = None;
+    loop {
+        let page = store.keys(cursor).await?;
+        bytes += page.keys.iter().map(|key| size_of::<String>() + key.len()).sum::<usize>();
+        if bytes > ALL_KEYS_BYTES_MAX {
+            return Err(Error::KeysTooLarge);
+        }
+        all.extend(page.keys);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 fn check_key(key: &str) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::backup::{Entry, FORMAT, MANIFEST_FILE, Manifest, digest, sync_folder_of, write_json};
 use super::sqlite::Location;
-use super::{BackupReport, StoreName, StoresConfig, StoresError, lock};
+use super::{BackupReport, StoreName, StoresConfig, StoresError, lock, private};
 
 /// The list of files to rename, in the state folder.
 const PENDING_FILE: &str = "restore.json";
@@ -59,7 +59,7 @@ pub enum RestoreError {
         label: String,
     },
     /// There is a store already.
-    #[error("{0} exists; restoring replaces it only when told to")]
+    #[error("{0} is there already and is not replaced unasked")]
     Exists(PathBuf),
     /// A file could not be written.
     #[error("{path} cannot be written")]
@@ -168,7 +168,7 @@ fn target(entry: &Entry, config: &StoresConfig) -> Result<PathBuf, RestoreError>
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
+        private::create_folder(folder)?;
     }
     fs::copy(from, to)?;
     File::open(to)?.sync_all()

@@ -21,7 +21,6 @@ mod tests;
 mod transaction;
 mod writer;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +46,10 @@ pub const RESULT_BYTES_MAX: usize = 16 << 20;
 pub const WRITE_QUEUE_MAX: usize = 4_096;
 /// Size of the statements and values of these writes, in bytes.
 pub const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How long a read may take, where the settings do not say, counted until its caller has taken the last row.
+///
+/// A read sees one moment of the database, and as long as it does, the log of later writes cannot be cut back.
+pub const READ_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a transaction over several calls may stay open, where the settings do not say; then it is rolled back.
 pub const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -78,11 +81,18 @@ pub struct Settings {
     pub bytes_max: Option<u64>,
     /// How long a transaction over several calls may stay open.
     pub transaction_time_max: Duration,
+    /// How long a read may take until its last row is taken.
+    pub read_time_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { durability: Durability::Full, bytes_max: None, transaction_time_max: TRANSACTION_TIME_MAX }
+        Self {
+            durability: Durability::Full,
+            bytes_max: None,
+            transaction_time_max: TRANSACTION_TIME_MAX,
+            read_time_max: READ_TIME_MAX,
+        }
     }
 }
 
@@ -110,8 +120,9 @@ impl Database {
             }
         };
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+            super::private::create_folder(folder).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         }
+        super::private::create_file(&path).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         let raw = Raw::open(&path, &settings, Role::Writer)
             .map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
         let shared = Arc::new(Shared::default());

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::request_context::RequestContext;
+
 /// Bytes of one line; longer ones are cut into several.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
@@ -20,12 +22,13 @@ impl GuestOutput {
 
     /// The stream of one instance, so that the lines of several are not mixed up.
     pub fn lines(self: &Arc<Self>) -> GuestLines {
-        GuestLines { output: self.clone(), lines: Lines::default() }
+        GuestLines { output: self.clone(), lines: Lines::default(), writer: None }
     }
 
-    fn log(&self, line: &[u8]) {
+    fn log(&self, line: &[u8], request: Option<&RequestContext>) {
         let line = String::from_utf8_lossy(line);
-        tracing::info!(target: "guest", component = self.component, stream = self.stream, "{line}");
+        let request_id = request.map(RequestContext::request_id);
+        tracing::info!(target: "guest", component = self.component, stream = self.stream, request_id, "{line}");
     }
 }
 
@@ -35,19 +38,35 @@ impl GuestOutput {
 pub struct GuestLines {
     output: Arc<GuestOutput>,
     lines: Lines,
+    /// On whose behalf the line was begun that has no end yet.
+    writer: Option<Arc<RequestContext>>,
 }
 
 impl GuestLines {
-    /// Takes the next bytes of the stream.
-    pub fn write(&mut self, bytes: &[u8]) {
-        self.lines.push(bytes, |line| self.output.log(line));
+    /// Takes the next bytes of the stream, written on behalf of `request` where that is known.
+    pub fn write(&mut self, bytes: &[u8], request: Option<Arc<RequestContext>>) {
+        let Self { output, lines, writer } = self;
+        if !lines.is_within_a_line() {
+            writer.clone_from(&request);
+        } else if !is_same(writer.as_ref(), request.as_ref()) {
+            // A line of two requests is of neither.
+            *writer = None;
+        }
+        lines.push(bytes, |line| {
+            output.log(line, writer.as_deref());
+            writer.clone_from(&request);
+        });
     }
 }
 
 impl Drop for GuestLines {
     fn drop(&mut self) {
-        self.lines.finish(|line| self.output.log(line));
+        self.lines.finish(|line| self.output.log(line, self.writer.as_deref()));
     }
+}
+
+fn is_same(one: Option<&Arc<RequestContext>>, other: Option<&Arc<RequestContext>>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 /// Cuts a stream of bytes into lines of bounded length; pure.
@@ -58,6 +77,10 @@ struct Lines {
 }
 
 impl Lines {
+    fn is_within_a_line(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
     fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.append(&bytes[..end], &mut line);

@@ -8,6 +8,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+/// Whether the process runs.
+const LIVEZ: &str = "/livez";
+/// Whether new requests should come here.
+const READYZ: &str = "/readyz";
+/// Whether the start is over.
+const STARTUPZ: &str = "/startupz";
+/// The probes that orchestrators ask.
+pub const PROBES: [&str; 3] = [LIVEZ, READYZ, STARTUPZ];
 /// Under this prefix Spin answers, and no route of an application.
 const SPIN_PREFIX: &str = "/.well-known/spin/";
 
@@ -57,6 +65,11 @@ impl AppInfo {
     }
 }
 
+/// Whether the host answers `path` itself, so that no route can have it.
+pub fn is_reserved(path: &str) -> bool {
+    PROBES.contains(&path) || path.starts_with(SPIN_PREFIX)
+}
+
 /// The answer to a reserved path, or `None` for paths that belong to the application's routes.
 ///
 /// `/livez` is always 200; `/startupz` is 503 until the start is over, `/readyz` also once the drain has begun.
@@ -64,9 +77,9 @@ pub fn reserved(path: &str, health: &Health, info: &AppInfo) -> Option<Response<
     let probe =
         |good| if good { text(StatusCode::OK, "OK") } else { text(StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     Some(match path {
-        "/livez" => text(StatusCode::OK, "OK"),
-        "/readyz" => probe(health.is_ready()),
-        "/startupz" => probe(health.is_started()),
+        LIVEZ => text(StatusCode::OK, "OK"),
+        READYZ => probe(health.is_ready()),
+        STARTUPZ => probe(health.is_started()),
         _ => match path.strip_prefix(SPIN_PREFIX)? {
             "health" => text(StatusCode::OK, "OK"),
             "info" => answer(StatusCode::OK, "application/json", info.0.clone()),
@@ -126,7 +139,10 @@ mod tests {
         assert_eq!(ask("/.well-known/spin/other", &health).unwrap().0, 404);
         assert_eq!(AppInfo::new("shop", "").0, r#"{"name":"shop"}"#);
         for path in ["/", "/livez/", "/api/livez", "/.well-known/jwks.json"] {
-            assert_eq!(ask(path, &health), None, "{path}");
+            assert_eq!((ask(path, &health), is_reserved(path)), (None, false), "{path}");
+        }
+        for path in PROBES.into_iter().chain(["/.well-known/spin/info", "/.well-known/spin/"]) {
+            assert!(ask(path, &health).is_some() && is_reserved(path), "{path}");
         }
     }
 }

@@ -73,6 +73,8 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use super::super::guest_output::GuestOutput;
+    use super::super::request_context::RequestContext;
     use super::*;
 
     #[derive(Clone, Default)]
@@ -133,16 +135,40 @@ mod tests {
     #[test]
     fn guest_output_is_logged_with_component_and_stream_and_by_instance() {
         let text = logged(Format::Json, "info", || {
-            let output = Arc::new(super::super::guest_output::GuestOutput::new("cart", "stderr"));
+            let output = Arc::new(GuestOutput::new("cart", "stderr"));
             let (mut one, mut other) = (output.lines(), output.lines());
-            one.write(b"half");
-            other.write(b"no");
-            one.write(b" a line\n");
-            other.write(b" end");
+            one.write(b"half", None);
+            other.write(b"no", None);
+            one.write(b" a line\n", None);
+            other.write(b" end", None);
         });
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let messages: Vec<&Value> = lines.iter().map(|line| &line["message"]).collect();
         assert_eq!(messages, ["half a line", "no end"]);
         assert_eq!((&lines[0]["component"], &lines[0]["stream"]), (&json!("cart"), &json!("stderr")));
+    }
+    #[test]
+    fn a_guests_line_has_the_id_of_the_one_request_that_wrote_it() {
+        let [first, second] = ["one", "two"].map(|id| {
+            let header = ("x-request-id".parse().unwrap(), id.parse().unwrap());
+            Some(Arc::new(RequestContext::of_request(&[header].into_iter().collect())))
+        });
+        let text = logged(Format::Json, "info", || {
+            let mut lines = Arc::new(GuestOutput::new("cart", "stdout")).lines();
+            lines.write(b"a", first.clone());
+            lines.write(b"\nb\nc", first.clone());
+            lines.write(b"c\nd\n", second.clone());
+            lines.write(b"e", None);
+            lines.write(b"e\n", second.clone());
+            lines.write(b"f", second);
+        });
+        let found: Vec<(Value, Value)> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|mut line| (line["message"].take(), line["request_id"].take()))
+            .collect();
+        let expected = [("a", json!("one")), ("b", json!("one")), ("cc", Value::Null)];
+        let expected = expected.into_iter().chain([("d", json!("two")), ("ee", Value::Null), ("f", json!("two"))]);
+        assert_eq!(found, expected.map(|(line, id)| (json!(line), id)).collect::<Vec<_>>());
     }
 }

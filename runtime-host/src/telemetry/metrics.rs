@@ -8,6 +8,7 @@
 //! | `bodega_store_calls_total`, `bodega_store_call_duration_seconds` | component, revision, store_kind, operation, result |
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total` | component, revision, reason |
+//! | `bodega_scheduled_runs_total` | component, revision, path, result |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! A gauge of the whole process is added with [`Metrics::gauge`].
@@ -129,6 +130,8 @@ pub struct ComponentMetrics {
     instances_dropped: AtomicU64,
     trapped: Mutex<BTreeMap<&'static str, u64>>,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
+    /// By path and result.
+    scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
     queue_length: OnceLock<Read>,
 }
 
@@ -143,6 +146,7 @@ impl ComponentMetrics {
             instances_dropped: AtomicU64::new(0),
             trapped: Mutex::default(),
             rejected: Mutex::default(),
+            scheduled: Mutex::default(),
             queue_length: OnceLock::new(),
         }
     }
@@ -188,6 +192,11 @@ impl ComponentMetrics {
         *lock(&self.trapped).entry(reason).or_default() += 1;
     }
 
+    /// A run of a schedule has ended, or was due while the last one still ran; `result` is one of a few fixed words.
+    pub fn scheduled_run(&self, path: &str, result: &'static str) {
+        *lock(&self.scheduled).entry((path.to_owned(), result)).or_default() += 1;
+    }
+
     /// Says how many requests wait, when it is asked for. The first one to be set stays.
     pub fn watch_queue(&self, length: impl Fn() -> usize + Send + Sync + 'static) {
         let _ = self.queue_length.set(Box::new(move || length() as u64));
@@ -215,6 +224,10 @@ impl ComponentMetrics {
 
     fn by_reason(&self, counts: &Mutex<BTreeMap<&'static str, u64>>) -> Vec<(Labels<'_>, u64)> {
         lock(counts).iter().map(|(reason, count)| (self.labels(&[("reason", reason)]), *count)).collect()
+    }
+
+    fn scheduled_runs(&self) -> Vec<(&Self, String, &'static str, u64)> {
+        lock(&self.scheduled).iter().map(|((path, result), count)| (self, path.clone(), *result, *count)).collect()
     }
 
     fn instances_live(&self) -> u64 {
@@ -292,6 +305,12 @@ impl Collector for Families {
         counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
         let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
         counters(encoder, "bodega_requests_rejected", "Requests turned away before an instance saw them", rejected)?;
+        let scheduled: Vec<_> = each().flat_map(ComponentMetrics::scheduled_runs).collect();
+        let runs = scheduled.iter().map(|(component, path, result, count)| {
+            let own = component.labels(&[]).into_iter();
+            (own.chain([("path", path.as_str()), ("result", *result)]).collect(), *count)
+        });
+        counters(encoder, "bodega_scheduled_runs", "Runs of schedules, and those that were skipped", runs)?;
         for (name, help, read) in lock(&self.gauges).iter() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }

@@ -33,27 +33,29 @@ pub(crate) fn filled(catalogue: &Catalogue) -> Connection {
 
 fn insert(database: &Connection, seq: i64, product: &Product) -> rusqlite::Result<()> {
     let execute = |sql: &str, params: &[&dyn rusqlite::ToSql]| database.prepare_cached(sql)?.execute(params);
-    let variants: Vec<_> = product.variants.iter().map(|variant| json!({ "available": variant.stock })).collect();
-    let available: u64 = product.variants.iter().map(|variant| variant.stock).sum();
-    let document = json!({ "description": product.description, "available": available, "variants": variants });
+    let variants: Vec<_> = product.variants.iter().map(|_| json!({ "available": 0 })).collect();
+    let document = json!({ "available": 0, "description": product.description, "variants": variants }).to_string();
+    let zeros = document.match_indices("\"available\":0").map(|(start, found)| (start + found.len() - 1).to_string());
+    let count_places = zeros.collect::<Vec<_>>().join(",");
     execute(
-        "INSERT INTO products (seq, id, slug, price, currency, available, title, brand, document)
-         VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO products (seq, id, slug, price, currency, in_stock, title, brand, count_places, document)
+         VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             seq,
             format!("product-{seq:06}"),
             product.price_minor() as i64,
             CURRENCY,
-            available as i64,
+            product.is_in_stock(),
             product.title,
             product.brand,
-            document.to_string()
+            count_places,
+            document
         ],
     )?;
     for (variant, position) in product.variants.iter().zip(0_i64..) {
         execute(
-            "INSERT INTO variants (sku, product, position, price, on_hand) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![variant.sku, seq, position, variant.price_minor as i64, variant.stock as i64],
+            "INSERT INTO variants (product, position, sku, price, on_hand) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![seq, position, variant.sku, variant.price_minor as i64, variant.stock as i64],
         )?;
     }
     for (facet, value) in terms(product) {

@@ -69,17 +69,40 @@ async fn product(State(database): State<Arc<Path>>, PathSegment(id): PathSegment
     }
 }
 
-/// Runs the query that the catalog runs for this route.
+/// Runs the query that the catalog runs for this route, and fills in the counts of units as it does.
 fn find(reader: &mut Option<Connection>, database: &Path, id: &str) -> rusqlite::Result<Option<(String, String)>> {
-    const FIND: &str =
-        r#"SELECT document, '"' || version || '-' || stock_version || '"', archived FROM products WHERE id = ?1"#;
+    const FIND: &str = "SELECT document, count_places, archived, version, (
+            SELECT sum(moves) || ',' || group_concat(units)
+            FROM (SELECT moves, on_hand - reserved AS units FROM variants WHERE product = seq ORDER BY position)
+        ) FROM products WHERE id = ?1";
     let reader = match reader {
         Some(reader) => reader,
         None => reader.insert(Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
     };
-    let row = |row: &Row<'_>| Ok((row.get::<_, bool>(2)?, (row.get(0)?, row.get(1)?)));
+    let row = |row: &Row<'_>| {
+        let (document, places, stock): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(4)?);
+        let (moves, units) = stock.split_once(',').unwrap_or_default();
+        let etag = format!("\"{}-{moves}\"", row.get::<_, i64>(3)?);
+        Ok((row.get::<_, bool>(2)?, (fill(&document, &places, units), etag)))
+    };
     let found = reader.prepare_cached(FIND)?.query_row([id], row).optional()?;
     Ok(found.filter(|(is_archived, _)| !is_archived).map(|(_, product)| product))
+}
+
+/// Puts the total and each variant's units where the document has zeros for them.
+fn fill(document: &str, places: &str, units: &str) -> String {
+    let total: u64 = units.split(',').filter_map(|units| units.parse::<u64>().ok()).sum();
+    let total = total.to_string();
+    let mut filled = String::with_capacity(document.len() + total.len() + units.len());
+    let mut sent = 0;
+    for (place, count) in places.split(',').zip(std::iter::once(&*total).chain(units.split(','))) {
+        let place = place.parse().unwrap_or(sent);
+        filled.push_str(&document[sent..place]);
+        filled.push_str(count);
+        sent = place + 1;
+    }
+    filled.push_str(&document[sent..]);
+    filled
 }
 
 #[cfg(test)]
@@ -94,10 +117,15 @@ mod tests {
         let database = folder.path().join("native.db");
         let filled = fixture::filled(&Catalogue::generate(19, 30));
         filled.execute("UPDATE products SET archived = 1 WHERE seq = 2", []).unwrap();
+        filled.execute("UPDATE variants SET on_hand = 10 + position, reserved = 3 WHERE product = 1", []).unwrap();
         filled.execute("VACUUM INTO ?1", [database.to_str().unwrap()]).unwrap();
         let mut reader = None;
         let (document, etag) = find(&mut reader, &database, "product-000001").unwrap().unwrap();
-        assert!(document.starts_with("{\"available\":"), "{document}");
+        let shown: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let units = shown["variants"].as_array().unwrap().iter().map(|variant| variant["available"].as_u64().unwrap());
+        let units: Vec<u64> = units.collect();
+        assert_eq!(units, (7..7 + units.len() as u64).collect::<Vec<_>>());
+        assert_eq!(shown["available"], units.iter().sum::<u64>());
         assert_eq!(etag, "\"1-0\"");
         assert_eq!(find(&mut reader, &database, "product-000002").unwrap(), None);
         assert_eq!(find(&mut reader, &database, "product-999999").unwrap(), None);

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use crate::load::{self, Load};
 use crate::report::{Bar, Section, Table};
+use crate::server::Server;
 use crate::shop::copy_database;
 use crate::{Bench, native_shop};
 
@@ -13,6 +14,8 @@ const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const PRODUCTS: u32 = 1_000;
 /// Of the native server's requests per second, as is wanted now.
 const RATIO_WANTED: f64 = 0.25;
+/// Connections with which the CPU time of a request is measured.
+const BUSY_CONNECTIONS: usize = 16;
 
 /// Measures both servers on the same products.
 pub(crate) fn run(bench: &Bench) -> Result<Section> {
@@ -37,17 +40,36 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
         bars.push(Bar::at_least(RATIO_WANTED, "x", what, pairs.ratio(|side| side.requests_per_s).median));
         rows.extend(load::rows(connections, &pairs));
     }
+    let (hello, _) = bench.hello("hello-beside-products", "")?.start("/")?;
+    let products = |url| Load { url, connections: BUSY_CONNECTIONS, script: Some(script.clone()) };
+    let native = cpu_per_request(&theirs, &products(theirs.url("/")), bench)?;
+    let empty = cpu_per_request(&hello, &Load::get(hello.url("/"), BUSY_CONNECTIONS), bench)?;
+    let product = cpu_per_request(&ours, &products(ours.url("/")), bench)?;
     Ok(Section {
         title: "Product by id",
         about: format!(
             "`GET /api/products/{{id}}` for {PRODUCTS} products in turn, out of {}, beside a native server (axum, rusqlite, \
              a reader with prepared statements per thread) that runs the same query on a copy of the database.\n\
-             The bodies of both are the same bytes.",
+             The bodies of both are the same bytes.\n\n\
+             Where the time goes: CPU time per request at {BUSY_CONNECTIONS} connections, in the program and in the kernel \
+             for it, is {native} for the native server, {empty} for the host with a component that asks no store \
+             (connection, routing, and one call of a component), and {product} for the host with the catalog: the rest is \
+             its router, the store call through the component's boundary, and the copy of the document in and out of it.",
             stocked.catalogue.products.len()
         ),
         table: Table { columns: load::columns("bodega", "native"), rows },
         bars,
     })
+}
+
+/// What one request costs `server` under `load`, as text.
+fn cpu_per_request(server: &Server, load: &Load, bench: &Bench) -> Result<String> {
+    load.run(bench.warm_up)?;
+    let before = server.cpu_time()?;
+    let run = load.run(bench.round)?;
+    let used = server.cpu_time()?.since(before);
+    let us = |seconds: f64| seconds * 1e6 / (run.requests_per_s * bench.round.as_secs_f64());
+    Ok(format!("{:.0} + {:.0} us", us(used.user_s), us(used.system_s)))
 }
 
 fn paths(database: &Connection) -> Result<Vec<String>> {

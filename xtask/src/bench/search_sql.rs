@@ -9,7 +9,7 @@ macro_rules! items {
             "SELECT item.id, key, hit.seq, json_object(
                 'id', item.id, 'slug', item.slug, 'title', item.title, 'brand', item.brand, 'image', item.image,
                 'price', json_object('amount', item.price, 'currency', item.currency),
-                'in_stock', json(iif(item.available > 0, 'true', 'false'))
+                'in_stock', json(iif(item.in_stock, 'true', 'false'))
             ) FROM (",
             $hits,
             ") AS hit CROSS JOIN products AS item ON item.seq = hit.seq ORDER BY key ",

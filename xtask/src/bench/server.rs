@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to start or to end.
@@ -21,6 +22,15 @@ const STATUS_200: &[u8; 12] = b"HTTP/1.1 200";
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+}
+
+/// CPU time of a process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CpuTime {
+    /// In its own code, in seconds.
+    pub(crate) user_s: f64,
+    /// In the kernel on its behalf, in seconds.
+    pub(crate) system_s: f64,
 }
 
 /// Memory that a process has resident, in bytes.
@@ -72,6 +82,11 @@ impl Server {
         Memory::parse(&fs::read_to_string(format!("/proc/{}/status", self.child.id()))?)
     }
 
+    /// The CPU time that the process has used so far.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime> {
+        CpuTime::parse(&fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?)
+    }
+
     /// Asks the process to end, and waits until it has: its stores are then complete on disk.
     pub(crate) fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
@@ -90,6 +105,23 @@ impl Drop for Server {
         // Both fail only if the process has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl CpuTime {
+    fn parse(stat: &str) -> Result<Self> {
+        // The name of the program is in parentheses and may hold anything; after it come state, and 10 fields more.
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let seconds = |index: usize| {
+            let ticks: f64 = fields.get(index).context("a short /proc/PID/stat")?.parse()?;
+            anyhow::Ok(ticks / clock_ticks_per_second() as f64)
+        };
+        Ok(Self { user_s: seconds(11)?, system_s: seconds(12)? })
+    }
+
+    /// What was used since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { user_s: self.user_s - earlier.user_s, system_s: self.system_s - earlier.system_s }
     }
 }
 
@@ -128,6 +160,16 @@ mod tests {
     use std::io::{BufRead, BufReader};
 
     #[test]
+    fn cpu_time_is_read_past_any_name() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0";
+        let ticks = clock_ticks_per_second() as f64;
+        let used = CpuTime::parse(stat).unwrap();
+        assert_eq!(used, CpuTime { user_s: 250.0 / ticks, system_s: 50.0 / ticks });
+        assert_eq!(used.since(used), CpuTime { user_s: 0.0, system_s: 0.0 });
+        assert!(CpuTime::parse("42 (short) S").is_err());
+    }
+
+    #[test]
     fn only_a_200_is_an_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -137,7 +179,8 @@ mod tests {
                 let mut head = BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
                 assert_eq!(head.next().unwrap(), "GET /ready HTTP/1.1");
                 assert_eq!(head.count(), 2);
-                write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+                // In one piece: the other side closes as soon as it has the status.
+                (&stream).write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
             }
         });
         assert!(!answers(address, "/ready"));

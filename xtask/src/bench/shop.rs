@@ -1,5 +1,6 @@
 //! The shop under measurement: this repository's app with stores of its own and its internal routes made public.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,8 +29,7 @@ impl Shop {
     pub(crate) fn write(host: &Path, repository: &Path, folder: PathBuf) -> Result<Self> {
         let manifest = fs::read_to_string(repository.join("spin.toml")).context("spin.toml")?;
         let manifest = with_public_internals(&manifest, repository)?;
-        let runtime_config =
-            format!("[sqlite_database.catalog]\ntype = \"spin\"\npath = {:?}\n", folder.join(DATABASE));
+        let runtime_config = stores(&manifest, &folder)?;
         let issuer = TokenIssuer::new();
         let app = App::write(host, folder, &manifest, &runtime_config)?
             .environment("SPIN_VARIABLE_CURRENCY", CURRENCY)
@@ -67,6 +67,19 @@ impl Shop {
         ensure!(answer.status() == 200 && imported == Some(count as u64), "{}: {report}", answer.status());
         Ok(elapsed)
     }
+}
+
+/// A runtime configuration with all databases of the manifest, in `folder`.
+fn stores(manifest: &str, folder: &Path) -> Result<String> {
+    let manifest: Table = manifest.parse().context("spin.toml")?;
+    let components = manifest.get("component").and_then(toml::Value::as_table).context("no components")?;
+    let labels = components.values().filter_map(|component| component.get("sqlite_databases")?.as_array());
+    let labels: BTreeSet<&str> = labels.flatten().filter_map(toml::Value::as_str).collect();
+    let store = |label: &str| {
+        let path = folder.join(format!("{label}.db"));
+        format!("[sqlite_database.{label}]\ntype = \"spin\"\npath = {path:?}\n")
+    };
+    Ok(labels.into_iter().map(store).collect())
 }
 
 /// The manifest with the paths of its components made absolute and the internal routes of the catalogue reachable.
@@ -120,6 +133,8 @@ mod tests {
         assert_eq!(catalog["source"].as_str(), Some("/repo/target/catalog.wasm"));
         assert_eq!(catalog["sqlite_databases"].as_array().unwrap().len(), 1);
         assert!(with_public_internals("[application]\n", Path::new("/repo")).is_err());
+        let config: Table = stores(manifest, Path::new("/state")).unwrap().parse().unwrap();
+        assert_eq!(config["sqlite_database"]["catalog"]["path"].as_str(), Some("/state/catalog.db"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::manifest;
 
 /// An application whose components build by these tables.
 fn manifest(dir: &Path, components: &[(&str, &str)]) -> Manifest {

@@ -1,5 +1,9 @@
-//! Reports, media types and where a transfer goes.
+//! Reports, media types and parts.
 
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
 use serde_json::json;
 
 use super::*;
@@ -48,14 +52,6 @@ fn the_default_host_takes_every_part() {
     assert!(PART_BYTES_MAX as u64 <= body_bytes_max);
 }
 
-#[test]
-fn refusals_say_what_to_do() {
-    let asked = |token_is_given| Application { url: String::new(), token: String::new(), token_is_given };
-    assert!(asked(false).advice(StatusCode::UNAUTHORIZED).contains("--token or BODEGA_TOKEN"));
-    assert_eq!(asked(true).advice(StatusCode::UNAUTHORIZED), "");
-    assert!(asked(true).advice(StatusCode::PAYLOAD_TOO_LARGE).contains("--body-bytes-max"));
-}
-
 /// Answers every import with the number of its lines and one bad row, or with a problem.
 async fn serve(listener: tokio::net::TcpListener) {
     loop {
@@ -98,27 +94,4 @@ async fn a_catalogue_larger_than_a_request_goes_in_parts() {
     let own = Application { token: "own".to_owned(), token_is_given: false, ..application };
     let refused = format!("{:#}", import(&own, IMPORT_PATH, &file, &mut report).await.unwrap_err());
     assert!(refused.contains("401 Unauthorized: who are you; its token keys"), "{refused}");
-}
-
-#[test]
-fn the_running_host_is_found_by_the_state_folder() {
-    let dir = tempfile::tempdir().unwrap();
-    let remote = |url: Option<&str>, token: Option<&str>| Remote {
-        state_dir: StateDirArgs { state_dir: dir.path().join("state") },
-        url: url.map(str::to_owned),
-        token: token.map(str::to_owned),
-    };
-    let error = remote(None, None).connect().err().unwrap();
-    assert!(error.to_string().starts_with("no host uses this state folder"), "{error}");
-
-    let url = "http://127.0.0.1:4000".to_owned();
-    let host = crate::state_dir::RunningHost { pid: 1, url: url.clone(), admin_url: String::new() };
-    StateDir::open(dir.path().join("state")).unwrap().announce(&host).unwrap();
-    let found = remote(None, None).connect().unwrap();
-    assert_eq!((found.url, found.token_is_given), (url, false));
-    assert_eq!(found.token.split('.').count(), 3, "a signed token: {}", found.token);
-
-    let named = remote(Some("https://shop.example/"), Some("given")).connect().unwrap();
-    let url = "https://shop.example".to_owned();
-    assert!(named == Application { url, token: "given".to_owned(), token_is_given: true });
 }

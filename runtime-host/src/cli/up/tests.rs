@@ -4,6 +4,7 @@ use clap::Parser as _;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::manifest;
 
 fn up(arguments: &[&str]) -> Up {
     match Cli::try_parse_from(["bodega", "up"].iter().chain(arguments)).unwrap().command {

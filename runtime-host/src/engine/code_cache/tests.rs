@@ -159,3 +159,48 @@ fn without_a_folder_it_compiles_every_time() {
         assert!(exports(&folder.load(&component("a")), "a"));
     }
 }
+
+#[test]
+fn what_no_host_starts_with_is_removed_after_a_while() {
+    let folder = Folder::new();
+    let used_ago = |path: &Path, age: Duration| {
+        fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+    };
+    folder.load(&component("old"));
+    let old = folder.entry();
+    folder.load(&component("recent"));
+    folder.load(&component("used"));
+    let entry_of = |export: &str| {
+        let prefix = hex::encode(Sha256::digest(component(export)));
+        folder.entries().into_iter().find(|entry| entry.to_string_lossy().contains(&prefix)).unwrap()
+    };
+    let (recent, used) = (entry_of("recent"), entry_of("used"));
+    let other_engine = folder.path().join(format!("{:064x}-{:016x}-{:064x}.cwasm", 1, 2, 3));
+    let (unfinished, begun) = (folder.path().join(".unfinished-a"), folder.path().join(".unfinished-b"));
+    let foreign = folder.path().join("notes.cwasm");
+    for path in [&other_engine, &unfinished, &begun, &foreign] {
+        fs::write(path, "").unwrap();
+    }
+    for path in [&old, &used, &other_engine, &unfinished, &foreign] {
+        used_ago(path, UNUSED_TIME_MAX + Duration::from_secs(60));
+    }
+    used_ago(&recent, UNUSED_TIME_MAX - Duration::from_secs(60));
+
+    // A start with an old entry makes it a used one.
+    assert!(exports(&folder.load(&component("used")), "used"));
+    folder.cache().prune();
+    let mut kept = [recent, used, begun, foreign];
+    kept.sort();
+    assert_eq!(folder.entries(), kept);
+}
+
+#[test]
+fn nothing_is_removed_from_a_folder_that_others_may_write() {
+    let folder = Folder::new();
+    folder.load(&component("a"));
+    let old = SystemTime::now() - 2 * UNUSED_TIME_MAX;
+    fs::File::open(folder.entry()).unwrap().set_modified(old).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    folder.cache().prune();
+    folder.entry();
+}

@@ -160,7 +160,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
         |context: StoreContextMut<'_, GuestState>, (handle,): (Handle,)| {
             Box::new(async move {
                 let open = opened(context.data(), &handle)?;
-                Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, all_keys(&*open.store)).await,))
+                Ok((open.timed::<_, Error>(StoreOperation::KeyValueKeys, key_value::all_keys(&*open.store)).await,))
             })
         },
     )?;
@@ -239,19 +239,6 @@ impl StreamProducer<GuestState> for KeyProducer {
                 if self.cursor.is_none() { self.finish(Ok(())) } else { Poll::Ready(Ok(StreamResult::Completed)) }
             }
             Err(error) => self.finish(Err(error)),
-        }
-    }
-}
-
-async fn all_keys(store: &dyn KeyValue) -> Result<Vec<String>, key_value::Error> {
-    let mut all = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = store.keys(cursor).await?;
-        all.extend(page.keys);
-        cursor = page.cursor;
-        if cursor.is_none() {
-            return Ok(all);
         }
     }
 }

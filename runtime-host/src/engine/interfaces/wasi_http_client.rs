@@ -1,6 +1,7 @@
 //! `wasi:http/client@0.3.0`: wasmtime's implementation, told on whose behalf the guest sends.
 
 use http::uri::{Authority, Scheme};
+use wasmtime::AsContextMut as _;
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::client::{self, HostWithStore};
@@ -8,10 +9,8 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView as _};
 
+use crate::engine::outbound_http::SELF_ALT;
 use crate::engine::state::GuestState;
-
-/// The name under which a component reaches its own application.
-const SELF_ALT: &str = "self.alt";
 
 struct TracedClient;
 
@@ -26,15 +25,10 @@ impl HostWithStore<GuestState> for TracedClient {
     ) -> Result<Resource<Response>, TrappableError<ErrorCode>> {
         accessor
             .with(|mut access| {
-                use wasmtime::AsContextMut as _;
                 let mut store = access.as_context_mut();
-                // The innermost task is this call's own; the outermost is the one that took the request.
-                let task = store.async_call_stack().ok().and_then(Iterator::last);
-                let state = store.data_mut();
-                state.outbound.on_behalf_of = state.request_of(task).or_else(|| state.request_of(None));
-                let sent = state.table.get_mut(&request)?;
+                GuestState::sends(store.as_context_mut());
+                let sent = store.data_mut().table.get_mut(&request)?;
                 if sent.authority.is_none() {
-                    // A request that names no host is one to the application itself, as in Spin.
                     sent.scheme = Some(Scheme::HTTP);
                     sent.authority = Some(Authority::from_static(SELF_ALT));
                 }

@@ -38,10 +38,54 @@ struct KeyResponse {
     cursor: Option<String>,
 }
 
+/// Compare-and-swaps that one instance may have in progress.
+const SWAPS_OPEN_MAX: usize = 1_024;
+/// Size of the keys and values that these remember, in bytes; any single one fits.
+const SWAPS_BYTES_MAX: usize = 32 << 20;
+
 /// A compare-and-swap in progress.
 struct OpenCas {
     bucket: OpenStore,
     cas: Cas,
+}
+
+/// What the compare-and-swaps of one instance take, which the guest's own memory does not show.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct SwapBudget {
+    open: usize,
+    bytes: usize,
+}
+
+impl SwapBudget {
+    /// Makes room for one more; false when there is none.
+    fn take(&mut self, bytes: usize) -> bool {
+        let fits = self.open < SWAPS_OPEN_MAX && self.bytes + bytes <= SWAPS_BYTES_MAX;
+        if fits {
+            self.open += 1;
+            self.bytes += bytes;
+        }
+        fits
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.open -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+/// Gives the guest a handle of a swap, if it may have another one.
+fn keep(state: &mut GuestState, swap: OpenCas) -> wasmtime::Result<Result<Resource<OpenCas>, Error>> {
+    if !state.swaps.take(swap.cas.bytes()) {
+        return Ok(Err(Error::Other("too many compare-and-swaps are open; drop some first".to_owned())));
+    }
+    Ok(Ok(state.table.push(swap)?))
+}
+
+/// Takes a handle back that [`keep`] gave.
+fn release(state: &mut GuestState, handle: Resource<OpenCas>) -> wasmtime::Result<OpenCas> {
+    let swap = state.table.delete(handle)?;
+    state.swaps.give_back(swap.cas.bytes());
+    Ok(swap)
 }
 
 type Bucket = Resource<OpenStore>;
@@ -123,15 +167,14 @@ fn add_batch(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
 
 fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
     instance.resource("cas", ResourceType::host::<OpenCas>(), |mut store, rep| {
-        store.data_mut().table.delete(Resource::<OpenCas>::new_own(rep))?;
-        Ok(())
+        release(store.data_mut(), Resource::new_own(rep)).map(drop)
     })?;
     instance.func_wrap_async("[static]cas.new", |mut context: Context<'_>, (handle, key): (Bucket, String)| {
         Box::new(async move {
             let open = opened(context.data(), &handle)?;
             let cas = open.timed::<_, Error>(StoreOperation::KeyValueGet, open.store.compare(key)).await;
             Ok((match cas {
-                Ok(cas) => Ok(context.data_mut().table.push(OpenCas { bucket: open, cas })?),
+                Ok(cas) => keep(context.data_mut(), OpenCas { bucket: open, cas })?,
                 Err(error) => Err(error),
             },))
         })
@@ -148,13 +191,14 @@ fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Resul
     })?;
     instance.func_wrap_async("swap", |mut context: Context<'_>, (handle, value): (Resource<OpenCas>, Vec<u8>)| {
         Box::new(async move {
-            let OpenCas { bucket, cas } = context.data_mut().table.delete(handle)?;
+            let OpenCas { bucket, cas } = release(context.data_mut(), handle)?;
             let swap = bucket.timed::<_, Error>(StoreOperation::KeyValueSwap, bucket.store.swap(cas, value)).await;
             Ok((match swap {
                 Ok(Swap::Done) => Ok(()),
-                Ok(Swap::Changed(cas)) => {
-                    Err(CasError::CasFailed(context.data_mut().table.push(OpenCas { bucket, cas })?))
-                }
+                Ok(Swap::Changed(cas)) => Err(match keep(context.data_mut(), OpenCas { bucket, cas })? {
+                    Ok(fresh) => CasError::CasFailed(fresh),
+                    Err(error) => CasError::StoreError(error),
+                }),
                 Err(error) => Err(CasError::StoreError(error)),
             },))
         })
@@ -173,5 +217,27 @@ impl From<OpenRefused> for Error {
 impl From<key_value::Error> for Error {
     fn from(error: key_value::Error) -> Self {
         Self::Other(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::key_value::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+    #[test]
+    fn compare_and_swaps_are_bounded_by_number_and_by_size() {
+        let mut many = SwapBudget::default();
+        assert!((0..SWAPS_OPEN_MAX).all(|_| many.take(1)));
+        assert!(!many.take(1));
+        many.give_back(1);
+        assert!(many.take(1));
+
+        let largest = KEY_BYTES_MAX + VALUE_BYTES_MAX;
+        let mut large = SwapBudget::default();
+        let count = (0..SWAPS_OPEN_MAX).take_while(|_| large.take(largest)).count();
+        assert_eq!(count, SWAPS_BYTES_MAX / largest);
+        large.give_back(largest);
+        assert!(large.take(largest) && !large.take(largest), "the refused one took nothing");
     }
 }

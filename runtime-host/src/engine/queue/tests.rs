@@ -3,7 +3,6 @@
 mod model;
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Wake;
 
@@ -11,10 +10,8 @@ use futures::channel::oneshot;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 
-use super::super::instance::Answer;
-use super::super::state::Job;
+use super::super::job::{Answer, Job};
 use super::*;
-use crate::telemetry::request_context::RequestContext;
 
 /// Who waits for an answer; dropping it is going away.
 type Client = oneshot::Receiver<wasmtime::Result<Answer>>;
@@ -23,8 +20,7 @@ fn request(number: usize) -> (Pending, Client) {
     let (answer, client) = oneshot::channel();
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get(format!("http://shop/{number}")).body(body).unwrap();
-    let context = Arc::new(RequestContext::default());
-    let job = Arc::new(Job { context, activity: OnceLock::new(), failure: OnceLock::new() });
+    let job = Job::new(Arc::default());
     (Pending { request, job, answer, place: None, retries: 0 }, client)
 }
 

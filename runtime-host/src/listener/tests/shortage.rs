@@ -1,7 +1,10 @@
-//! No file descriptor is left.
+//! No file descriptor is left, or the operating system refuses a connection for another reason.
 
+use std::cell::RefCell;
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::process::Command;
+use std::sync::Arc;
 
 use super::*;
 
@@ -47,4 +50,29 @@ async fn starve() {
     drop(taken);
     assert!(waiting.answer().await.ends_with("/waited"));
     assert_eq!(listener.open.count(), 2);
+}
+
+#[tokio::test]
+async fn no_refusal_of_the_operating_system_ends_the_acceptor() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+    // Too many files here and in the system, no memory for it, a connection that is gone, a firewall, a fault of no name.
+    let numbers = [24, 23, 12, 105, 103, 1].map(io::Error::from_raw_os_error);
+    let kinds = [ErrorKind::ConnectionReset, ErrorKind::Interrupted, ErrorKind::NetworkDown, ErrorKind::Other];
+    let refusals = RefCell::new(numbers.into_iter().chain(kinds.map(io::Error::from)).collect::<Vec<_>>());
+    let accept = || async {
+        let refusal = refusals.borrow_mut().pop();
+        match refusal {
+            Some(refusal) => Err(refusal),
+            None => socket.accept().await,
+        }
+    };
+    let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+    let dispatch = |connection| drop(sender.send(connection));
+    tokio::select! {
+        () = accept::run(accept, Arc::new(Semaphore::new(1)), dispatch) => panic!("the acceptor has ended"),
+        connection = accepted.recv() => assert!(connection.is_some()),
+        () = tokio::time::sleep(PATIENCE) => panic!("the connection behind the refusals was never accepted"),
+    }
+    assert!(refusals.borrow().is_empty());
 }

@@ -220,6 +220,22 @@ fn values_that_make_no_sense_are_refused() {
             "6:9: [component.cart.build] has no `command`; expected a shell command, or a list of them",
         ),
         (component("tool.bodega.memory_bytes_max = 4096"), "6:32: `memory_bytes_max` is 4096; expected at least 65536"),
+        (
+            component("tool.bodega.schedule = [{ every = 'often', path = '/' }]"),
+            "6:35: \"often\" is not a duration (expected number at 0); expected one such as \"5s\" or \"30m\"",
+        ),
+        (
+            component("tool.bodega.schedule = [{ every = '1ms', path = '/' }]"),
+            "6:35: \"1ms\" is out of range; expected 100ms to 31days",
+        ),
+        (
+            component("tool.bodega.schedule = [{ every = '5s', path = 'sweep' }]"),
+            "6:48: \"sweep\" is not a path; expected one such as \"/internal/sweep\"",
+        ),
+        (
+            component("tool.bodega.schedule = [{ every = '5s', path = '/', headers.a = '{{ x }}' }]"),
+            "6:65: `{{ x }}` is not declared in [variables]",
+        ),
         (component("tool.bodega.deadline_ms = 0"), "6:27: `deadline_ms` is 0; expected at least 1"),
         (
             component("tool.bodega.deadline_ms = -5"),
@@ -309,6 +325,18 @@ fn values_that_make_no_sense_are_refused() {
         (
             "[application.tool.bodega.sqlite_database.x]\ndurability = 'some'".into(),
             "5:14: unknown durability `some`; expected `full` or `normal`",
+        ),
+        (
+            "[application.tool.bodega.sqlite_database.x]\nbytes_max = 65535".into(),
+            "5:13: `bytes_max` is 65535; expected at least 65536",
+        ),
+        (
+            "[application.tool.bodega.sqlite_database.x]\ntransaction_timeout_ms = 0".into(),
+            "5:26: `transaction_timeout_ms` is 0; expected at least 1",
+        ),
+        (
+            "[application.tool.bodega.sqlite_database.x]\nread_timeout_ms = 0".into(),
+            "5:19: `read_timeout_ms` is 0; expected at least 1",
         ),
     ];
     for (lines, expected) in table {

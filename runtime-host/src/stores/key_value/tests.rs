@@ -38,17 +38,8 @@ fn key(name: &str) -> String {
     name.to_owned()
 }
 
-async fn all_keys(store: &dyn KeyValue) -> Vec<String> {
-    let (mut keys, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = store.keys(cursor).await.unwrap();
-        assert!(page.keys.len() <= PAGE_KEYS_MAX);
-        keys.extend(page.keys);
-        cursor = page.cursor;
-        if cursor.is_none() {
-            return keys;
-        }
-    }
+async fn keys_of(store: &dyn KeyValue) -> Vec<String> {
+    all_keys(store).await.unwrap()
 }
 
 #[tokio::test]
@@ -70,7 +61,7 @@ async fn what_is_set_is_there_until_it_is_deleted() {
     store.delete(key("a")).await.unwrap();
     store.delete(key("a")).await.unwrap();
     store.delete_many(vec![key("b"), key("x")]).await.unwrap();
-    assert_eq!(all_keys(store).await, ["c"]);
+    assert_eq!(keys_of(store).await, ["c"]);
 }
 
 #[tokio::test]
@@ -81,9 +72,24 @@ async fn keys_come_in_pages() {
     expected.extend([key(""), key("0000\0"), key("ü")]);
     expected.sort();
     store.set_many(expected.iter().map(|key| (key.clone(), vec![1])).collect()).await.unwrap();
-    assert_eq!(all_keys(store).await, expected);
+    assert_eq!(keys_of(store).await, expected);
     let first = store.keys(None).await.unwrap();
     assert_eq!((first.keys.len(), first.cursor), (PAGE_KEYS_MAX, first.keys.last().cloned()));
+}
+
+#[tokio::test]
+async fn a_list_of_all_keys_is_bounded() {
+    let fixture = Fixture::new(None);
+    let Fixture { store, .. } = &fixture;
+    let largest = |index: usize| (format!("{index:0>KEY_BYTES_MAX$}"), vec![]);
+    let mut index = 0..;
+    for _ in 0..2 {
+        store.set_many(index.by_ref().take(7_900).map(largest).collect()).await.unwrap();
+    }
+    assert_eq!(all_keys(store).await.map(|keys| keys.len()), Ok(15_800));
+    store.set_many(index.take(1_000).map(largest).collect()).await.unwrap();
+    assert_eq!(all_keys(store).await, Err(Error::KeysTooLarge));
+    assert_eq!(store.keys(None).await.map(|page| page.keys.len()), Ok(PAGE_KEYS_MAX), "page by page it goes on");
 }
 
 #[tokio::test]
@@ -97,8 +103,8 @@ async fn stores_in_one_file_see_only_their_own() {
     store.delete(key("b")).await.unwrap();
     assert_eq!(other.increment(key("n"), 5).await, Ok(5));
     assert_eq!(store.get("a").await, Ok(Some(vec![1])));
-    assert_eq!(all_keys(store).await, ["a"]);
-    assert_eq!(all_keys(&other).await, ["a", "b", "n"]);
+    assert_eq!(keys_of(store).await, ["a"]);
+    assert_eq!(keys_of(&other).await, ["a", "b", "n"]);
 }
 
 #[tokio::test]
@@ -117,7 +123,7 @@ async fn entries_expire_after_their_last_write() {
     assert_eq!(store.get("a").await, Ok(None));
     assert_eq!(store.exists("a").await, Ok(false));
     assert_eq!(store.get_many(vec![key("a"), key("b")]).await.unwrap(), [(key("a"), None), (key("b"), Some(vec![2]))]);
-    assert_eq!(all_keys(store).await, ["b", "n"]);
+    assert_eq!(keys_of(store).await, ["b", "n"]);
     // What expired counts as absent for a write that depends on it.
     assert_eq!(store.increment(key("c"), 1).await, Ok(1));
     assert_eq!(store.increment(key("n"), 1).await, Ok(9));
@@ -239,7 +245,7 @@ async fn a_file_that_spin_made_is_read_and_stays_one_that_spin_can_write() {
     assert_eq!(store.get("new").await, Ok(Some(vec![3])));
     // Opening it again changes nothing.
     let again = open(&database, "default", None, &Arc::default());
-    assert_eq!(all_keys(&again).await, ["new", "old"]);
+    assert_eq!(keys_of(&again).await, ["new", "old"]);
 }
 
 /// One call of the property test.
@@ -355,7 +361,7 @@ async fn check(calls: Vec<Call>) {
         }
     }
     let expected: Vec<String> = model.entries.keys().filter(|name| model.get(name).is_some()).cloned().collect();
-    assert_eq!(all_keys(store).await, expected);
+    assert_eq!(keys_of(store).await, expected);
 }
 
 proptest! {

@@ -30,6 +30,9 @@ pub enum Error {
     /// The result does not fit the bound on results that are held in memory.
     #[error("the result is larger than {RESULT_BYTES_MAX} bytes")]
     ResultTooLarge,
+    /// The rows of a streamed result were not taken in time, or its reader failed.
+    #[error("the result ended early: its rows were not read in time, or its reader failed")]
+    ResultEnded,
     /// The statement ran too long and was stopped.
     #[error("the statement was stopped after {} s", .0.as_secs_f32())]
     Timeout(Duration),
@@ -71,8 +74,8 @@ impl From<rusqlite::Error> for Error {
 /// A database file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder of the file is missing and could not be made.
-    #[error("the folder of {path} cannot be made")]
+    /// The file, or the folder that it is in, is missing and could not be made.
+    #[error("{path} cannot be made")]
     Folder {
         /// The database file.
         path: PathBuf,

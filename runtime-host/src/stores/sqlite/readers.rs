@@ -16,14 +16,13 @@ use super::session::Session;
 use super::statement::{KEPT_SQL_BYTES_MAX, Kind, Statement, Statements, column_names};
 use super::{Error, QueryResult, Settings};
 
-/// How long a read may hold the thread that asks for it; a longer one starts again on a reader thread.
-const INLINE_TIME_MAX: Duration = Duration::from_micros(200);
+/// How long a read may hold the thread that asks for it: as long as a guest that computes. A longer one starts again on
+/// a reader thread.
+const INLINE_TIME_MAX: Duration = Duration::from_millis(1);
 /// Size of a result up to which a read may run inline, in bytes.
 const INLINE_RESULT_BYTES_MAX: usize = 64 << 10;
 /// Long reads of one file that run at once; more wait.
 const READER_THREADS_MAX: usize = 8;
-/// How long a read may run, in all.
-const READ_TIME_MAX: Duration = Duration::from_secs(30);
 /// Size of one batch of rows, in bytes; a single larger row makes a batch of its own.
 const RESULT_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Batches that wait for the guest.
@@ -146,14 +145,15 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let cancel = CancelOnDrop::default();
         let cancelled = cancel.0.clone();
+        let time_max = self.settings.read_time_max;
         self.spawn(move |raw| {
             raw.context.serve(&session);
             let mut answer = Some(answer);
             let done = raw.with_statement(&sql, &params, |prepared| {
                 let statement = statements.get(&sql).unwrap_or_else(|| statements.remember(&sql, prepared));
                 if statement.reads {
-                    let limit = || raw.context.start(READ_TIME_MAX, Some(cancelled.clone()));
-                    stream_rows(raw, prepared, &statement, limit, &mut answer)
+                    raw.context.start(time_max, Some(cancelled));
+                    stream_rows(raw, prepared, &statement, time_max, &mut answer)
                 } else {
                     send(&mut answer, Ok(Read::Writes));
                     Ok(())
@@ -181,8 +181,9 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let cancel = CancelOnDrop::default();
         let cancelled = cancel.0.clone();
+        let time_max = self.settings.read_time_max;
         self.spawn(move |raw| {
-            raw.context.start(READ_TIME_MAX, Some(cancelled));
+            raw.context.start(time_max, Some(cancelled));
             // The caller may be gone; then nobody asks.
             let _ = answer.send(read(raw));
         })
@@ -222,16 +223,15 @@ impl Readers {
     }
 }
 
-/// Answers with the first batch and sends the others as the guest takes them.
+/// Answers with the first batch and sends the others as the guest takes them, for as long as the read may take.
 fn stream_rows(
     raw: &Raw,
     prepared: &mut rusqlite::Statement<'_>,
     statement: &Statement,
-    limit: impl Fn(),
+    time_max: Duration,
     answer: &mut Option<Answer>,
 ) -> Result<(), Error> {
     let started = Instant::now();
-    limit();
     let mut rows = prepared.raw_query();
     let (first, ended) = next_batch(raw, &mut rows)?;
     if ended {
@@ -246,16 +246,17 @@ fn stream_rows(
     let columns = rows.as_ref().map(column_names).unwrap_or_default();
     let (batches, receiver) = mpsc::channel(RESULT_BATCHES_MAX);
     send(answer, Ok(Read::Streamed((columns, first), receiver)));
-    let deliver = |batch| Handle::current().block_on(timeout(ROWS_STALL_MAX, batches.send(batch)));
+    let deliver = |batch| {
+        let left = time_max.saturating_sub(started.elapsed());
+        Handle::current().block_on(timeout(left.min(ROWS_STALL_MAX), batches.send(batch)))
+    };
     loop {
-        // Only SQLite's own time counts, not the guest's.
-        limit();
         let (batch, ended) = match next_batch(raw, &mut rows) {
             Ok((rows, ended)) => (Ok(Some(rows)), ended),
             Err(error) => (Err(error), false),
         };
         let failed = batch.is_err();
-        // A guest that stands still or is gone sees the channel close.
+        // A guest that is gone, stands still or is too slow sees the channel close; its snapshot is given up.
         if !matches!(deliver(batch), Ok(Ok(()))) || failed {
             return Ok(());
         }

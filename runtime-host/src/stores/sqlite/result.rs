@@ -127,7 +127,7 @@ impl QueryResult {
             Some(Ok(Some(rows))) => return Poll::Ready(Some(Ok(rows))),
             Some(Ok(None)) => None,
             Some(Err(error)) => Some(Err(error)),
-            None => Some(Err(Error::Sql("the result ended early".into()))),
+            None => Some(Err(Error::ResultEnded)),
         };
         self.more = None;
         Poll::Ready(batch)

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Connection, Database, Error, Location, Row, Settings, Value};
+use super::{Connection, Database, Error, Location, QueryResult, Row, Settings, Value};
 
 /// Far longer than anything here takes, so that a hang fails instead.
 const SOON: Duration = Duration::from_secs(20);

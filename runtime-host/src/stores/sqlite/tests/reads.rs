@@ -121,6 +121,57 @@ async fn reads_that_nobody_waits_for_free_their_threads() {
     );
 }
 
+/// Whether a reader keeps the log from being cut back to nothing.
+fn log_is_held(fixture: &Fixture) -> bool {
+    let checkpoint = || {
+        let other = rusqlite::Connection::open(fixture.database.path())?;
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+    };
+    checkpoint().unwrap()
+}
+
+/// A read of the table that never ends, whose first row was taken; then the table is written to.
+async fn endless_read() -> (Fixture, QueryResult) {
+    let fixture = Fixture::with(Settings { read_time_max: Duration::from_millis(500), ..Settings::default() }).await;
+    run(&fixture.connect(), "INSERT INTO item (name) VALUES ('a')").await;
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT id, zeroblob(1000) FROM n, item";
+    let mut result = fixture.connect().execute(sql, Vec::new()).await.unwrap();
+    assert!(matches!(poll_fn(|cx| result.poll_batch(cx)).await, Some(Ok(_))));
+    run(&fixture.connect(), "INSERT INTO item (name) VALUES ('b')").await;
+    assert!(log_is_held(&fixture), "the reader sees the table without the last row");
+    (fixture, result)
+}
+
+#[tokio::test]
+async fn rows_that_are_left_standing_do_not_hold_the_log() {
+    let (fixture, result) = endless_read().await;
+    timeout(SOON, async {
+        while log_is_held(&fixture) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(result.collect().await, Err(Error::ResultEnded), "this is not the good end of the rows");
+}
+
+#[tokio::test]
+async fn rows_that_are_taken_slowly_do_not_hold_the_log() {
+    let (fixture, mut result) = endless_read().await;
+    let reading = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            match poll_fn(|cx| result.poll_batch(cx)).await {
+                Some(Ok(_)) => {}
+                ended => return ended,
+            }
+        }
+    };
+    let ended = timeout(SOON, reading).await.unwrap();
+    assert!(matches!(ended, Some(Err(Error::ResultEnded | Error::Timeout(_)))), "{ended:?}");
+    assert!(!log_is_held(&fixture));
+}
+
 #[tokio::test]
 async fn columns_follow_the_schema() {
     let fixture = Fixture::new().await;

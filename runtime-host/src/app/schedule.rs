@@ -1,0 +1,109 @@
+//! Requests that the host itself sends to components at regular times: sweeps and other chores.
+//!
+//! One worker thread sends them. A run that is still going on when the next one is due is left alone, and the next one
+//! is skipped. Every service can also be asked the same from outside, where nothing like this exists.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Empty};
+
+use super::Worker;
+use crate::engine::component::Component;
+use crate::engine::outbound_http::ServiceChain as _;
+use crate::listener::Drain;
+use crate::manifest;
+use crate::telemetry::request_context::RequestContext;
+use crate::variables::Variables;
+
+/// How long after the start the first run waits at most: what a crash left undone is looked at soon.
+const FIRST_RUN_DELAY_MAX: Duration = Duration::from_secs(1);
+/// By what part of its period a run may be late, so that many hosts do not all ask at once.
+const JITTER_MAX: f64 = 0.1;
+
+/// One request and its period.
+#[derive(Clone)]
+pub struct Schedule {
+    component: Arc<Component>,
+    every: Duration,
+    path: String,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Schedule {
+    /// What the manifest says, with the variables' values in place.
+    pub(super) fn new(
+        schedule: &manifest::Schedule,
+        component: &Arc<Component>,
+        variables: &Variables,
+    ) -> anyhow::Result<Self> {
+        let uri = format!("http://{}.spin.internal{}", component.id, schedule.path);
+        let header = |(name, template): (&String, _)| {
+            // The value may be a secret, which an error must not show.
+            let value: HeaderValue = variables.render(template).parse()?;
+            anyhow::Ok((name.parse::<HeaderName>()?, value))
+        };
+        let headers = schedule.headers.iter().map(|(name, template)| header((name, template)));
+        let named = || format!("the schedule of component `{}` for {}", component.id, schedule.path);
+        Ok(Self {
+            component: component.clone(),
+            every: schedule.every,
+            path: schedule.path.clone(),
+            uri: uri.parse().with_context(named)?,
+            headers: headers.collect::<anyhow::Result<_>>().with_context(named)?,
+        })
+    }
+
+    /// Whether the component answered with success.
+    async fn run(&self, worker: Arc<Worker>) -> bool {
+        let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let Some(answer) = worker.call(&self.component.id, request, RequestContext::default()) else { return false };
+        match answer.await {
+            Ok(answer) => {
+                let status = answer.status();
+                // Taken to its end, so that the guest is not stopped in the middle.
+                let ended = answer.into_body().collect().await;
+                if !status.is_success() || ended.is_err() {
+                    tracing::warn!(component = %self.component.id, path = %self.path, %status, "a scheduled run failed");
+                }
+                status.is_success() && ended.is_ok()
+            }
+            // The worker has logged why.
+            Err(_) => false,
+        }
+    }
+}
+
+/// Starts all schedules of the application on the thread of `worker`. No run begins after the drain has.
+pub fn start(worker: &Arc<Worker>, drain: &Drain) {
+    for schedule in worker.schedules() {
+        tokio::spawn(repeat(schedule.clone(), Arc::downgrade(worker), drain.clone()));
+    }
+}
+
+async fn repeat(schedule: Schedule, worker: Weak<Worker>, drain: Drain) {
+    let mut next = Instant::now() + FIRST_RUN_DELAY_MAX.min(schedule.every).mul_f64(fastrand::f64());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(next.into()) => {}
+            () = drain.begun() => return,
+        }
+        let Some(worker) = worker.upgrade() else { return };
+        let metrics = schedule.component.metrics.clone();
+        let due = Instant::now() + schedule.every;
+        let result = if schedule.run(worker).await { "ok" } else { "failed" };
+        metrics.scheduled_run(&schedule.path, result);
+        next = due;
+        while next <= Instant::now() {
+            metrics.scheduled_run(&schedule.path, "skipped");
+            next += schedule.every;
+        }
+        next += schedule.every.mul_f64(JITTER_MAX * fastrand::f64());
+    }
+}

@@ -1,0 +1,149 @@
+//! The running application, as the host's own commands ask it.
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST};
+use http::{Response, StatusCode, request};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::TokioExecutor;
+use identity::Role;
+
+use super::StateDirArgs;
+use super::advice::advise;
+use crate::generated::command_token;
+use crate::state_dir::StateDir;
+
+pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// How to reach the application.
+#[derive(Debug, clap::Args)]
+pub(super) struct Remote {
+    #[command(flatten)]
+    state_dir: StateDirArgs,
+    /// The application's address; by default that of the host that uses the state folder.
+    #[arg(long, env = "BODEGA_URL")]
+    url: Option<String>,
+    /// A token of the role that the command needs; by default one of the host's own. Better given in the environment, where other users do not see it.
+    #[arg(long, env = "BODEGA_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Remote {
+    /// Finds the application, to be asked by a caller of this role.
+    pub(super) fn connect(&self, role: Role) -> anyhow::Result<Application> {
+        let path = &self.state_dir.state_dir;
+        let state = StateDir::at(path);
+        let url = match &self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                state
+                    .running_host()
+                    .with_context(|| {
+                        let path = path.display();
+                        format!("no host uses the state folder {path}; start one with `bodega up`, or give --url")
+                    })?
+                    .url
+            }
+        };
+        let token = self.token.clone().map_or_else(|| command_token(&state, role), Ok)?;
+        Ok(Application { url, token, token_is_given: self.token.is_some() })
+    }
+}
+
+/// The running application, and the token by which it is asked.
+#[derive(PartialEq, Eq)]
+pub(super) struct Application {
+    pub(super) url: String,
+    pub(super) token: String,
+    pub(super) token_is_given: bool,
+}
+
+impl Application {
+    /// Sends a request for a path; an answer that is not a success becomes an error with the problem document's words.
+    pub(super) async fn send(&self, request: request::Builder, body: Body) -> anyhow::Result<Response<Incoming>> {
+        let mut request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).body(body)?;
+        *request.uri_mut() = format!("{}{}", self.url, request.uri()).parse().context("the address is none")?;
+        let host = request.uri().authority().context("the address has no host")?.as_str().parse()?;
+        request.headers_mut().insert(HOST, host);
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let response = client.request(request).await.map_err(|error| self.unanswered(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.into_body().collect().await?.to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no details");
+        // A client that gave several things wants to know which of them is wrong.
+        let errors = problem["errors"].as_array().into_iter().flatten();
+        let rules: String = errors
+            .filter_map(|error| Some(format!("; {} {}", error["field"].as_str()?, error["rule"].as_str()?)))
+            .collect();
+        bail!("the application answered {status}: {words}{rules}{}", self.advice(status))
+    }
+
+    fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
+        let is_connect = error.is_connect();
+        let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
+        if is_connect { advise(error, "start it with `bodega up`") } else { error }
+    }
+
+    fn advice(&self, status: StatusCode) -> &'static str {
+        match status {
+            StatusCode::UNAUTHORIZED if !self.token_is_given => {
+                "; its token keys, issuer or audience are not those that this host generated, so give the command \
+                 a token with --token or BODEGA_TOKEN"
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                "; send .jsonl or .csv, which go in parts, or start the host with a larger --body-bytes-max"
+            }
+            _ => "",
+        }
+    }
+}
+
+/// The runtime of a command that asks one thing after the other.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let asked = |token_is_given| Application { url: String::new(), token: String::new(), token_is_given };
+        assert!(asked(false).advice(StatusCode::UNAUTHORIZED).contains("--token or BODEGA_TOKEN"));
+        assert_eq!(asked(true).advice(StatusCode::UNAUTHORIZED), "");
+        assert!(asked(true).advice(StatusCode::PAYLOAD_TOO_LARGE).contains("--body-bytes-max"));
+    }
+
+    #[test]
+    fn the_running_host_is_found_by_the_state_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let remote = |url: Option<&str>, token: Option<&str>| Remote {
+            state_dir: StateDirArgs { state_dir: dir.path().join("state") },
+            url: url.map(str::to_owned),
+            token: token.map(str::to_owned),
+        };
+        let error = remote(None, None).connect(Role::Staff).err().unwrap();
+        assert!(error.to_string().starts_with("no host uses the state folder"), "{error}");
+
+        let url = "http://127.0.0.1:4000".to_owned();
+        let host = crate::state_dir::RunningHost { pid: 1, url: url.clone(), admin_url: String::new() };
+        StateDir::open(dir.path().join("state")).unwrap().announce(&host).unwrap();
+        let found = remote(None, None).connect(Role::Staff).unwrap();
+        assert_eq!((found.url, found.token_is_given), (url, false));
+        assert_eq!(found.token.split('.').count(), 3, "a signed token: {}", found.token);
+
+        let named = remote(Some("https://shop.example/"), Some("given")).connect(Role::Staff).unwrap();
+        let url = "https://shop.example".to_owned();
+        assert!(named == Application { url, token: "given".to_owned(), token_is_given: true });
+    }
+}

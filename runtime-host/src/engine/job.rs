@@ -1,0 +1,45 @@
+//! A request on its way through the engine: as it waits, as an instance works on it, as it is answered.
+
+use std::sync::{Arc, OnceLock};
+
+use futures::channel::oneshot;
+use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime_wasi_http::handler::Request;
+
+use super::activity::Activity;
+use super::body::{Gathered, Held};
+use crate::telemetry::request_context::RequestContext;
+
+/// A request that waits for an instance.
+pub(super) struct Pending {
+    pub(super) request: Request,
+    pub(super) job: Arc<Job>,
+    pub(super) answer: oneshot::Sender<wasmtime::Result<Answer>>,
+    /// Its place among the requests that the component works on; given back when the guest is done with it.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+    /// How often it may still be given to another instance when one cannot start.
+    pub(super) retries: u32,
+}
+
+/// What an instance and the pool both know of a request.
+pub(super) struct Job {
+    pub(super) context: Arc<RequestContext>,
+    /// When the instance that took it last made progress; empty until one took it.
+    pub(super) activity: OnceLock<Arc<Activity>>,
+    /// Why the instance that took it was lost.
+    pub(super) failure: OnceLock<String>,
+}
+
+impl Job {
+    /// A job that no instance has taken yet.
+    pub(super) fn new(context: Arc<RequestContext>) -> Arc<Self> {
+        Arc::new(Self { context, activity: OnceLock::new(), failure: OnceLock::new() })
+    }
+}
+
+/// What the guest answered.
+pub(super) struct Answer {
+    pub(super) response: Response<Gathered>,
+    pub(super) held: Held,
+}

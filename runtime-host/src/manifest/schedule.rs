@@ -1,0 +1,69 @@
+//! `[component.x.tool.bodega] schedule`: requests that the host itself sends to a component at regular times.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderName, Uri};
+
+use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
+use crate::variables::Template;
+
+/// The shortest period: a component is no real-time system.
+const EVERY_MIN: Duration = Duration::from_millis(100);
+/// The longest period. What is rarer outlives most processes, and belongs to a scheduler that remembers.
+const EVERY_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// One entry: `{ every = "5s", path = "/internal/sweep" }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The time between the starts of two runs.
+    pub every: Duration,
+    /// What is posted to, with an empty body; it need not be on a route.
+    pub path: String,
+    /// Headers of the request, which may contain application variables.
+    pub headers: BTreeMap<String, Located<Template>>,
+}
+
+impl<'f> FromToml<'f> for Schedule {
+    fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
+        let mut table: Table = value.read()?;
+        let every: Value = table.required("every", "a duration such as \"5s\"")?;
+        let path: Value = table.required("path", "a path of the component")?;
+        let schedule = Self {
+            every: every.parse(parse_every)?.value,
+            path: path.parse(parse_path)?.value,
+            headers: match table.optional::<Table>("headers")? {
+                Some(headers) => headers.into_entries().into_iter().map(read_header).collect::<Result<_, _>>()?,
+                None => BTreeMap::new(),
+            },
+        };
+        table.finish()?;
+        Ok(schedule)
+    }
+}
+
+fn parse_every(text: &str) -> Result<Duration, String> {
+    let every = humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is not a duration ({error}); expected one such as \"5s\" or \"30m\""))?;
+    match (EVERY_MIN..=EVERY_MAX).contains(&every) {
+        true => Ok(every),
+        false => {
+            let (min_ms, max_days) = (EVERY_MIN.as_millis(), EVERY_MAX.as_secs() / 86_400);
+            Err(format!("{text:?} is out of range; expected {min_ms}ms to {max_days}days"))
+        }
+    }
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.parse::<Uri>().is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not a path; expected one such as \"/internal/sweep\"")),
+    }
+}
+
+fn read_header((name, value): (Located<String>, Value<'_>)) -> Result<(String, Located<Template>), ConfigError> {
+    if name.parse::<HeaderName>().is_err() {
+        return Err(value.error_at(name.position, format!("{:?} is not the name of a header", name.value)));
+    }
+    Ok((name.value, value.parse(Template::parse)?))
+}
