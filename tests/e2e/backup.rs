@@ -1,8 +1,11 @@
 //! An operator takes a copy of all stores while the shop sells, and puts it back after a mistake.
 
-use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+
+use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
 
@@ -44,6 +47,13 @@ async fn a_copy_taken_while_writing_is_consistent_and_comes_back() {
     };
     let (output, ()) = tokio::join!(back_up(&host, &copy), pairs);
     assert_done(&output);
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&copy), 0o700, "a copy holds what the stores hold");
+    for entry in fs::read_dir(&copy).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        assert!(path.extension().is_none_or(|kind| kind != "db") || mode(&path) == 0o600, "{}", path.display());
+    }
+    assert_eq!(mode(&host.app().state_dir().join("sqlite_db.db")), 0o600);
     for n in 21..=40 {
         write(&host, "rows", n).await;
         write(&host, "keys", n).await;
@@ -90,4 +100,13 @@ async fn a_damaged_copy_is_refused_and_the_state_kept() {
     assert!(message.contains(name), "{message}");
     host.restart().await;
     assert_eq!(host.json("/ledger/rows").await, json!([1, 2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_nothing_is_refused() {
+    let app = App::new().ledger();
+    let output = app.command(&["backup", "copy", "--state-dir", "mistyped"]).await.expect("the host's binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("there is no store") && said.contains("--state-dir"), "{said}");
+    assert!(!app.folder().join("copy").exists());
 }

@@ -56,7 +56,10 @@ async fn a_catalogue_in_a_foreign_shape_is_imported_and_searched() {
     let host = Shop::host_with_its_own_keys(|app| app).await;
     let map = "Id:sku,Name:title,Description:description,Brand:brand,Type:category,Price:price";
     let file = file.to_str().expect("UTF-8");
-    run(&host, &["import", file, "--map", map]).await;
+    let counts = format!("imported {}, updated 0, failed 0\n", products.len());
+    assert_eq!(run(&host, &["import", file, "--map", map, "--dry-run"]).await, counts);
+    assert_eq!(host.json("/api/products").await["items"], json!([]), "a dry run changes nothing");
+    assert_eq!(run(&host, &["import", file, "--map", map]).await, counts);
 
     let page = host.json("/api/products?facets=true&limit=1").await;
     let facet = page["facets"]["brands"].as_array().expect("a facet of brands");
@@ -79,12 +82,13 @@ async fn a_catalogue_in_a_foreign_shape_is_imported_and_searched() {
     assert_eq!(lines, products.len());
 }
 
-/// Runs a command of the host against the running `host`, which must succeed.
-async fn run(host: &Host, arguments: &[&str]) {
+/// Runs a command of the host against the running `host`, which must succeed; returns what it printed.
+async fn run(host: &Host, arguments: &[&str]) -> String {
     let state = host.app().state_dir();
     let arguments = [arguments, &["--state-dir", state.to_str().expect("UTF-8")]].concat();
     let output = host.app().command(&arguments).await.expect("the host's binary runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn text_of(value: &Value) -> &str {
@@ -145,4 +149,30 @@ async fn the_last_units_go_to_exactly_as_many_buyers() {
     let won = statuses.iter().filter(|status| (200..300).contains(*status)).count();
     let lost = statuses.iter().filter(|status| **status == 409).count();
     assert_eq!((won, lost), (STOCK, BUYERS as usize - STOCK), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coupon_is_used_as_often_as_it_may_be() {
+    const ORDERS: u32 = 32;
+    const USES: usize = 5;
+    let shop = Shop::start_with_internal_routes().await;
+    let promotion = json!({
+        "title": "Opening week", "coupon": "OPEN", "reward": { "kind": "percentage", "basis_points": 1_000 },
+        "usage_max": USES,
+    });
+    let made = shop.staff(shop.host.post("/api/promotions")).json(&promotion).send().await.expect("an answer");
+    let id = json_of(made, 201).await["id"].clone();
+    let redeem = |order: u32| {
+        let body = json!({ "order_id": format!("o-{order}"), "coupons": ["open"] });
+        shop.host.post("/internal/redemptions").json(&body).send()
+    };
+    let answers = join_all((0..ORDERS).map(redeem)).await;
+    let statuses: Vec<u16> = answers.into_iter().map(|answer| answer.expect("an answer").status().as_u16()).collect();
+    let count = |status| statuses.iter().filter(|found| **found == status).count();
+    assert_eq!((count(200), count(409)), (USES, ORDERS as usize - USES), "{statuses:?}");
+
+    let shown = shop.staff(shop.host.request(&format!("/api/promotions/{}", text_of(&id)))).send().await;
+    assert_eq!(json_of(shown.expect("an answer"), 200).await["used"], USES);
+    let rules = shop.host.json("/internal/pricing-rules").await;
+    assert_eq!(rules["promotions"], json!([]), "what is used up is offered no more");
 }

@@ -82,4 +82,6 @@ async fn a_full_disk_is_an_error_and_not_an_acknowledgement() {
     host.restart().await;
     assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "and after a restart");
     host.stop().await;
+    // Before the folder that it is mounted in is removed.
+    drop(disk);
 }

@@ -1,5 +1,10 @@
 //! A newcomer's first minutes: start, products, a query, a restart.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use serde_json::Value;
 use tests::shop::Shop;
 
@@ -27,4 +32,27 @@ async fn the_demo_has_products_to_look_at() {
     assert!(titles(&page).len() >= 20, "{page}");
     let tree = host.json("/api/categories").await;
     assert!(tree["categories"].as_array().is_some_and(|categories| !categories.is_empty()), "{tree}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_secrets_are_their_owners_alone_and_stay_the_same() {
+    let mut host = Shop::host_with_its_own_keys(|app| app).await;
+    let folder = host.app().state_dir().join("secrets");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let read = || {
+        let files = fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path());
+        files.map(|path| (path.clone(), fs::read_to_string(path).expect("a text"))).collect::<BTreeMap<_, _>>()
+    };
+    let secrets = read();
+    assert!(!secrets.is_empty());
+    for (path, secret) in &secrets {
+        assert_eq!(mode(path), 0o600, "{}", path.display());
+        host.log_line(&["generated a secret", path.to_str().expect("UTF-8")]).await;
+        assert!(!host.log().concat().contains(secret.trim()), "{} is in the log", path.display());
+    }
+
+    assert_eq!(host.stop().await.code(), Some(0));
+    host.restart().await;
+    assert_eq!(read(), secrets);
 }

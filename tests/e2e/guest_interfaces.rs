@@ -136,6 +136,30 @@ async fn wasi_key_value_with_batches_and_atomics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_may_open_so_many_stores_and_hears_when_they_are_too_many() {
+    let host = host("").await;
+    for guest in GENERATIONS {
+        let answer = ask(&host, guest, "key-value-limit", &[("label", "default")]).await;
+        assert_eq!(answer["opened"], 1_024, "{guest}: {answer}");
+        assert!(answer["refused"].as_str().is_some_and(|error| error.contains("StoreTableFull")), "{guest}: {answer}");
+    }
+    let answer = ask(&host, "interfaces", "wasi-keyvalue-limit", &[("label", "default")]).await;
+    assert_eq!((&answer["opened"], &answer["swaps"]), (&json!(1_024), &json!(1_024)), "{answer}");
+    assert_eq!(answer["large_swaps"], 3, "{answer}");
+    for refused in ["refused", "swap_refused", "large_swap_refused"] {
+        assert!(answer[refused].as_str().is_some_and(|error| error.contains("Other(")), "{refused}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_number_is_not_incremented() {
+    let host = host("").await;
+    let answer = ask(&host, "interfaces", "wasi-keyvalue-text", &[("label", "default")]).await;
+    assert_eq!(answer["text"], "twelve", "{answer}");
+    assert!(answer["refused"].as_str().is_some_and(|error| error.contains("not a number")), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_environment_is_the_manifests() {
     let host = host("").await;
     for guest in GENERATIONS {

@@ -76,6 +76,17 @@ async fn a_head_that_never_ends_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    let host = app().argument("--body-read-timeout-ms=300").start().await;
+    let mut connection = RawConnection::open(&host).await;
+    connection.send("POST /misbehave/count HTTP/1.1\r\nhost: shop\r\ncontent-length: 10\r\n\r\nhalf").await;
+    let answer = connection.read_to_end(READ_TO_END).await;
+    assert_eq!(status(&answer), 408, "{answer}");
+    assert!(answer.contains("urn:bodega:problem:body-timeout"), "{answer}");
+    assert_eq!(host.post("/misbehave/count").body("whole").send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http_2_works_without_tls_by_prior_knowledge() {
     let host = host().await;
     let client = Client::builder().http2_prior_knowledge().build().expect("a client");

@@ -128,6 +128,14 @@ async fn a_cycle_of_calls_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_through_the_own_routes_ends_as_soon() {
+    let host = host().await;
+    assert_problem(host.get("/misbehave/self-cycle").await, 500).await;
+    let rounds = host.metrics().await.sum("bodega_http_requests_total", &[("component", "misbehave")]);
+    assert!((2.0..20.0).contains(&rounds), "the request went round {rounds} times");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_body_is_cut_off() {
     let host = host().await;
     let mut answer = host.get("/misbehave/stall-body").await;
@@ -138,6 +146,20 @@ async fn a_stalled_body_is_cut_off() {
     assert!(rest.is_err(), "a truncated body must not look complete: {rest:?}");
     assert!(started.elapsed() < ANSWER_MAX, "the stall lasted {:?}", started.elapsed());
     assert!(slowest < NEIGHBOUR_MAX, "a neighbour waited {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_still_streams_takes_no_more_than_it_may_work_on() {
+    let settings = "instances_max = 4\ninstance_concurrency_max = 1";
+    let host = App::new().misbehaving_guest(settings).argument("--workers=1").start().await;
+    let created = async || host.metrics().await.sum("bodega_instances_created_total", &[("component", "misbehave")]);
+    let mut streaming = host.get("/misbehave/stall-body").await;
+    assert_eq!(streaming.chunk().await.expect("a body").expect("that begins"), "the first words");
+    assert_eq!(created().await, 1.0);
+    assert_eq!(host.text("/misbehave/slow?ms=0").await, "slow");
+    assert_eq!(created().await, 2.0, "the first instance is at work on its stream");
+    assert_eq!(host.text("/misbehave/slow?ms=0").await, "slow");
+    assert_eq!(created().await, 2.0, "the second one is free again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

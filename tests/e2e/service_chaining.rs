@@ -60,8 +60,42 @@ async fn all_neighbours_may_be_allowed_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_self_comes_back_through_the_routes() {
     let host = host("\"http://self\"").await;
-    let answer = call(&host, "interfaces", "http://self/hello-p2/").await;
-    assert_eq!(answer["body"], "Hello, world!\n", "{answer}");
+    for guest in GENERATIONS {
+        for url in ["http://self/hello-p2/", "http://self.alt/hello-p2/", "/hello-p2/"] {
+            let answer = call(&host, guest, url).await;
+            assert_eq!(answer["body"], "Hello, world!\n", "{guest} asks {url}: {answer}");
+            assert_eq!(answer["status"], 200);
+        }
+        let answer = call(&host, guest, "/hello/").await;
+        assert_eq!(answer["status"], 404, "a private component has no route here either: {answer}");
+        assert!(answer["body"].as_str().is_some_and(|body| body.contains("no-such-route")), "{answer}");
+        let answer = call(&host, guest, "http://self/.well-known/spin/health").await;
+        assert_eq!(answer["body"], "OK", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_self_without_permission_is_denied() {
+    let host = host("\"http://hello.spin.internal\"").await;
+    for guest in GENERATIONS {
+        for url in ["http://self/hello-p2/", "/hello-p2/"] {
+            let answer = call(&host, guest, url).await;
+            let error = answer["error"].as_str().expect("a refusal");
+            assert!(error.contains("HttpRequestDenied"), "{guest} asks {url}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_self_carries_what_one_from_outside_does() {
+    let host = host("\"http://self\"").await;
+    let from_outside = host.json("/interfaces-p2/a/request?b=c").await;
+    let answer = call(&host, "interfaces", "http://self/interfaces-p2/a/request?b=c").await;
+    let from_inside: Value = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
+    assert_eq!(from_inside["uri"], from_outside["uri"]);
+    for header in ["host", "spin-full-url", "spin-path-info", "spin-raw-component-route"] {
+        assert_eq!(from_inside["headers"][header], from_outside["headers"][header], "{header}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

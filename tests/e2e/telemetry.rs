@@ -65,6 +65,38 @@ async fn what_a_guest_prints_is_logged_line_by_line_with_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_prints_has_the_id_of_the_request_that_it_works_on() {
+    let host = host().await;
+    for id in ["shopper-1", "shopper-2"] {
+        let request = host.request(&format!("/misbehave/print?text=for-{id}")).header("x-request-id", id);
+        assert_eq!(request.send().await.expect("an answer").status(), 200);
+        for stream in ["stdout", "stderr"] {
+            let line = host.log_line(&[&format!("for-{id} on {stream}")]).await;
+            assert!(line.contains(&format!("\"request_id\":\"{id}\"")), "{line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refused_requests_is_few_lines_that_count_them() {
+    let settings = "instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 0";
+    let host = App::new().misbehaving_guest(settings).argument("--log-format=json").start().await;
+    let answers = futures::future::join_all((0..50).map(|_| host.get("/misbehave/slow?ms=500"))).await;
+    let refused = answers.iter().filter(|answer| answer.status() == 503).count() as u64;
+    assert!(refused >= 10, "{refused} were refused");
+    host.log_line(&["turned away", "misbehave", "WARN"]).await;
+    let lines: Vec<Value> = host
+        .log()
+        .iter()
+        .filter(|line| line.contains("turned away"))
+        .map(|line| serde_json::from_str(line).expect("a JSON event"))
+        .collect();
+    assert!(lines.len() <= 3, "{lines:?}");
+    assert!(lines.iter().filter_map(|line| line["requests"].as_u64()).sum::<u64>() <= refused);
+    assert!(!host.log().iter().any(|line| line.contains("ERROR")), "{:?}", host.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trace_goes_on_through_service_chaining() {
     let host = host().await;
     let request = host

@@ -78,7 +78,7 @@ impl App {
         self.file("table.wasm", table).guest(
             "misbehave",
             &format!(
-                "allowed_outbound_hosts = [\"http://misbehave.spin.internal\"]\n\
+                "allowed_outbound_hosts = [\"http://misbehave.spin.internal\", \"http://self\"]\n\
                  [component.misbehave.dependencies]\n\
                  \"bodega:misbehave/table@1.0.0\" = {{ path = \"table.wasm\" }}\n\
                  [component.misbehave.tool.bodega]\n{settings}"

@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod programs;
 pub mod raw;
 pub mod shop;
+pub mod stripe;
 pub mod tokens;

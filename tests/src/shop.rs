@@ -10,8 +10,8 @@ use crate::host::Host;
 use crate::programs;
 use crate::tokens::TokenIssuer;
 
-/// What opens the internal routes to the test.
-const INTERNAL_ROUTES: &str = "[[trigger.http]]\nroute = \"/internal/...\"\ncomponent = \"catalog\"\n\n";
+/// The databases of the services, by label.
+const DATABASES: [&str; 4] = ["auth", "catalog", "payments", "shipping"];
 
 /// A running shop.
 pub struct Shop {
@@ -34,16 +34,23 @@ impl Shop {
         change(app.runtime_config(&stores)).start().await
     }
 
-    /// Starts a shop whose internal routes are open to the test, as they are to its other components.
+    /// Starts a shop whose catalog's internal routes are open to the test, as they are to its other components.
     pub async fn start_with_internal_routes() -> Self {
+        Self::start_with_internal_routes_of("catalog", |app| app).await
+    }
+
+    /// Starts a shop with the internal routes of one component open to the test, and other settings.
+    pub async fn start_with_internal_routes_of(component: &str, change: impl FnOnce(App) -> App) -> Self {
         let manifest = fs::read_to_string(programs::repository().join("spin.toml"));
-        let built = programs::component("catalog");
+        let built = programs::component(component);
         let built = built.parent().expect("a file is in a folder").display();
+        let table = format!("[component.{component}]");
+        let trigger = format!("[[trigger.http]]\nroute = \"/internal/...\"\ncomponent = \"{component}\"\n\n");
         let manifest = manifest
             .expect("the repository has an app")
-            .replace("[component.catalog]", &format!("{INTERNAL_ROUTES}[component.catalog]"))
+            .replace(&table, &format!("{trigger}{table}"))
             .replace("target/wasm32-wasip2/release", &built.to_string());
-        Self::run(App::from_manifest(&manifest)).await
+        Self::run(change(App::from_manifest(&manifest))).await
     }
 
     async fn run(app: App) -> Self {
@@ -79,10 +86,13 @@ impl Shop {
     }
 }
 
-/// The catalogue's database in the folder of the test, and not where the repository's own configuration has it.
+/// The databases in the folder of the test, and not where the repository's own configuration has them.
 fn stores(app: &App) -> String {
-    let path = app.folder().join("catalog.db");
-    format!("[sqlite_database.catalog]\ntype = \"spin\"\npath = {path:?}\n")
+    let store = |label: &str| {
+        let path = app.folder().join(format!("{label}.db"));
+        format!("[sqlite_database.{label}]\ntype = \"spin\"\npath = {path:?}\n\n")
+    };
+    DATABASES.into_iter().map(store).collect()
 }
 
 /// The JSON of an answer, which must have this status.

@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 pub const ISSUER: &str = "bodega";
 /// Whom tokens are for, unless an app's variables say otherwise.
 pub const AUDIENCE: &str = "bodega";
-const KEY_ID: &str = "test-key";
 const LIFETIME_SECONDS: u64 = 600;
 
 /// Signs tokens with one key.
-pub struct TokenIssuer(SigningKey);
+pub struct TokenIssuer {
+    key: SigningKey,
+    key_id: String,
+}
 
 impl Default for TokenIssuer {
     fn default() -> Self {
@@ -25,24 +27,25 @@ impl Default for TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// An issuer with a key that no other issuer of this process has.
+    /// An issuer with a key and a key id that no other issuer of this process has.
     pub fn new() -> Self {
         static SEED: AtomicU8 = AtomicU8::new(1);
-        Self(SigningKey::from_bytes(&[SEED.fetch_add(1, Ordering::Relaxed); 32]))
+        let seed = SEED.fetch_add(1, Ordering::Relaxed);
+        Self { key: SigningKey::from_bytes(&[seed; 32]), key_id: format!("test-key-{seed}") }
     }
 
     /// The public key as a JWKS document (RFC 7517, RFC 8037).
     pub fn jwks(&self) -> String {
-        let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
+        let x = URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
         json!({ "keys": [{
-            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": KEY_ID, "x": x,
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.key_id, "x": x,
         }] })
         .to_string()
     }
 
     /// A good access token with one role.
     pub fn access_token(&self, role: &str) -> String {
-        self.token(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": KEY_ID }), &Self::claims(role))
+        self.token(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.key_id }), &Self::claims(role))
     }
 
     /// The claims of a good access token, to be spoilt.
@@ -58,7 +61,7 @@ impl TokenIssuer {
     pub fn token(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(header), part(claims));
-        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()).to_bytes());
         format!("{signed}.{signature}")
     }
 }

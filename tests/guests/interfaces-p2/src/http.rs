@@ -9,15 +9,20 @@ use wasip2::http::types::{
     Scheme,
 };
 
-/// Asks `url`, which is `http://AUTHORITY/PATH`.
+/// Asks `url`, which is `http://AUTHORITY/PATH`, or `/PATH` without a host.
 pub(crate) fn get(url: &str) -> Result<Value, ErrorCode> {
     let bad_url = || ErrorCode::HttpRequestUriInvalid;
-    let rest = url.strip_prefix("http://").ok_or_else(bad_url)?;
-    let (authority, path) = rest.split_once('/').ok_or_else(bad_url)?;
     let request = OutgoingRequest::new(Fields::new());
-    request.set_scheme(Some(&Scheme::Http)).map_err(|()| bad_url())?;
-    request.set_authority(Some(authority)).map_err(|()| bad_url())?;
-    request.set_path_with_query(Some(&format!("/{path}"))).map_err(|()| bad_url())?;
+    let path = match url.strip_prefix("http://") {
+        Some(rest) => {
+            let (authority, path) = rest.split_once('/').ok_or_else(bad_url)?;
+            request.set_scheme(Some(&Scheme::Http)).map_err(|()| bad_url())?;
+            request.set_authority(Some(authority)).map_err(|()| bad_url())?;
+            format!("/{path}")
+        }
+        None => url.to_owned(),
+    };
+    request.set_path_with_query(Some(&path)).map_err(|()| bad_url())?;
 
     let answer = handle(request, None)?;
     answer.subscribe().block();
@@ -30,6 +35,13 @@ pub(crate) fn get(url: &str) -> Result<Value, ErrorCode> {
         .read_to_string(&mut text)
         .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
     Ok(json!({ "status": response.status(), "body": text }))
+}
+
+/// Asks the first of two components to do the same with the names the other way round. A failure of it is one of ours.
+pub(crate) fn cycle(through: &str) -> Result<Value, ErrorCode> {
+    let (next, then) = through.split_once(',').ok_or(ErrorCode::HttpRequestUriInvalid)?;
+    let answer = get(&format!("http://{next}.spin.internal/cycle?through={then},{next}"))?;
+    if answer["status"] == 200 { Ok(answer) } else { Err(ErrorCode::InternalError(Some(answer.to_string()))) }
 }
 
 /// The method, the URI and the header fields, with all values of a field in one list.

@@ -27,3 +27,18 @@ pub(crate) fn use_store(label: &str) -> Result<Value, Error> {
         "exists": store.exists("bytes")?,
     }))
 }
+
+/// Opens the store until that is refused, closes all of these and opens it once more.
+pub(crate) fn open_until_refused(label: &str) -> Result<Value, Error> {
+    let mut open = Vec::new();
+    let refused = loop {
+        match Store::open(label) {
+            Ok(store) => open.push(store),
+            Err(error) => break error,
+        }
+    };
+    let opened = open.len();
+    drop(open);
+    Store::open(label)?;
+    Ok(json!({ "opened": opened, "refused": format!("{refused:?}") }))
+}

@@ -1,7 +1,8 @@
 //! Uses every interface of the Spin 2 generation (wasi 0.2, synchronous) and answers the outcome as JSON.
 //!
 //! The paths and the answers are those of the guest `interfaces`, so that a test can ask both the same question;
-//! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0.
+//! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0. Besides, `datagrams?port=`, and
+//! `cycle?through=A,B` that has the component A ask B, which asks A, and so on without end.
 
 mod http;
 mod key_value;
@@ -38,6 +39,7 @@ impl Guest for Interfaces {
         let interface = path.rsplit('/').next().unwrap_or_default();
         let answer = match interface {
             "key-value" => outcome(key_value::use_store(argument("label"))),
+            "key-value-limit" => outcome(key_value::open_until_refused(argument("label"))),
             "sqlite" => outcome(sqlite::use_database(argument("label"))),
             "sqlite-3" => outcome(sqlite_3::use_database(argument("label"))),
             "transaction" => outcome(sqlite_3::roll_back(argument("label"))),
@@ -47,6 +49,11 @@ impl Guest for Interfaces {
             "random" => wasi::random(),
             "files" => wasi::files(argument("path")),
             "sockets" => outcome(wasi::connect(argument("port").parse().unwrap_or(0))),
+            "datagrams" => outcome(wasi::exchange_datagrams(argument("port").parse().unwrap_or(0))),
+            "cycle" => match http::cycle(argument("through")) {
+                Ok(answer) => answer,
+                Err(error) => return ResponseOutparam::set(response_out, Err(error)),
+            },
             "outbound" => outcome(http::get(argument("url"))),
             "request" => http::describe(&request),
             _ => json!({ "error": format!("no interface {interface}") }),

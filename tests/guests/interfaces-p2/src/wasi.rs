@@ -1,6 +1,7 @@
 //! The WASI 0.2 interfaces besides HTTP, as the standard library uses them.
 
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, io, thread};
 
@@ -43,7 +44,21 @@ fn refusal<T>(result: io::Result<T>) -> Option<String> {
     result.err().map(|error| format!("{:?}", error.kind()))
 }
 
+/// Says `ping` to a server on this machine, and answers what that says.
 pub(crate) fn connect(port: u16) -> io::Result<Value> {
-    TcpStream::connect(("127.0.0.1", port))?;
-    Ok(json!({ "connected": true }))
+    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+    connection.write_all(b"ping")?;
+    connection.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(json!({ "answer": answer }))
+}
+
+/// As [`connect`], in datagrams.
+pub(crate) fn exchange_datagrams(port: u16) -> io::Result<Value> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+    socket.send_to(b"ping", ("127.0.0.1", port))?;
+    let mut answer = [0; 64];
+    let (length, _) = socket.recv_from(&mut answer)?;
+    Ok(json!({ "answer": String::from_utf8_lossy(&answer[..length]) }))
 }

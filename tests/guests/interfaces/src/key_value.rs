@@ -26,3 +26,18 @@ pub(crate) async fn use_store(label: &str) -> Result<Value, Error> {
         "exists": store.exists("bytes").await?,
     }))
 }
+
+/// Opens the store until that is refused, closes all of these and opens it once more.
+pub(crate) async fn open_until_refused(label: &str) -> Result<Value, Error> {
+    let mut open = Vec::new();
+    let refused = loop {
+        match Store::open(label).await {
+            Ok(store) => open.push(store),
+            Err(error) => break error,
+        }
+    };
+    let opened = open.len();
+    drop(open);
+    Store::open(label).await?;
+    Ok(json!({ "opened": opened, "refused": format!("{refused:?}") }))
+}

@@ -1,8 +1,9 @@
 //! Uses every interface of the Spin 4 generation (wasi 0.3) and answers the outcome as JSON.
 //!
 //! The last path segment names the interface; `interfaces-p2` answers the same paths for its generation:
-//! `key-value?label=`, `sqlite?label=`, `transaction?label=`, `variables?name=`, `environment`, `clocks`, `random`,
-//! `files?path=`, `sockets?port=`, `outbound?url=`, `request`; here also `wasi-keyvalue?label=` and `wasi-config?name=`.
+//! `key-value?label=`, `key-value-limit?label=`, `sqlite?label=`, `transaction?label=`, `variables?name=`, `environment`, `clocks`, `random`,
+//! `files?path=`, `sockets?port=`, `outbound?url=`, `request`; here also `wasi-config?name=`, `wasi-keyvalue?label=`
+//! and with the same argument `wasi-keyvalue-limit` and `wasi-keyvalue-text`.
 //! An interface that refuses answers `{"error": "..."}` with the name of the refusal's variant.
 
 mod http;
@@ -27,10 +28,13 @@ async fn interfaces(request: Request) -> impl IntoResponse {
     let interface = uri.path().rsplit('/').next().unwrap_or_default();
     Json(match interface {
         "key-value" => outcome(key_value::use_store(argument("label")).await),
+        "key-value-limit" => outcome(key_value::open_until_refused(argument("label")).await),
         "sqlite" => outcome(sqlite::use_database(argument("label")).await),
         "transaction" => outcome(sqlite::roll_back(argument("label")).await),
         "variables" => outcome(variables::get(argument("name")).await),
         "wasi-keyvalue" => outcome(wasi_keyvalue::use_bucket(argument("label"))),
+        "wasi-keyvalue-limit" => outcome(wasi_keyvalue::open_until_refused(argument("label"))),
+        "wasi-keyvalue-text" => outcome(wasi_keyvalue::increment_text(argument("label"))),
         "wasi-config" => outcome(variables::get_config(argument("name"))),
         "environment" => wasi::environment(),
         "clocks" => wasi::clocks().await,

@@ -9,6 +9,7 @@ use spin_sdk::wasip3::random::random::get_random_bytes;
 use spin_sdk::wasip3::sockets::types::{
     ErrorCode as SocketError, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket,
 };
+use spin_sdk::wasip3::wit_stream;
 
 const WAIT_NS: u64 = 20_000_000;
 const RANDOM_BYTES: u64 = 16;
@@ -66,9 +67,18 @@ fn refusal(result: Result<Descriptor, ErrorCode>) -> Option<String> {
     result.err().map(|error| format!("{error:?}"))
 }
 
+/// Says `ping` to a server on this machine, and answers what that says.
 pub(crate) async fn connect(port: u16) -> Result<Value, SocketError> {
     let socket = TcpSocket::create(IpAddressFamily::Ipv4)?;
     let loopback = Ipv4SocketAddress { port, address: (127, 0, 0, 1) };
     socket.connect(IpSocketAddress::Ipv4(loopback)).await?;
-    Ok(json!({ "connected": true }))
+    let (mut words, sent) = wit_stream::new();
+    let sending = socket.send(sent);
+    let (received, end) = socket.receive();
+    words.write_all(b"ping".to_vec()).await;
+    drop(words);
+    sending.await?;
+    let answer = received.collect().await;
+    end.await?;
+    Ok(json!({ "answer": String::from_utf8_lossy(&answer) }))
 }

@@ -50,3 +50,37 @@ pub(crate) fn use_bucket(label: &str) -> Result<Value, Error> {
 fn text(value: Option<Vec<u8>>) -> Option<String> {
     value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
+
+/// Opens the bucket, then compare-and-swaps on it, until either is refused; closes all of these and opens both once more.
+pub(crate) fn open_until_refused(label: &str) -> Result<Value, Error> {
+    let (opened, no_bucket) = until_refused(|| store::open(label));
+    let bucket = store::open(label)?;
+    let (swaps, no_swap) = until_refused(|| Cas::new(&bucket, "small"));
+    bucket.set("large", &[0; 8 << 20])?;
+    let (large_swaps, no_large_swap) = until_refused(|| Cas::new(&bucket, "large"));
+    Cas::new(&bucket, "large")?;
+    Ok(json!({
+        "opened": opened, "refused": no_bucket,
+        "swaps": swaps, "swap_refused": no_swap,
+        "large_swaps": large_swaps, "large_swap_refused": no_large_swap,
+    }))
+}
+
+/// Holds what `open` gives until it refuses; then drops it all.
+fn until_refused<T>(open: impl Fn() -> Result<T, Error>) -> (usize, String) {
+    let mut held = Vec::new();
+    loop {
+        match open() {
+            Ok(one) => held.push(one),
+            Err(error) => return (held.len(), format!("{error:?}")),
+        }
+    }
+}
+
+/// What is refused, with the refusal's name, and what is left of the value.
+pub(crate) fn increment_text(label: &str) -> Result<Value, Error> {
+    let bucket = store::open(label)?;
+    bucket.set("text", b"twelve")?;
+    let refused = atomics::increment(&bucket, "text", 1).err().map(|error| format!("{error:?}"));
+    Ok(json!({ "refused": refused, "text": text(bucket.get("text")?) }))
+}

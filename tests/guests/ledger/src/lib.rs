@@ -9,6 +9,8 @@
 //! | `POST increment` `POST swap` | adds 1 to the counter of that name, by increment or by compare-and-swap |
 //! | `GET rows`, `pairs`, `keys` | the numbers, ascending |
 //! | `GET increment`, `swap` | the counter |
+//! | `GET synchronous` | what SQLite says about the durability of a write: 2 for `full`, 1 for `normal` |
+//! | `POST transaction?n=` | a transaction that stands still for `n` milliseconds before its COMMIT |
 //! | `GET integrity` | what SQLite says about its file |
 //!
 //! A store that fails gives 507 when it is full and 500 otherwise, with the error's name.
@@ -40,12 +42,14 @@ async fn ledger(request: Request) -> Result<impl IntoResponse, spin_sdk::http::E
         (true, "rows") => tables::add_row(n).await,
         (true, "pairs") => tables::add_pair(n).await,
         (true, "blob") => tables::add_blob(n).await,
+        (true, "transaction") => tables::stand_still(n).await,
         (true, "keys") => keys::add(n).await,
         (true, "increment") => counters::increment(),
         (true, "swap") => counters::swap(),
         (false, "rows" | "pairs") => tables::numbers(subject).await,
         (false, "keys") => keys::numbers().await,
         (false, "increment" | "swap") => counters::read(subject),
+        (false, "synchronous") => tables::synchronous().await,
         (false, "integrity") => tables::integrity().await,
         _ => Err(Failure(StatusCode::NOT_FOUND, subject.to_owned())),
     };

@@ -1,7 +1,10 @@
 //! Writes to the SQLite database `default`.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 use spin_sdk::sqlite::{Connection, Error, Value};
+use spin_sdk::time::sleep;
 
 use crate::{Failure, LABEL};
 
@@ -39,6 +42,23 @@ pub(crate) async fn integrity() -> Result<Json, Failure> {
     first_column("PRAGMA integrity_check").await
 }
 
+/// Asked inside of a transaction, because only those belong to the connection that writes.
+pub(crate) async fn synchronous() -> Result<Json, Failure> {
+    let connection = open().await?;
+    run(&connection, "BEGIN IMMEDIATE", []).await?;
+    let answer = column(&connection, "PRAGMA synchronous").await;
+    run(&connection, "ROLLBACK", []).await?;
+    answer
+}
+
+pub(crate) async fn stand_still(milliseconds: i64) -> Result<Json, Failure> {
+    let connection = open().await?;
+    run(&connection, "BEGIN IMMEDIATE", []).await?;
+    sleep(Duration::from_millis(milliseconds.unsigned_abs())).await;
+    run(&connection, "COMMIT", []).await?;
+    Ok(milliseconds.into())
+}
+
 async fn open() -> Result<Connection, Error> {
     let connection = Connection::open(LABEL).await?;
     for table in TABLES {
@@ -52,7 +72,11 @@ async fn run<const N: usize>(connection: &Connection, statement: &str, parameter
 }
 
 async fn first_column(query: &str) -> Result<Json, Failure> {
-    let rows = open().await?.execute(query, []).await?.collect().await?;
+    column(&open().await?, query).await
+}
+
+async fn column(connection: &Connection, query: &str) -> Result<Json, Failure> {
+    let rows = connection.execute(query, []).await?.collect().await?;
     let column = rows.iter().map(|row| match row.values.first() {
         Some(Value::Integer(integer)) => Json::from(*integer),
         Some(Value::Text(text)) => Json::from(text.as_str()),

@@ -39,6 +39,11 @@ pub(crate) fn memory() -> ! {
     }
 }
 
+/// Takes `bytes` of memory, writes to it, and gives it back.
+pub(crate) fn memory_of(bytes: usize) -> usize {
+    black_box(vec![1_u8; bytes]).len()
+}
+
 pub(crate) fn table() -> Result<Response, ErrorCode> {
     for _ in 0..TABLE_ENTRIES / TABLE_STEP {
         let former_size = bindings::bodega::misbehave::table::grow(TABLE_STEP);

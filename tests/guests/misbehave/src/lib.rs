@@ -11,14 +11,18 @@
 //! | `never` | does not answer within a day |
 //! | `stall-body`, `endless-body` | begins a body that stalls, or never ends |
 //! | `headers-40000` | answers with that many header fields |
-//! | `chain-cycle` | asks itself through service chaining |
+//! | `allocate?bytes=` | takes that much memory and answers how much |
+//! | `chain-cycle`, `self-cycle` | asks itself through service chaining, or through its own public route |
 //! | `ignore-body` | answers without reading the request's body |
 //! | `count` | reads the request's body and answers its length |
+//! | `requests` | answers how many requests this instance was given so far |
+//! | `together?ms=` | answers, after that time, the most requests that this instance ever worked on at once |
 //! | `print?text=` | prints the text on stdout and on stderr |
 //! | `echo` | answers the request's body: proof of life |
 
 mod exhaust;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,8 +37,12 @@ use spin_sdk::wasip3::{spawn, wit_future};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Requests that this instance was given.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
 #[spin_sdk::http_service]
 async fn misbehave(request: Request) -> Result<types::Response> {
+    let requests = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
     let uri = request.uri().clone();
     let behaviour = uri.path().rsplit('/').next().unwrap_or_default();
     let response = match behaviour {
@@ -61,6 +69,10 @@ async fn misbehave(request: Request) -> Result<types::Response> {
         "endless-body" => endless_body(),
         "headers-40000" => many_headers(40_000),
         "chain-cycle" => spin_sdk::http::get("http://misbehave.spin.internal/chain-cycle").await?.into_response(),
+        "allocate" => exhaust::memory_of(number(&uri, "bytes=") as usize).to_string().into_response(),
+        "requests" => requests.to_string().into_response(),
+        "together" => together(milliseconds(&uri)).await.to_string().into_response(),
+        "self-cycle" => spin_sdk::http::get("http://self/misbehave/self-cycle").await?.into_response(),
         "ignore-body" => "ignored".into_response(),
         "count" => count(request).await?.to_string().into_response(),
         "print" => {
@@ -83,8 +95,21 @@ fn trap() -> ! {
 }
 
 fn milliseconds(uri: &spin_sdk::http::Uri) -> Duration {
-    let text = uri.query().and_then(|query| query.strip_prefix("ms=")).unwrap_or_default();
-    Duration::from_millis(text.parse().unwrap_or(0))
+    Duration::from_millis(number(uri, "ms="))
+}
+
+fn number(uri: &spin_sdk::http::Uri, prefix: &str) -> u64 {
+    let text = uri.query().and_then(|query| query.strip_prefix(prefix));
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+async fn together(time: Duration) -> u64 {
+    static AT_WORK: AtomicU64 = AtomicU64::new(0);
+    static MOST: AtomicU64 = AtomicU64::new(0);
+    MOST.fetch_max(AT_WORK.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    sleep(time).await;
+    AT_WORK.fetch_sub(1, Ordering::Relaxed);
+    MOST.load(Ordering::Relaxed)
 }
 
 fn stalled_body() -> Result<types::Response, types::ErrorCode> {
