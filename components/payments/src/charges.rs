@@ -6,7 +6,7 @@ use service::Error;
 use crate::app::App;
 use crate::error::Refusal;
 use crate::intent::{Intent, State};
-use crate::operation::{CLAIM_MS, Kind, Operation};
+use crate::operation::{Kind, Operation};
 use crate::provider::Finding;
 use crate::reports;
 use crate::store::intents::{self, Key};
@@ -32,7 +32,7 @@ pub(crate) async fn authorize(app: &App, charge: &Charge) -> Result<Intent, Erro
     let intent = Id::new();
     let operation = Operation::new(intent, Kind::Authorize, None, now_ms);
     intents::insert(&transaction, intent, charge, app.providers.current(), now_ms).await?;
-    operations::open(&transaction, &operation, now_ms + CLAIM_MS).await?;
+    operations::open(&transaction, &operation, now_ms + app.providers.claim_ms()).await?;
     let cause = Cause { by: By::Call, id: operation.id.to_string(), reported_at_ms: None };
     let step = Move { refund: None, from: None, to: State::Created.as_str() };
     journal::record(&transaction, intent, &step, &cause, now_ms).await?;

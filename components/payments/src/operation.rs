@@ -4,9 +4,6 @@ use commerce::Id;
 
 use crate::intent::Event;
 
-/// How long whoever works on an operation has it for themselves. Longer than all waits for a provider in one
-/// attempt, so that two at once are rare; they would do no harm, since both show the same key.
-pub(crate) const CLAIM_MS: i64 = 60_000;
 /// How long after the first attempt without an outcome the next one may come.
 const RETRY_FIRST_MS: i64 = 1_000;
 /// The longest wait between two attempts.

@@ -16,6 +16,9 @@ pub(crate) trait Provider: Send + Sync {
     /// Its name in routes and in the store.
     fn name(&self) -> &'static str;
 
+    /// How long one attempt takes at the most, all waits together, in milliseconds.
+    fn attempt_ms_max(&self) -> i64;
+
     /// Has the effect that the job wants, or tells what came of it before. The same operation never has a second
     /// effect, however often and by however many it is asked for.
     fn perform<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Report>;
@@ -118,6 +121,12 @@ impl Providers {
     /// The name of the provider for new intents.
     pub(crate) fn current(&self) -> &'static str {
         self.current
+    }
+
+    /// How long whoever works on an operation has it for themselves, in milliseconds. It outlasts every attempt, so that
+    /// two at once are rare; they would do no harm, since both show the same key.
+    pub(crate) fn claim_ms(&self) -> i64 {
+        self.all.iter().map(|provider| provider.attempt_ms_max()).max().unwrap_or_default()
     }
 
     /// The provider of this name, if it is set up.

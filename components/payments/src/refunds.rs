@@ -6,7 +6,7 @@ use service::Error;
 use crate::app::App;
 use crate::error::Refusal;
 use crate::intent::{Intent, State};
-use crate::operation::{CLAIM_MS, Kind, Operation};
+use crate::operation::{Kind, Operation};
 use crate::refund::{self, Refund};
 use crate::store::intents::{self, Key};
 use crate::store::journal::{self, By, Cause, Move};
@@ -42,7 +42,7 @@ pub(crate) async fn refund(app: &App, order_id: Id, wish: &Repayment) -> Result<
     let operation = Operation::new(intent.id, Kind::Refund, Some(refund.id), now_ms);
     refunds::insert(&transaction, intent.id, &refund).await?;
     intents::add_refunds(&transaction, intent.id, refund.amount.minor(), 0, now_ms).await?;
-    operations::open(&transaction, &operation, now_ms + CLAIM_MS).await?;
+    operations::open(&transaction, &operation, now_ms + app.providers.claim_ms()).await?;
     let cause = Cause { by: By::Call, id: operation.id.to_string(), reported_at_ms: None };
     let step = Move { refund: Some(refund.id), from: None, to: refund.state.as_str() };
     journal::record(&transaction, intent.id, &step, &cause, now_ms).await?;

@@ -45,7 +45,9 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, Error> {
         }
     }
     while swept.operations < SWEEP_MAX && unix_ms() - started_ms < SWEEP_MS_MAX {
-        let Some(operation) = operations::claim(&app.database, None, unix_ms()).await? else { break };
+        let Some(operation) = operations::claim(&app.database, None, unix_ms(), app.providers.claim_ms()).await? else {
+            break;
+        };
         let (intent, id) = (operation.intent, operation.id);
         swept.operations += 1;
         match work::perform(app, operation, By::Sweep).await {

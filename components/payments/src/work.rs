@@ -22,7 +22,11 @@ const OPERATIONS_PER_CALL_MAX: usize = 3;
 /// Takes up what is due of an intent, so that a repeated call goes on where an earlier one was lost.
 pub(crate) async fn advance(app: &App, intent: Id, by: By) -> Result<(), Error> {
     for _ in 0..OPERATIONS_PER_CALL_MAX {
-        let Some(operation) = operations::claim(&app.database, Some(intent), unix_ms()).await? else { break };
+        let Some(operation) =
+            operations::claim(&app.database, Some(intent), unix_ms(), app.providers.claim_ms()).await?
+        else {
+            break;
+        };
         perform(app, operation, by).await?;
     }
     Ok(())

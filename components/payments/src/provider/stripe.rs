@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use service::Transport;
 
 use self::answer::{PaymentIntent, Refund};
-use self::call::Api;
+use self::call::{ATTEMPT_MS_MAX, Api};
 use super::{Finding, Job, Notice, Provider, Report};
 use crate::failure::Failure;
 use crate::intent::{Event, Intent};
@@ -153,6 +153,10 @@ fn create_form(job: &Job) -> Vec<(&'static str, String)> {
 impl Provider for Stripe {
     fn name(&self) -> &'static str {
         Self::NAME
+    }
+
+    fn attempt_ms_max(&self) -> i64 {
+        ATTEMPT_MS_MAX
     }
 
     fn perform<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Report> {

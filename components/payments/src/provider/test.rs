@@ -28,6 +28,8 @@ use crate::store::test_ledger::{self, Entry};
 
 /// How long what is slow takes.
 const SLOW_MS: i64 = 5_000;
+/// How long one attempt takes at the most: its books are local.
+const ATTEMPT_MS_MAX: i64 = 5_000;
 
 /// The provider with its books.
 pub(crate) struct TestProvider {
@@ -105,6 +107,10 @@ impl TestProvider {
 impl Provider for TestProvider {
     fn name(&self) -> &'static str {
         Self::NAME
+    }
+
+    fn attempt_ms_max(&self) -> i64 {
+        ATTEMPT_MS_MAX
     }
 
     fn perform<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Report> {

@@ -8,7 +8,7 @@ use service::Error;
 use sql::{Database, Row, Transaction, Value};
 
 use super::{id, name};
-use crate::operation::{CLAIM_MS, Kind, Operation};
+use crate::operation::{Kind, Operation};
 
 /// Writes an operation down that is due at this time, and tells whether it is new: there is one open operation of a
 /// kind.
@@ -29,8 +29,13 @@ pub(crate) async fn open(transaction: &Transaction, operation: &Operation, due_a
 }
 
 /// Takes up the operation that has been due for longest, of one intent or of all. The operations on a charge go in
-/// their order; refunds do not wait for each other.
-pub(crate) async fn claim(database: &Database, intent: Option<Id>, now_ms: i64) -> Result<Option<Operation>, Error> {
+/// their order; refunds do not wait for each other. The caller has it for `claim_ms`.
+pub(crate) async fn claim(
+    database: &Database,
+    intent: Option<Id>,
+    now_ms: i64,
+    claim_ms: i64,
+) -> Result<Option<Operation>, Error> {
     let of_intent = if intent.is_some() { "AND intent = ?3" } else { "" };
     let claim = format!(
         "UPDATE operations SET due_at_ms = ?2, attempts = attempts + 1 WHERE seq = (
@@ -43,7 +48,7 @@ pub(crate) async fn claim(database: &Database, intent: Option<Id>, now_ms: i64) 
             ORDER BY due_at_ms, seq LIMIT 1
         ) RETURNING id, intent, kind, refund, attempts, created_at_ms"
     );
-    let mut params = vec![now_ms.into(), (now_ms + CLAIM_MS).into()];
+    let mut params = vec![now_ms.into(), (now_ms + claim_ms).into()];
     params.extend(intent.map(id));
     database.execute(&claim, &params).await?.pop().map(read).transpose()
 }

@@ -52,6 +52,10 @@ impl Provider for Faulty {
         self.provider.name()
     }
 
+    fn attempt_ms_max(&self) -> i64 {
+        self.provider.attempt_ms_max()
+    }
+
     fn perform<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Report> {
         Box::pin(async move {
             let fault = self.faults.take();

@@ -14,6 +14,9 @@ const VERSION: &str = "2024-06-20";
 const REQUESTS_MAX: u32 = 3;
 /// A repeat starts within this time, so that one attempt never waits for two time-outs; later the sweep asks again.
 const REPEAT_WITHIN_MS: i64 = 3_000;
+/// How long one attempt takes at the most, in milliseconds: what came before the last request, then its waits for the
+/// connection, the head and the body of the answer, of 10 s each.
+pub(super) const ATTEMPT_MS_MAX: i64 = REPEAT_WITHIN_MS + 3 * 10_000;
 
 /// An account at Stripe.
 pub(super) struct Api {
