@@ -13,6 +13,7 @@ mod chain_cycles;
 mod code_cache;
 mod command_line;
 mod conformance;
+mod contracts;
 mod counters;
 mod disk_full;
 mod drain;
