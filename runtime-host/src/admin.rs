@@ -170,7 +170,13 @@ impl Admin {
     pub async fn run(self, routes: Routes, drain: Drain) {
         let own_drain = Drain::new();
         let limits = Limits { body_bytes_max: Some(BODY_BYTES_MAX), ..Limits::default() };
-        let server = Server { handler: Arc::new(routes), limits, tls: None, drain: own_drain.clone() };
+        let server = Server {
+            handler: Arc::new(routes),
+            limits,
+            tls: None,
+            drain: own_drain.clone(),
+            busy_poll: Arc::default(),
+        };
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
         let serve = |accepted: accept::Accepted| {
             let server = server.clone();

@@ -17,6 +17,7 @@ pub mod outbound_client;
 mod outbound_connector;
 pub mod outbound_http;
 pub mod outbound_tls;
+mod patience;
 pub mod pool;
 mod queue;
 mod requests;

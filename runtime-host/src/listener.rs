@@ -10,6 +10,7 @@ pub(crate) mod accept;
 mod activity;
 mod answer;
 mod body;
+mod busy_poll;
 pub(crate) mod connection;
 mod drain;
 mod io;

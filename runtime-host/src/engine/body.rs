@@ -16,11 +16,7 @@ use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::activity::Activity;
-
-/// How long a response waits for its body before it leaves as a stream.
-///
-/// Time is the measure, not turns of the guest: with many requests on an instance, each waits for the turns of the others.
-const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
+use super::patience::Patience;
 
 /// What a guest had ready of a body when its response was.
 pub(super) enum Gathered {
@@ -30,12 +26,13 @@ pub(super) enum Gathered {
     Begun(Vec<Frame<Bytes>>, WasiBody),
 }
 
-/// Takes what the guest has ready of `body`.
+/// Takes what the guest has ready of `body` until `patience` ends; then it leaves as a stream.
 ///
+/// Time is the measure, not turns of the guest: with many requests on an instance, each waits for the turns of the others.
 /// A whole body leaves with a `content-length`, which spares it the chunked coding and a second system call.
-pub(super) async fn gather(mut body: WasiBody) -> Gathered {
+pub(super) async fn gather(mut body: WasiBody, patience: &Patience) -> Gathered {
     let mut begun = Vec::new();
-    let mut patience = pin!(tokio::time::sleep(GATHER_TIME_MAX));
+    let mut patience = pin!(patience.end());
     loop {
         match next_frame_soon(&mut body, patience.as_mut()).await {
             Some(None) if begun.is_empty() => return Gathered::Whole(Bytes::new()),
@@ -66,7 +63,7 @@ fn one_piece(mut frames: Vec<Frame<Bytes>>, ended: WasiBody) -> Gathered {
 /// The next frame of `body` unless `patience` ends before it comes.
 async fn next_frame_soon(
     body: &mut WasiBody,
-    mut patience: Pin<&mut Sleep>,
+    mut patience: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Option<Result<Frame<Bytes>, Error>>> {
     poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
         Poll::Ready(frame) => Poll::Ready(Some(frame)),

@@ -29,6 +29,7 @@ use super::component::Component;
 use super::epoch::EpochTicker;
 use super::job::{Answer, Pending};
 use super::outbound_http::{Outbound, ServiceChain};
+use super::patience::Patience;
 use super::queue::Queue;
 use super::requests::Requests;
 use super::state::GuestState;
@@ -66,12 +67,13 @@ pub(super) async fn run(
     queue: &Arc<Queue>,
     mut store: Store<GuestState>,
     proxy: &Proxy,
+    patience: &Patience,
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
     let GuestState { activity, requests, component, .. } = store.data();
     let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
     let result = {
         let mut work = pin!(epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
-            take_requests(queue, accessor, proxy, &activity, &requests).await
+            take_requests(queue, accessor, proxy, &activity, &requests, patience).await
         })));
         let mut watch = Watch {
             activity: &activity,
@@ -95,6 +97,7 @@ async fn take_requests(
     proxy: &Proxy,
     activity: &Activity,
     requests: &Requests,
+    patience: &Patience,
 ) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
@@ -120,7 +123,7 @@ async fn take_requests(
                 && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(pending) = place.poll_take(cx)
             {
-                work.push(answer(accessor, proxy, pending));
+                work.push(answer(accessor, proxy, pending, patience));
                 activity.touch();
                 continue;
             }
@@ -137,7 +140,12 @@ async fn take_requests(
 }
 
 /// Has the guest answer one request. `Ok(false)` when the deadline passed first.
-async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
+async fn answer(
+    accessor: &Accessor<GuestState>,
+    proxy: &Proxy,
+    pending: Pending,
+    patience: &Patience,
+) -> wasmtime::Result<bool> {
     let Pending { request, job, answer, place, .. } = pending;
     let (head, response) = oneshot::channel();
     let (prepared, ends_with_answer, deadline) = accessor.with(|mut access| {
@@ -153,7 +161,7 @@ async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
     let (answered, body) =
-        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer, place)).await;
+        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(patience, response, answer, place)).await;
     match ends_with_answer {
         Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
         Some(_) => {}
@@ -178,6 +186,7 @@ impl Reading {
 
 /// Passes a response on with what is ready of its body. A trap drops both ends without a word.
 async fn send(
+    patience: &Patience,
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
     place: Option<OwnedSemaphorePermit>,
@@ -185,7 +194,7 @@ async fn send(
     let (result, reading) = match response.await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
-            let body = gather(body).await;
+            let body = gather(body, patience).await;
             let (instance, reading) = body.is_stream().then(oneshot::channel).unzip();
             let held = Held { _admission: place, _instance: instance };
             (Ok(Answer { response: Response::from_parts(parts, body), held }), reading)

@@ -18,6 +18,7 @@ use super::component::Component;
 use super::instance;
 use super::job::{Answer, Job, Pending};
 use super::outbound_http::ServiceChain;
+use super::patience::Patience;
 use super::queue::Queue;
 use super::state::GuestState;
 use crate::telemetry::request_context::RequestContext;
@@ -95,7 +96,14 @@ impl InstancePool {
         let limits = component.limits;
         // Each thread has its share, and at least one: an instance never serves another thread's requests.
         let places = Semaphore::new(limits.instances_max.div_ceil(threads).min(Semaphore::MAX_PERMITS));
-        let instances = Arc::new(Instances { engine, pre, component: component.clone(), chain, places });
+        let instances = Arc::new(Instances {
+            engine,
+            pre,
+            component: component.clone(),
+            chain,
+            places,
+            patience: Patience::default(),
+        });
         let queue = Arc::new_cyclic(|queue: &Weak<Queue>| {
             let queue = queue.clone();
             Queue::new(limits.concurrency_max.min(limits.reuse_max), move || {
@@ -181,6 +189,7 @@ struct Instances {
     chain: Weak<dyn ServiceChain>,
     /// Bounds the instances of the pool.
     places: Semaphore,
+    patience: Patience,
 }
 
 impl Instances {
@@ -194,7 +203,7 @@ impl Instances {
             Err(error) => return start_failed(&self.component.id, &queue, error),
         };
         let _alive = Alive::new(&self.component);
-        let (store, result) = instance::run(&self.engine.epoch, &queue, store, &proxy).await;
+        let (store, result) = instance::run(&self.engine.epoch, &queue, store, &proxy, &self.patience).await;
         if let Err(error) = result {
             store.data().requests.fail_all(&format!("{error:#}"));
             self.component.metrics.instance_trapped(trap_kind(&error));

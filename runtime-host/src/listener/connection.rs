@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, Expired, Watchdog};
 use super::answer::AnswerBody;
 use super::body::{IncomingBody, Stall};
+use super::busy_poll::BusyPoll;
 use super::drain::Drain;
 use super::io::{ConnectionIo, Stream};
 use super::stream::Streams;
@@ -48,6 +49,7 @@ pub(crate) struct Server<H> {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) drain: Drain,
+    pub(crate) busy_poll: Arc<BusyPoll>,
 }
 
 impl<H: Handler> Server<H> {
@@ -69,7 +71,7 @@ impl<H: Handler> Server<H> {
     }
 
     async fn serve_http(self, opened: Opened, peer: SocketAddr) -> Result<(), String> {
-        let Self { handler, limits, tls, drain } = self;
+        let Self { handler, limits, tls, drain, busy_poll } = self;
         let connection = ConnectionInfo { peer, local: opened.local, tls: tls.is_some() };
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();
@@ -77,6 +79,7 @@ impl<H: Handler> Server<H> {
             let open = noting.request_started();
             let request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
             let handler = handler.clone();
+            let busy_poll = busy_poll.clone();
             async move {
                 let upload = request.body().stall();
                 let response = match (refusal(&request, &limits), &upload) {
@@ -86,6 +89,7 @@ impl<H: Handler> Server<H> {
                 };
                 // What has happened by now is what the answer says.
                 let upload = upload.filter(|upload| !upload.has_happened());
+                busy_poll.answered();
                 Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, upload, open)))
             }
         });

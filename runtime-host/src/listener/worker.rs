@@ -94,7 +94,7 @@ impl Workers {
                 };
                 // The listener may have failed to start another worker and gone: then the queue is closed too.
                 let _ = started.send(());
-                work(runtime, Server { handler, limits, tls, drain }, incoming);
+                work(runtime, Server { handler, limits, tls, drain, busy_poll: Arc::default() }, incoming);
                 drop(living);
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(failed)?;
@@ -137,6 +137,8 @@ impl Workers {
 fn work<H: Handler>(runtime: Runtime, server: Server<H>, mut incoming: mpsc::UnboundedReceiver<Handover>) {
     runtime.block_on(async {
         let drain = server.drain.clone();
+        let busy_poll = server.busy_poll.clone();
+        tokio::spawn(async move { busy_poll.run().await });
         let mut connections = JoinSet::new();
         let serving = async {
             loop {
