@@ -110,8 +110,6 @@ impl App {
         if let Some(unknown) = parts.components_to_retain.iter().find(|id| manifest.component(id).is_none()) {
             anyhow::bail!("the application has no component `{unknown}`");
         }
-        let engine = Engine::new(parts.code_cache)?;
-
         // A component that no trigger names runs only as part of another one.
         let served = |id: &str| {
             manifest
@@ -121,6 +119,8 @@ impl App {
         };
         let wanted: Vec<_> =
             manifest.components.iter().filter(|component| retained(&component.id) && served(&component.id)).collect();
+        let instances = wanted.iter().map(|component| instances_max(component, parts.workers)).sum();
+        let engine = Engine::new(parts.code_cache, instances)?;
         let components = std::thread::scope(|scope| {
             let loading: Vec<_> =
                 wanted.iter().map(|component| scope.spawn(|| load_component(&engine, component, &parts))).collect();
@@ -225,6 +225,12 @@ fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {
         // A WASI 0.2 guest may rely on a fresh instance for every request, as Spin gives it.
         ProxyPre::P2(_) => InstanceLimits { reuse_max: 1, concurrency_max: 1, ..InstanceLimits::default() },
     }
+}
+
+/// Instances of a component that may be alive at once on all worker threads, and one that only shows that it starts.
+fn instances_max(component: &manifest::Component, workers: NonZeroUsize) -> usize {
+    let set = component.limits.instances_max.and_then(|set| usize::try_from(set).ok());
+    set.unwrap_or(InstanceLimits::default().instances_max).saturating_add(workers.get())
 }
 
 /// What is `set` for the component, else for all of them, else the default.

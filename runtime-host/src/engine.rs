@@ -86,9 +86,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Sets up the engine. `code_cache` is the folder that keeps compiled code between starts.
-    pub fn new(code_cache: &std::path::Path) -> Result<Arc<Self>, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError::Setup)?;
+    /// Sets up the engine for as many instances at once, at most [`INSTANCES_MAX`]. `code_cache` is the folder that keeps
+    /// compiled code between starts.
+    pub fn new(code_cache: &std::path::Path, instances: usize) -> Result<Arc<Self>, EngineError> {
+        let instances = u32::try_from(instances).unwrap_or(u32::MAX).min(INSTANCES_MAX);
+        let wasmtime = wasmtime::Engine::new(&config(instances)).map_err(EngineError::Setup)?;
         let linker = interfaces::linker(&wasmtime).map_err(EngineError::Setup)?;
         let cache = CodeCache::new(code_cache, &wasmtime);
         let epoch = EpochTicker::start({
@@ -164,13 +166,15 @@ fn describe_compile_error(wasm: &[u8], error: &wasmtime::Error) -> String {
     format!("{error:#}")
 }
 
-fn config() -> Config {
+fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * 16)
-        .total_memories(INSTANCES_MAX * 4)
-        .total_tables(INSTANCES_MAX * 8)
-        .total_stacks(INSTANCES_MAX * 4)
+    // Setting up a stack takes a system call, so there are not more of them than the application can use: a guest that
+    // waits in a call of the older kind keeps its stack, and another one is for what runs meanwhile.
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 16)
+        .total_memories(instances * 4)
+        .total_tables(instances * 8)
+        .total_stacks(instances * 2)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)
