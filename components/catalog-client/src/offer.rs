@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use commerce::{Currency, Sku};
+use commerce::{Currency, Money, Sku};
 use pricing_client::{Amount, Cart, Destination, Shipping, Timestamp};
 
 use crate::{Line, PricingRules, Variant, Wish};
@@ -58,6 +58,12 @@ impl Offer {
     /// What the catalog knows under a SKU that it was asked about.
     pub fn variant(&self, sku: &Sku) -> Option<&Variant> {
         self.variants.get(sku)
+    }
+
+    /// What one costs of a SKU that the catalog was asked about, if the shop sells it.
+    pub fn price(&self, sku: &Sku) -> Option<Money> {
+        let variant = self.variants.get(sku).filter(|variant| !variant.archived)?;
+        self.price_of(variant).map(|_| variant.price)
     }
 
     /// Holds wishes against the offer, each SKU of which the catalog was asked about; in their order.

@@ -47,6 +47,11 @@ fn each_line_is_told_what_is_wrong_with_it() {
     assert_eq!(serde_json::to_value(&lines[1].faults).unwrap(), json!([{"kind": "short", "available": 2}]));
     assert_eq!(lines[0].variant.as_ref().unwrap().attributes["size"], "42");
 
+    for line in &lines {
+        assert_eq!(offer.price(&line.sku).is_some(), line.is_sold(), "{:?}", line.sku);
+    }
+    assert_eq!(offer.price(&lines[0].sku), Some(money(euro(5000))));
+
     // What the shop does not sell has no price, and the others are priced as wanted.
     let cart = offer.cart(&lines, Terms::default());
     let ids: Vec<_> = cart.lines.iter().map(|line| line.id.as_str()).collect();
