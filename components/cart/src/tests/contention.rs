@@ -17,7 +17,8 @@ fn of_many_adds_on_one_instance_none_is_lost() {
     shop.shelf.takes_turns(2);
     for who in [shop.guest(), ANN] {
         let add = |n: usize| {
-            let body = json!({"sku": ["MUG", "PAN"][n % 2], "quantity": 1 + n % 3});
+            let sku = ["MUG", "PAN"][n % 2];
+            let body = json!({"sku": sku, "quantity": 1 + n % 3});
             let ask = shop.ask(&who, Method::POST, "/api/cart/lines").header("content-type", "application/json");
             ask.with_body(body.to_string()).answer()
         };
