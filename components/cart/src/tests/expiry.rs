@@ -1,7 +1,5 @@
 //! Carts whose time is up.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::memory::Memory;
@@ -79,19 +77,23 @@ fn a_sweep_removes_what_is_gone_and_nothing_else() {
 
 #[test]
 fn a_sweep_goes_on_where_the_last_one_ended() {
-    const CARTS: usize = 2 * CARTS_MAX + 50;
+    const KEPT: usize = 2 * CARTS_MAX + 50;
     for store in [Memory::default(), Memory::with_pages_of(CARTS_MAX + 100)] {
         let shop = Shop::with(store, "");
-        (0..CARTS).for_each(|n| shop.store.put(&format!("guest/{n:05}"), &json!({"version": 1}).to_string()));
-        let mut lengths = BTreeSet::new();
-        let mut sweeps = 0;
-        while shop.store.documents().len() > 1 {
-            let swept = shop.internal("sweep", Value::Null).is(200);
-            lengths.insert(swept["examined"].as_u64().unwrap() as usize);
-            sweeps += 1;
-            assert!(sweeps < 10, "{swept}");
+        let kept = json!({"version": 1, "updated_at_ms": commerce::unix_ms()}).to_string();
+        (0..KEPT).for_each(|n| shop.store.put(&format!("guest/{n:05}"), &kept));
+        shop.store.put("guest/the-last", &json!({"version": 1}).to_string());
+        let mut sweeps = Vec::new();
+        while sweeps.last().is_none_or(|swept: &Value| swept["finished"] == false) {
+            sweeps.push(shop.internal("sweep", Value::Null).is(200));
+            assert!(sweeps.len() < 10, "{sweeps:?}");
         }
-        assert_eq!(lengths.pop_last(), Some(CARTS_MAX), "a sweep is bounded");
+        let examined: Vec<usize> = sweeps.iter().map(|swept| swept["examined"].as_u64().unwrap() as usize).collect();
+        assert_eq!(examined.iter().sum::<usize>(), KEPT + 1, "each is looked at once: {examined:?}");
+        assert!(examined.iter().all(|count| *count <= CARTS_MAX), "{examined:?}");
+        assert_eq!(sweeps.last().unwrap()["expired"], 1);
+        // The next one begins anew.
+        assert_eq!(shop.internal("sweep", Value::Null).is(200)["examined"], CARTS_MAX);
     }
 }
 
