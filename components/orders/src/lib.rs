@@ -12,6 +12,7 @@
 mod access;
 mod address;
 mod app;
+mod audit;
 mod cancelling;
 mod checkout;
 mod component;

@@ -3,6 +3,7 @@
 //! Under `/api` shoppers place their orders and look after them, and staff runs them; `/internal` is for the shop's other
 //! services and the host's schedule, and on no public route.
 
+mod audit;
 mod changes;
 mod checkout;
 mod internal;
@@ -36,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/orders/{id}/cancel", post(changes::cancel))
         .route("/api/orders/{id}/refunds", post(changes::refund))
         .route("/api/orders/{id}/transitions", post(changes::transition))
+        .route("/api/orders/audit", get(audit::audit))
         .route("/api/orders/openapi.json", get(openapi))
         .route("/internal/orders/sweep", post(internal::sweep))
         .route("/internal/payments/changed", post(internal::payment_changed))

@@ -1,5 +1,6 @@
 //! The SQL of orders, and nothing but.
 
+pub(crate) mod audit;
 pub(crate) mod journal;
 pub(crate) mod lists;
 pub(crate) mod orders;

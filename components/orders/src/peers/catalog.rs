@@ -2,13 +2,14 @@
 
 use axum::http::StatusCode;
 use commerce::Id;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::{Peer, PeerError, Reply};
 
 use super::{Report, member};
 use crate::failure::Failure;
 use crate::order::Order;
+use crate::refund;
 use crate::saga::Event;
 
 /// How long stock is held for an order before it has to be asked for again, in seconds. It outlasts a lease and every
@@ -25,6 +26,29 @@ pub(crate) enum Returned {
     Nothing,
     /// The stock was sold, and can only be restocked.
     WasSold,
+}
+
+/// A reservation, and what else the catalog keeps for its order.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Reserved {
+    pub(crate) order_id: String,
+    pub(crate) state: String,
+    pub(crate) lines: Vec<refund::Line>,
+    pub(crate) restocked: Vec<refund::Line>,
+    pub(crate) redemption: Option<String>,
+}
+
+/// Whether the catalog's counts add up.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StockAudit {
+    pub(crate) variants: u64,
+    /// Those that do not.
+    pub(crate) wrong: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Items<T> {
+    items: Vec<T>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +107,7 @@ pub(crate) async fn restock(
     catalog: &Peer,
     restock: Id,
     order: Id,
-    lines: &[crate::refund::Line],
+    lines: &[refund::Line],
 ) -> Result<Result<(), String>, PeerError> {
     let wish = json!({"restock_id": restock, "order_id": order, "lines": lines});
     let reply = catalog.post("/internal/restocks", &wish).await?;
@@ -111,6 +135,17 @@ pub(crate) async fn unredeem(catalog: &Peer, order: Id) -> Result<Returned, Peer
         StatusCode::NOT_FOUND => Ok(Returned::Nothing),
         _ => reply.expect::<Value>().map(|_| Returned::Yes),
     }
+}
+
+/// The reservations of the orders after this one, by order.
+pub(crate) async fn reservations(catalog: &Peer, after: &str, limit: u32) -> Result<Vec<Reserved>, PeerError> {
+    let reply = catalog.get(&format!("/internal/reservations?after={after}&limit={limit}")).await?;
+    Ok(reply.expect::<Items<Reserved>>()?.items)
+}
+
+/// Whether the catalog's counts add up.
+pub(crate) async fn audit_stock(catalog: &Peer) -> Result<StockAudit, PeerError> {
+    catalog.get("/internal/stock/audit").await?.expect()
 }
 
 /// Posts a wish, again if it was refused and the refusal names nothing: what was short came back meanwhile.

@@ -16,16 +16,27 @@ use crate::saga::Event;
 /// An intent as payments shows it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Intent {
-    pub(crate) order_id: Id,
+    state: String,
+    next_action: Option<Value>,
+    failure: Option<Words>,
+    #[serde(default)]
+    pub(crate) refunds: Vec<Given>,
+}
+
+/// What the payment of an order comes to.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Sums {
+    pub(crate) order_id: String,
     pub(crate) state: String,
     pub(crate) amount: Money,
     pub(crate) captured: Money,
     pub(crate) refunded: Money,
     pub(crate) refund_pending: Money,
-    next_action: Option<Value>,
-    failure: Option<Words>,
-    #[serde(default)]
-    pub(crate) refunds: Vec<Given>,
+}
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<Sums>,
 }
 
 /// A refund as payments shows it.
@@ -131,6 +142,12 @@ pub(crate) async fn find(payments: &Peer, order: Id) -> Result<Option<Intent>, P
         StatusCode::NOT_FOUND => Ok(None),
         _ => reply.expect().map(Some),
     }
+}
+
+/// What the payments of the orders after this one come to, by order.
+pub(crate) async fn sums(payments: &Peer, after: &str, limit: u32) -> Result<Vec<Sums>, PeerError> {
+    let reply = payments.get(&format!("/internal/intents?after={after}&limit={limit}")).await?;
+    Ok(reply.expect::<Items>()?.items)
 }
 
 impl Given {
