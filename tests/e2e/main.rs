@@ -8,6 +8,7 @@ mod bad_components;
 mod bad_manifests;
 mod build;
 mod busy_guests;
+mod cart;
 mod catalog;
 mod chain_cycles;
 mod code_cache;

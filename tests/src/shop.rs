@@ -13,6 +13,9 @@ use crate::tokens::TokenIssuer;
 /// The databases of the services, by label.
 const DATABASES: [&str; 4] = ["auth", "catalog", "payments", "shipping"];
 
+/// The key-value stores of the services, by label.
+const KEY_VALUE_STORES: [&str; 1] = ["cart"];
+
 /// A running shop.
 pub struct Shop {
     /// The host that runs it.
@@ -86,13 +89,15 @@ impl Shop {
     }
 }
 
-/// The databases in the folder of the test, and not where the repository's own configuration has them.
+/// The stores in the folder of the test, and not where the repository's own configuration has them.
 fn stores(app: &App) -> String {
-    let store = |label: &str| {
+    let store = |(kind, label): (&str, &str)| {
         let path = app.folder().join(format!("{label}.db"));
-        format!("[sqlite_database.{label}]\ntype = \"spin\"\npath = {path:?}\n\n")
+        format!("[{kind}.{label}]\ntype = \"spin\"\npath = {path:?}\n\n")
     };
-    DATABASES.into_iter().map(store).collect()
+    let databases = DATABASES.map(|label| ("sqlite_database", label));
+    let key_value_stores = KEY_VALUE_STORES.map(|label| ("key_value_store", label));
+    databases.into_iter().chain(key_value_stores).map(store).collect()
 }
 
 /// The JSON of an answer, which must have this status.

@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 
+use commerce::email::Email;
 use commerce::{Id, rfc3339};
 use identity::Role;
 use serde::{Deserialize, Serialize};
 use service::{Error, Violation};
 
-use crate::email::{Email, EmailError};
 use crate::password::Password;
 
 /// Longest name, in characters.
@@ -19,7 +19,7 @@ const LOCALE_BYTES_MAX: usize = 35;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) id: String,
-    /// Where mail goes; the key of an account is [`crate::email::key`] of it.
+    /// Where mail goes; the key of an account is [`commerce::email::key`] of it.
     pub(crate) email: String,
     pub(crate) email_verified: bool,
     /// The PHC string, if there is a password.
@@ -149,12 +149,6 @@ impl ProfilePatch {
 /// The value of a field, or what is wrong with it.
 pub(crate) fn checked<T, E: Display>(wrong: &mut Vec<Violation>, field: &str, value: Result<T, E>) -> Option<T> {
     value.map_err(|error| wrong.push(Violation::new(field, error))).ok()
-}
-
-impl From<EmailError> for Error {
-    fn from(error: EmailError) -> Self {
-        Self::invalid("email", error)
-    }
 }
 
 /// Tells a member that is null from one that is absent.

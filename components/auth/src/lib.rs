@@ -1,13 +1,12 @@
 //! Accounts: register, log in, refresh, profile, passwords, API keys, login by other issuers, and the keys of tokens.
 //!
 //! `routes` (what can be asked) -> `guard` (attempts at passwords), `tokens` (what is issued), `oidc` (what another
-//! issuer says), `events` (what others hear of) -> domain (`account`, `email`, `password`, `secret`, `throttle`,
+//! issuer says), `events` (what others hear of) -> domain (`account`, `password`, `secret`, `throttle`,
 //! `keyring`: pure) and `store` (the SQL). `error` adds the refusals that only accounts know.
 
 mod account;
 mod app;
 mod component;
-mod email;
 mod error;
 mod events;
 mod guard;

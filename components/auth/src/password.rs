@@ -2,9 +2,9 @@
 
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use commerce::email::Email;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::email::Email;
 use crate::secret::{RandomError, random};
 
 /// Shortest password, in characters.

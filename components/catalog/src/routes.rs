@@ -3,6 +3,7 @@
 //! Under `/api` products are read by everyone, and all else is for staff; `/internal` is for the shop's other services and
 //! on no public route.
 
+mod audit;
 mod categories;
 mod products;
 mod redemptions;
@@ -38,12 +39,13 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/catalog/export", get(transfer::export))
         .route("/api/catalog/openapi.json", get(openapi))
         .route("/internal/variants", get(reservations::variants))
-        .route("/internal/reservations", post(reservations::hold))
+        .route("/internal/reservations", get(audit::reservations).post(reservations::hold))
         .route("/internal/reservations/sweep", post(reservations::sweep))
         .route("/internal/reservations/{order_id}", get(reservations::show))
         .route("/internal/reservations/{order_id}/commit", post(reservations::commit))
         .route("/internal/reservations/{order_id}/release", post(reservations::release))
         .route("/internal/restocks", post(reservations::restock))
+        .route("/internal/stock/audit", get(audit::stock))
         .route("/api/promotions", get(rules::list::<Promotions>).post(rules::create::<Promotions>))
         .route(
             "/api/promotions/{id}",

@@ -1,5 +1,6 @@
 //! The SQL of the catalog, and nothing but.
 
+pub(crate) mod audit;
 pub(crate) mod categories;
 pub(crate) mod products;
 pub(crate) mod redemptions;

@@ -2,6 +2,7 @@
 //! Pure code; it names no store, no clock but the system's, and no host.
 
 mod conditions;
+pub mod email;
 mod idempotency;
 mod ids;
 mod money;

@@ -15,8 +15,6 @@ pub(crate) enum Refusal {
     RefundDiffers(String),
     #[error("{refundable} minor units may still be refunded")]
     RefundExceeds { refundable: i64 },
-    #[error("card numbers are not accepted; send a token of the payment provider")]
-    CardNumber,
     #[error("the signature is {0}")]
     Signature(&'static str),
     #[error("the provider {0:?} is not set up")]
@@ -35,9 +33,6 @@ impl From<Refusal> for Error {
             Refusal::RefundDiffers(_) => conflict("refund-differs", "The refund is another one"),
             Refusal::RefundExceeds { refundable } => {
                 conflict("refund-exceeds", "More than what is left of the capture").member("refundable", refundable)
-            }
-            Refusal::CardNumber => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "card-number", "Card numbers are not accepted")
             }
             Refusal::Signature(_) => {
                 Problem::new(StatusCode::BAD_REQUEST, "bad-signature", "The signature does not hold")

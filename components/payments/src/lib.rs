@@ -2,14 +2,13 @@
 //!
 //! `routes` (what can be asked) -> `charges`, `refunds`, `webhooks`, `sweep` (what is done) -> `work` (an operation with
 //! the provider) -> `provider` (`test`, `stripe`) and `reports` (what a provider told, taken in) -> `store` (the SQL) and
-//! domain (`intent`, `refund`, `failure`, `operation`, `wish`, `cards`, `signature`: pure). `error` adds the refusals that only
+//! domain (`intent`, `refund`, `failure`, `operation`, `wish`, `signature`: pure). `error` adds the refusals that only
 //! payments know.
 //!
 //! Every call to a provider is an operation: it is written down before the call, its id is the idempotency key of the
 //! call, and it stays open until the outcome is known. Whoever comes next, a repeat or the sweep, goes on with it.
 
 mod app;
-mod cards;
 mod charges;
 mod component;
 mod error;

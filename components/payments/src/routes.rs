@@ -26,7 +26,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/payments/intents/{order_id}/confirm", post(intents::confirm))
         .route("/api/payments/webhooks/{provider}", post(webhooks::receive))
         .route("/api/payments/openapi.json", get(openapi))
-        .route("/internal/intents", post(intents::authorize))
+        .route("/internal/intents", get(lists::intents).post(intents::authorize))
         .route("/internal/intents/sweep", post(intents::sweep))
         .route("/internal/intents/{order_id}", get(intents::show))
         .route("/internal/intents/{order_id}/capture", post(intents::capture))

@@ -27,6 +27,19 @@ pub(crate) fn intent(intent: &Intent, refunds: &[Refund]) -> Value {
     shown
 }
 
+/// What an intent comes to, in a list.
+pub(crate) fn sums(intent: &Intent) -> Value {
+    let money = |minor| money(minor, intent.amount.currency());
+    json!({
+        "order_id": intent.order_id,
+        "state": intent.shown_state(),
+        "amount": intent.amount,
+        "captured": money(intent.captured),
+        "refunded": money(intent.refunded),
+        "refund_pending": money(intent.refund_pending),
+    })
+}
+
 /// What a shopper who knows the order may see.
 pub(crate) fn shopper(intent: &Intent) -> Value {
     json!({

@@ -6,6 +6,7 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use commerce::email::EmailError;
 use commerce::{IdempotencyKey, PreconditionError, Problem};
 use identity::IdentityError;
 use serde::Serialize;
@@ -109,6 +110,13 @@ pub enum Error {
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)
+    }
+}
+
+/// The member `email` of an input is no address.
+impl From<EmailError> for Error {
+    fn from(error: EmailError) -> Self {
+        Self::invalid("email", error)
     }
 }
 

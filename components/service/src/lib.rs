@@ -1,10 +1,11 @@
 //! What every HTTP service of the shop does the same way.
 //!
 //! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services
-//! that it asks) -> `request`, `answer`, `idempotency` -> `error`. A service brings its routes, its rules and its SQL.
+//! that it asks) -> `request`, `cards`, `answer`, `idempotency` -> `error`. A service brings its routes, its rules and its SQL.
 
 mod access;
 pub mod answer;
+pub mod cards;
 mod entry;
 mod error;
 pub mod idempotency;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use identity::INTERNAL_SECRET_HEADER;
@@ -45,6 +45,8 @@ pub struct Reply {
     peer: &'static str,
     /// Its status.
     pub status: StatusCode,
+    /// Its entity tag, if it has one.
+    pub etag: Option<HeaderValue>,
     /// Its body.
     pub body: Bytes,
 }
@@ -58,16 +60,27 @@ impl Peer {
 
     /// Asks for `path`, with its query.
     pub async fn get(&self, path: &str) -> Result<Reply, PeerError> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, Bytes::new(), None).await
+    }
+
+    /// Asks for `path`, unless it still has the entity tag that is known; then the answer is 304.
+    pub async fn get_unless(&self, path: &str, known: Option<HeaderValue>) -> Result<Reply, PeerError> {
+        self.send(Method::GET, path, Bytes::new(), known).await
     }
 
     /// Posts JSON to `path`.
     pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Reply, PeerError> {
         let body = serde_json::to_vec(body).map_err(|error| self.failed(error))?;
-        self.send(Method::POST, path, body.into()).await
+        self.send(Method::POST, path, body.into(), None).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Reply, PeerError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        known: Option<HeaderValue>,
+    ) -> Result<Reply, PeerError> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))
@@ -75,9 +88,12 @@ impl Peer {
         if !self.internal_secret.is_empty() {
             request = request.header(INTERNAL_SECRET_HEADER, &self.internal_secret);
         }
+        if let Some(etag) = known {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
         let request = request.body(body).map_err(|error| self.failed(error))?;
         let (parts, body) = (self.transport)(request).await.map_err(|reason| self.failed(reason))?.into_parts();
-        Ok(Reply { peer: self.name, status: parts.status, body })
+        Ok(Reply { peer: self.name, status: parts.status, etag: parts.headers.get(header::ETAG).cloned(), body })
     }
 
     fn failed(&self, reason: impl ToString) -> PeerError {

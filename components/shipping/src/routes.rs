@@ -45,6 +45,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/quotes/verify", post(quotes::verify))
         .route("/internal/shipments", post(shipments::create))
         .route("/internal/shipments/{order_id}", get(shipments::of_order))
+        .route("/internal/shipments/{order_id}/events", post(shipments::report_of_order))
         .route("/internal/shipments/{order_id}/cancel", post(shipments::cancel))
         .route("/internal/outbox", get(shipments::outbox))
         .fallback(commerce::not_found)

@@ -90,6 +90,11 @@ impl Signer {
         if same { Ok(promise) } else { Err(QuoteError::Differs) }
     }
 
+    /// What a token of ours promised for this destination, whatever the parcel is now.
+    pub(crate) fn recall(&self, token: &str, destination: &Destination) -> Option<Promise> {
+        self.open(token).filter(|promise| promise.destination == destination.digest())
+    }
+
     fn open(&self, token: &str) -> Option<Promise> {
         let (payload, mac) = token.split_once('.').filter(|_| token.len() <= TOKEN_BYTES_MAX)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;

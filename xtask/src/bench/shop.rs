@@ -69,17 +69,20 @@ impl Shop {
     }
 }
 
-/// A runtime configuration with all databases of the manifest, in `folder`.
+/// A runtime configuration with all stores of the manifest, in `folder`.
 fn stores(manifest: &str, folder: &Path) -> Result<String> {
     let manifest: Table = manifest.parse().context("spin.toml")?;
     let components = manifest.get("component").and_then(toml::Value::as_table).context("no components")?;
-    let labels = components.values().filter_map(|component| component.get("sqlite_databases")?.as_array());
-    let labels: BTreeSet<&str> = labels.flatten().filter_map(toml::Value::as_str).collect();
-    let store = |label: &str| {
-        let path = folder.join(format!("{label}.db"));
-        format!("[sqlite_database.{label}]\ntype = \"spin\"\npath = {path:?}\n")
-    };
-    Ok(labels.into_iter().map(store).collect())
+    let mut config = String::new();
+    for (kind, list) in [("sqlite_database", "sqlite_databases"), ("key_value_store", "key_value_stores")] {
+        let labels = components.values().filter_map(|component| component.get(list)?.as_array());
+        let labels: BTreeSet<&str> = labels.flatten().filter_map(toml::Value::as_str).collect();
+        for label in labels {
+            let path = folder.join(format!("{label}.db"));
+            config.push_str(&format!("[{kind}.{label}]\ntype = \"spin\"\npath = {path:?}\n"));
+        }
+    }
+    Ok(config)
 }
 
 /// The manifest with the paths of its components made absolute and the internal routes of the catalogue reachable.
@@ -123,6 +126,7 @@ mod tests {
             [component.catalog]
             source = "target/catalog.wasm"
             sqlite_databases = ["catalog"]
+            key_value_stores = ["cart"]
         "#;
         let changed: Table = with_public_internals(manifest, Path::new("/repo")).unwrap().parse().unwrap();
         let triggers = changed["trigger"]["http"].as_array().unwrap();
@@ -135,6 +139,7 @@ mod tests {
         assert!(with_public_internals("[application]\n", Path::new("/repo")).is_err());
         let config: Table = stores(manifest, Path::new("/state")).unwrap().parse().unwrap();
         assert_eq!(config["sqlite_database"]["catalog"]["path"].as_str(), Some("/state/catalog.db"));
+        assert_eq!(config["key_value_store"]["cart"]["path"].as_str(), Some("/state/cart.db"));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use commerce::email;
 use serde::Deserialize;
 use service::request::{parse, read_body};
 
 use super::Reply;
 use crate::app::App;
-use crate::email;
 use crate::error::Refusal;
 use crate::events;
 use crate::store::mailed_tokens::{self, Purpose};

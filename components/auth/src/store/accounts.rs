@@ -1,11 +1,11 @@
 //! Accounts.
 
+use commerce::email;
 use identity::Role;
 use service::Error;
 use sql::{Database, Row, Transaction};
 
 use crate::account::{Account, Profile};
-use crate::email;
 
 const SELECT: &str =
     "SELECT id, email, email_verified, password, name, locale, marketing, role, version, created_at_ms FROM accounts";

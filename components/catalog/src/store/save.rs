@@ -91,15 +91,19 @@ fn variant_rows(numbered: &Numbered<'_>) -> Vec<Vec<Value>> {
     rows.collect()
 }
 
-/// The stocks that were counted anew.
+/// The stocks that were counted anew, and those that left the catalogue with their variants.
 fn counted(edited: &Edited) -> impl Iterator<Item = Moved<'_>> {
     let before = edited.before.iter().flat_map(|before| &before.product.variants);
-    let before: BTreeMap<_, u32> = before.map(|variant| (&variant.sku, variant.stock.on_hand)).collect();
-    edited.product.variants.iter().filter_map(move |variant| {
+    let mut before: BTreeMap<_, u32> = before.map(|variant| (&variant.sku, variant.stock.on_hand)).collect();
+    let mut moved = Vec::new();
+    for variant in &edited.product.variants {
         let on_hand = variant.stock.on_hand;
-        let delta = i64::from(on_hand) - before.get(&variant.sku).map_or(0, |on_hand| i64::from(*on_hand));
-        (delta != 0).then_some(Moved { sku: variant.sku.as_str(), delta, on_hand })
-    })
+        let delta = i64::from(on_hand) - i64::from(before.remove(&variant.sku).unwrap_or_default());
+        moved.push(Moved { sku: variant.sku.as_str(), delta, on_hand });
+    }
+    let gone = before.into_iter();
+    moved.extend(gone.map(|(sku, on_hand)| Moved { sku: sku.as_str(), delta: -i64::from(on_hand), on_hand: 0 }));
+    moved.into_iter().filter(|moved| moved.delta != 0)
 }
 
 const PRODUCT_HEAD: &str = "INSERT INTO products

@@ -33,6 +33,8 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("post", "/internal/reservations/o-1/commit", Value::Null);
     contract.ask("post", "/internal/reservations/o-2/release", Value::Null);
     contract.ask("post", "/internal/reservations/sweep", Value::Null);
+    contract.ask("get", "/internal/reservations?after=&limit=2", Value::Null);
+    contract.ask("get", "/internal/stock/audit", Value::Null);
     contract.ask("post", "/internal/restocks", json!({"restock_id": "r-1", "order_id": "o-1", "lines": lines}));
 
     let spring = json!({

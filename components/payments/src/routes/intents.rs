@@ -8,9 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use commerce::Id;
 use serde_json::{Value, json};
-use service::Error;
-use service::answer;
 use service::request::{Segments, read_body};
+use service::{Error, answer, cards};
 
 use crate::app::App;
 use crate::intent::Intent;
@@ -18,7 +17,7 @@ use crate::refund;
 use crate::store::intents::{Key, get};
 use crate::store::{journal, refunds as store};
 use crate::wish::{Charge, ChargeInput, RefundInput, Repayment};
-use crate::{cards, charges, refunds, sweep as sweeping, view};
+use crate::{charges, refunds, sweep as sweeping, view};
 
 type Reply = Result<Response, Error>;
 

@@ -1,6 +1,6 @@
 //! Intents.
 
-use commerce::Id;
+use commerce::{Id, Limit};
 use service::Error;
 use sql::{Database, Row, Transaction};
 
@@ -84,6 +84,12 @@ pub(crate) async fn find_reported(
     let by_order = format!("{SELECT} WHERE order_id = ?1 AND provider = ?2 AND (reference IS NULL OR ?3 IS NULL)");
     let params = [id(order_id), provider.into(), optional(charge)];
     transaction.execute(&by_order, &params).await?.pop().map(read).transpose()
+}
+
+/// The intents of the orders after this one, by order.
+pub(crate) async fn list(database: &Database, after: &str, limit: Limit) -> Result<Vec<Intent>, Error> {
+    let list = format!("{SELECT} WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
+    database.execute(&list, &[after.into(), limit.get().into()]).await?.into_iter().map(read).collect()
 }
 
 /// Keeps the provider's name of the charge, once.

@@ -189,13 +189,38 @@ fn a_capture_without_an_answer_is_finished() {
 }
 
 #[test]
+fn intents_are_listed_by_order() {
+    let shop = Shop::open();
+    let orders: Vec<Id> = (0..3).map(|_| Id::new()).collect();
+    for order in orders.iter().rev() {
+        shop.authorize(*order, "tok_approve").is(200);
+    }
+    shop.end(orders[0], "capture").is(200);
+    shop.refund(orders[0], Id::new(), 300).is(200);
+    let list = |query: &str| shop.get(&format!("/internal/intents?{query}")).is(200)["items"].clone();
+    let all = list("");
+    let expected = json!({
+        "order_id": orders[0], "state": "captured", "amount": money(1000), "captured": money(1000),
+        "refunded": money(300), "refund_pending": money(0),
+    });
+    assert_eq!(all[0], expected);
+    let ids: Vec<_> = all.as_array().unwrap().iter().map(|item| item["order_id"].clone()).collect();
+    assert_eq!(ids, orders.iter().map(|order| json!(order)).collect::<Vec<_>>());
+    assert_eq!(list(&format!("after={}&limit=1", orders[0])), json!([all[1]]));
+    assert_eq!(shop.get("/internal/intents?limit=x").status, 400);
+}
+
+#[test]
 fn only_the_shops_services_get_in() {
     let shop = Shop::with_internal_secret("between-us");
     let order = Id::new();
     assert_eq!(shop.authorize(order, "tok_approve").status, 401);
-    for path in
-        [format!("/internal/intents/{order}"), "/internal/outbox".into(), "/internal/test-provider/ledger".into()]
-    {
+    for path in [
+        "/internal/intents".into(),
+        format!("/internal/intents/{order}"),
+        "/internal/outbox".into(),
+        "/internal/test-provider/ledger".into(),
+    ] {
         assert_eq!(shop.get(&path).status, 401, "{path}");
     }
     for how in ["capture", "void", "refunds"] {

@@ -103,6 +103,28 @@ pub(crate) async fn of_order(
     shown(&shipments::find(&app.database, key_of_order(order_id)?).await?)
 }
 
+/// `POST /internal/shipments/{order_id}/events`: what staff did with the parcel of an order. Reporting where it is
+/// already changes nothing.
+pub(crate) async fn report_of_order(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(order_id): Segments<String>,
+    body: Body,
+) -> Reply {
+    app.access.internal(&headers)?;
+    let key = key_of_order(order_id)?;
+    let input: EventInput = parse(&read_body(body).await?)?;
+    let report = Report::new(input, ORDERS, unix_ms()).map_err(Error::Invalid)?;
+    let transaction = app.database.begin().await?;
+    let shipment = shipments::load(&transaction, key).await?.ok_or_else(|| key.not_found())?;
+    if shipment.state == report.event.state {
+        return shown(&shipment);
+    }
+    let shipment = move_on(&transaction, shipment, &report).await?;
+    transaction.commit().await?;
+    shown(&shipment)
+}
+
 /// `POST /internal/shipments/{order_id}/cancel`: of what the carrier does not have yet. Cancelling again changes
 /// nothing.
 pub(crate) async fn cancel(

@@ -64,18 +64,22 @@ fn a_quote_for_something_else_is_refused() {
     let shop = Shop::open();
     let (berlin, box_) = (json!({"country": "DE", "postcode": "10115"}), parcel(800, 2000));
     let token = text(&shop.quotes(berlin.clone(), box_.clone())[0]["token"]);
-    for (destination, parcel) in [
-        (json!({"country": "AT", "postcode": "10115"}), box_.clone()),
-        (json!({"country": "DE", "postcode": "10116"}), box_),
-        (berlin.clone(), parcel(801, 2000)),
-        (berlin, parcel(800, 2001)),
+    for (destination, parcel, is_renewed) in [
+        (json!({"country": "AT", "postcode": "10115"}), box_.clone(), false),
+        (json!({"country": "DE", "postcode": "10116"}), box_, false),
+        (berlin.clone(), parcel(801, 2000), true),
+        (berlin.clone(), parcel(800, 2001), true),
+        (berlin, parcel(20_000_000, 2000), false),
     ] {
-        verify(&shop, &token, destination, parcel).is_problem(
-            422,
-            "quote-differs",
-            "the quote is for another destination, weight or value; ask for a new one",
-            json!({}),
-        );
+        let refused = verify(&shop, &token, destination.clone(), parcel.clone());
+        let renewed = refused.json()["renewed"].clone();
+        let detail = "the quote is for another destination, weight or value; ask for a new one";
+        refused.is_problem(422, "quote-differs", detail, json!({"renewed": renewed}));
+        assert_eq!(renewed.is_object(), is_renewed, "{renewed}");
+        if is_renewed {
+            let kept = verify(&shop, &text(&renewed["token"]), destination, parcel).is(200);
+            assert_eq!((&kept["method"], &kept["price"]), (&renewed["method"], &renewed["price"]));
+        }
     }
 }
 

@@ -54,6 +54,21 @@ fn an_order_has_one_shipment() {
 }
 
 #[test]
+fn orders_tells_where_a_parcel_is() {
+    let shop = Shop::open();
+    let (order_id, path) = shipment(&shop);
+    let tell = |event: Value| shop.post(&format!("/internal/shipments/{order_id}/events"), event);
+    for _ in 0..2 {
+        assert_eq!(tell(json!({"state": "packed"})).is(200)["state"], "packed");
+    }
+    let sent = tell(json!({"state": "handed_over", "tracking_number": "T-1"})).is(200);
+    assert_eq!((&sent["tracking_number"], &sent["events"][2]["actor"]), (&json!("T-1"), &json!("orders")));
+    assert_eq!(tell(json!({"state": "packed"})).is(409)["state"], "handed_over");
+    assert_eq!(shop.get(&path).is(200)["events"].as_array().unwrap().len(), 3);
+    shop.post(&format!("/internal/shipments/{}/events", Id::new()), json!({"state": "packed"})).is(404);
+}
+
+#[test]
 fn many_at_once_make_one_shipment() {
     let shop = Shop::open();
     let wanted = request(Id::new());

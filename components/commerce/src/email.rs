@@ -1,7 +1,7 @@
 //! Email addresses: what is accepted, and which spellings mean the same account.
 
 /// Longest address, in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
-pub(crate) const EMAIL_BYTES_MAX: usize = 254;
+pub const EMAIL_BYTES_MAX: usize = 254;
 /// Longest part before the `@`, in bytes (RFC 5321 section 4.5.3.1.1).
 const LOCAL_BYTES_MAX: usize = 64;
 /// Longest part of a domain between dots, in bytes (RFC 1035 section 2.3.4).
@@ -9,16 +9,16 @@ const LABEL_BYTES_MAX: usize = 63;
 
 /// An address in ASCII, its domain in lower case. An international domain comes in its `xn--` form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Email(String);
+pub struct Email(String);
 
 /// The text is no address that mail could be sent to.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not an email address such as ann@example.com")]
-pub(crate) struct EmailError;
+pub struct EmailError;
 
 impl Email {
     /// Reads an address; blanks around it do not count.
-    pub(crate) fn parse(text: &str) -> Result<Self, EmailError> {
+    pub fn parse(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@').ok_or(EmailError)?;
         let good = text.len() <= EMAIL_BYTES_MAX && is_local(local) && is_domain(domain);
@@ -29,19 +29,19 @@ impl Email {
     }
 
     /// Where mail goes.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// What one account has alone. The standard lets a mail server tell `Ann@` from `ann@`; none does, and people
     /// do not either.
-    pub(crate) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         key(&self.0)
     }
 }
 
 /// The key of a text that somebody gave as their address, whether or not it is one.
-pub(crate) fn key(text: &str) -> String {
+pub fn key(text: &str) -> String {
     text.trim().to_ascii_lowercase()
 }
 

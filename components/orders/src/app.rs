@@ -1,0 +1,34 @@
+//! What every request of an instance shares.
+
+use commerce::Currency;
+use service::Access;
+use sql::Database;
+
+use crate::peers::Peers;
+use crate::store;
+use crate::token::Tokens;
+
+/// The service: its store, whom it trusts, whom it asks, and what guests see their orders by.
+pub(crate) struct App {
+    pub(crate) database: Database,
+    pub(crate) access: Access,
+    pub(crate) peers: Peers,
+    pub(crate) tokens: Tokens,
+    /// The one currency that the shop sells in.
+    pub(crate) currency: Currency,
+}
+
+impl App {
+    /// Opens the database of a label and brings its schema up to date.
+    pub(crate) async fn open(
+        label: &str,
+        access: Access,
+        peers: Peers,
+        tokens: Tokens,
+        currency: Currency,
+    ) -> Result<Self, sql::Error> {
+        let database = Database::new(label);
+        sql::migrate(&database, &[store::SCHEMA]).await?;
+        Ok(Self { database, access, peers, tokens, currency })
+    }
+}

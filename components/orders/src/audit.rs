@@ -1,0 +1,116 @@
+//! Whether the books of all services agree: each order is held against its reservation in the catalog and its intent in
+//! payments, and each of these against its order.
+//!
+//! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing.
+
+mod compare;
+
+use commerce::unix_ms;
+use futures::try_join;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use service::Error;
+
+use self::compare::compare;
+use crate::app::App;
+use crate::peers::catalog::Reserved;
+use crate::peers::payments::Sums;
+use crate::peers::{catalog, payments};
+use crate::store::audit::{self, Facts};
+
+/// Orders, reservations and intents of one page at most.
+pub(crate) const PAGE_MAX: u32 = 100;
+
+/// What an audit found wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// Stable.
+    pub(crate) kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order_id: Option<String>,
+    /// For a human.
+    pub(crate) detail: String,
+}
+
+/// What one page of an audit looked at.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Checked {
+    orders: usize,
+    reservations: usize,
+    intents: usize,
+    /// Orders that were in motion, and so left out.
+    in_motion: usize,
+    /// Variants whose counts were added up; all of them, with the first page.
+    variants: u64,
+}
+
+/// One page of an audit.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    checked: Checked,
+    findings: Vec<Finding>,
+    /// The last order that was looked at, if there may be more.
+    #[serde(skip)]
+    pub(crate) next: Option<String>,
+}
+
+/// Looks at the orders after this one, and at all that others keep for them.
+pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> {
+    let started_ms = unix_ms();
+    let (mut checked, mut findings) = (Checked::default(), Vec::new());
+    if after.is_none() {
+        let stock = catalog::audit_stock(&app.peers.catalog).await?;
+        checked.variants = stock.variants;
+        findings.extend(stock.wrong.iter().map(|wrong| wrong_count(wrong)));
+    }
+    let after = after.unwrap_or_default();
+    let (reserved, paid) = try_join!(
+        catalog::reservations(&app.peers.catalog, after, PAGE_MAX),
+        payments::sums(&app.peers.payments, after, PAGE_MAX),
+    )?;
+    let facts = audit::facts(&app.database, after, PAGE_MAX).await?;
+    let next = page_end(&facts, &reserved, &paid);
+    let is_here = |order: &str| next.as_deref().is_none_or(|end| order <= end);
+
+    let mut reserved = reserved.iter().filter(|one| is_here(&one.order_id)).peekable();
+    let mut paid = paid.iter().filter(|one| is_here(&one.order_id)).peekable();
+    let mut facts = facts.iter().filter(|one| is_here(&one.order_id)).peekable();
+    while let Some(order) = least([
+        facts.peek().map(|one| one.order_id.as_str()),
+        reserved.peek().map(|one| one.order_id.as_str()),
+        paid.peek().map(|one| one.order_id.as_str()),
+    ]) {
+        let facts = facts.next_if(|one| one.order_id == order);
+        let reserved = reserved.next_if(|one| one.order_id == order);
+        let paid = paid.next_if(|one| one.order_id == order);
+        checked.orders += usize::from(facts.is_some());
+        checked.reservations += usize::from(reserved.is_some());
+        checked.intents += usize::from(paid.is_some());
+        if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
+            checked.in_motion += 1;
+        } else {
+            findings.extend(compare(facts, reserved, paid, started_ms));
+        }
+    }
+    Ok(Page { checked, findings, next })
+}
+
+/// Where the page ends: a list that is full may have more after its last item, so nothing beyond is looked at.
+fn page_end(facts: &[Facts], reserved: &[Reserved], paid: &[Sums]) -> Option<String> {
+    let full = |count: usize| count >= PAGE_MAX as usize;
+    let ends = [
+        facts.last().filter(|_| full(facts.len())).map(|one| &one.order_id),
+        reserved.last().filter(|_| full(reserved.len())).map(|one| &one.order_id),
+        paid.last().filter(|_| full(paid.len())).map(|one| &one.order_id),
+    ];
+    ends.into_iter().flatten().min().cloned()
+}
+
+fn least<'a>(orders: [Option<&'a str>; 3]) -> Option<&'a str> {
+    orders.into_iter().flatten().min()
+}
+
+fn wrong_count(wrong: &Value) -> Finding {
+    Finding { kind: "stock-count".to_owned(), order_id: None, detail: wrong.to_string() }
+}

@@ -1,0 +1,56 @@
+//! The services that orders asks, one file each: what is asked, and what the answers mean. Every call has its effect
+//! once for an order, however often it is made.
+
+pub(crate) mod cart;
+pub(crate) mod catalog;
+pub(crate) mod payments;
+pub(crate) mod shipping;
+
+use serde_json::Value;
+use service::{Peer, Reply};
+
+use crate::failure::Failure;
+use crate::saga::Event;
+
+/// The services that orders asks.
+pub(crate) struct Peers {
+    pub(crate) catalog: Peer,
+    /// The catalog again, for what it sells.
+    pub(crate) offers: catalog_client::Catalog,
+    pub(crate) cart: Peer,
+    pub(crate) payments: Peer,
+    pub(crate) shipping: Peer,
+}
+
+/// What came of a step of the checkout.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) event: Event,
+    /// Why the checkout ends with it.
+    pub(crate) failure: Option<Failure>,
+    /// What the shopper has to do.
+    pub(crate) next_action: Option<Value>,
+    /// For the journal.
+    pub(crate) note: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn of(event: Event) -> Self {
+        Self { event, failure: None, next_action: None, note: None }
+    }
+
+    pub(crate) fn failed(event: Event, failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::of(event) }
+    }
+
+    /// The outcome is not known.
+    pub(crate) fn open(note: impl ToString) -> Self {
+        Self { note: Some(note.to_string()), ..Self::of(Event::Open) }
+    }
+}
+
+/// A member of a JSON answer; null if there is none.
+fn member(reply: &Reply, name: &str) -> Value {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    body.get(name).cloned().unwrap_or_default()
+}

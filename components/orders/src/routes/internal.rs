@@ -1,0 +1,46 @@
+//! For the shop's other services and the host's schedule.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use commerce::Id;
+use serde::Deserialize;
+use serde_json::json;
+use service::answer;
+use service::request::{Pairs, parse, read_body};
+
+use super::Reply;
+use crate::app::App;
+use crate::query::parse_outbox;
+use crate::store::journal;
+use crate::{payment_news, sweep as sweeping};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changed {
+    order_id: Id,
+}
+
+/// `POST /internal/orders/sweep`: takes up what was left.
+pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
+    app.access.internal(&headers)?;
+    Ok(answer::json(serde_json::to_string(&sweeping::sweep(&app).await?)?))
+}
+
+/// `POST /internal/payments/changed`: the payment of an order moved without its doing.
+pub(crate) async fn payment_changed(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    app.access.internal(&headers)?;
+    let Changed { order_id } = parse(&read_body(body).await?)?;
+    payment_news::hear(&app, order_id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `GET /internal/outbox?after=&limit=`: events in their order.
+pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+    app.access.internal(&headers)?;
+    let (after, limit) = parse_outbox(pairs)?;
+    Ok(answer::json(json!({"items": journal::outbox(&app.database, after, limit).await?}).to_string()))
+}

@@ -1,0 +1,155 @@
+//! What is only ever added to: what came of each step, the changes of state (the history), and the events for others
+//! (the outbox).
+
+use commerce::{Id, Limit, rfc3339};
+use serde_json::{Value, json};
+use service::Error;
+use sql::{Database, Row, Transaction};
+
+use super::{id, optional};
+use crate::order::{Actor, Order};
+use crate::refund::Refund;
+use crate::state::State;
+use crate::task::Task;
+
+/// Entries of a history, and steps, that are shown with an order.
+const SHOWN_MAX: u32 = 500;
+
+/// A change of state, on whose behalf and why.
+pub(crate) struct Move<'a> {
+    pub(crate) to: State,
+    pub(crate) actor: &'a Actor,
+    pub(crate) reason: Option<&'a str>,
+}
+
+/// Writes a change of state down and tells others of it. `order` is as it stands after the change.
+pub(crate) async fn record(
+    transaction: &Transaction,
+    order: &Order,
+    from: Option<State>,
+    step: &Move<'_>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const INSERT: &str = "
+        INSERT INTO history (order_id, from_state, to_state, role, account, reason, event_id, at_ms)";
+    let what = if from.is_none() { "placed" } else { step.to.as_str() };
+    let event = tell(transaction, order, what, None, now_ms).await?;
+    let row = vec![
+        id(order.id),
+        optional(from.map(State::as_str)),
+        step.to.as_str().into(),
+        step.actor.role().into(),
+        optional(step.actor.account()),
+        optional(step.reason),
+        id(event),
+        now_ms.into(),
+    ];
+    Ok(transaction.insert(INSERT, vec![row], "").await?)
+}
+
+/// Tells others, in the transaction of the change. `order` is as it stands after the change.
+pub(crate) async fn tell(
+    transaction: &Transaction,
+    order: &Order,
+    what: &str,
+    refund: Option<&Refund>,
+    now_ms: i64,
+) -> Result<Id, Error> {
+    let event = Id::new();
+    let money = |minor: i64| json!({"amount": minor, "currency": order.total().currency().code()});
+    let mut data = json!({
+        "order_id": order.id,
+        "number": order.number,
+        "state": order.state,
+        "customer": order.customer,
+        "email": order.email,
+        "total": order.total(),
+        "refunded": money(order.refunded),
+        "lines": order.content.priced.lines.iter().map(|line| json!({
+            "sku": line.sku, "product_id": line.product_id, "title": line.title, "quantity": line.quantity,
+        })).collect::<Vec<_>>(),
+    });
+    if let Some(refund) = refund {
+        data["refund"] = json!({"refund_id": refund.id, "state": refund.state, "amount": refund.part.amount});
+    }
+    if let Some(tracking) = &order.tracking {
+        data["tracking"] = json!(tracking);
+    }
+    let row = vec![
+        id(event),
+        format!("bodega.order.{what}").into(),
+        id(order.id),
+        rfc3339(now_ms).into(),
+        data.to_string().into(),
+    ];
+    transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", vec![row], "").await?;
+    Ok(event)
+}
+
+/// Writes down what came of a step of the checkout, or of another task.
+pub(crate) async fn note(
+    transaction: &Transaction,
+    task: &Task,
+    step: &str,
+    outcome: &str,
+    note: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const INSERT: &str = "INSERT INTO steps (order_id, step, outcome, note, attempts, at_ms)";
+    let row =
+        vec![id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
+    Ok(transaction.insert(INSERT, vec![row], "").await?)
+}
+
+/// The changes of an order's state in their order, as JSON. Whose account it was is for staff.
+pub(crate) fn history(database: &Database, order: Id, for_staff: bool) -> Result<Vec<Value>, Error> {
+    const FIND: &str = "
+        SELECT from_state, to_state, role, account, reason, at_ms FROM history
+        WHERE order_id = ?1 ORDER BY seq LIMIT ?2";
+    let entry = |mut row: Row| {
+        let mut entry = json!({
+            "from": row.take::<Option<String>>(0)?,
+            "to": row.take::<String>(1)?,
+            "by": {"role": row.take::<String>(2)?},
+            "reason": row.take::<Option<String>>(4)?,
+            "at": rfc3339(row.take(5)?),
+        });
+        if for_staff {
+            entry["by"]["account"] = json!(row.take::<Option<String>>(3)?);
+        }
+        Ok(entry)
+    };
+    database.read(FIND, &[id(order), SHOWN_MAX.into()])?.into_iter().map(entry).collect()
+}
+
+/// What came of the steps of an order, in their order, as JSON.
+pub(crate) fn steps(database: &Database, order: Id) -> Result<Vec<Value>, Error> {
+    const FIND: &str = "
+        SELECT step, outcome, note, attempts, at_ms FROM steps WHERE order_id = ?1 ORDER BY seq LIMIT ?2";
+    let step = |mut row: Row| {
+        Ok(json!({
+            "step": row.take::<String>(0)?,
+            "outcome": row.take::<String>(1)?,
+            "note": row.take::<Option<String>>(2)?,
+            "attempts": row.take::<u32>(3)?,
+            "at": rfc3339(row.take(4)?),
+        }))
+    };
+    database.read(FIND, &[id(order), SHOWN_MAX.into()])?.into_iter().map(step).collect()
+}
+
+/// The events after the one with this number, in their order, as JSON.
+pub(crate) async fn outbox(database: &Database, after: i64, limit: Limit) -> Result<Vec<Value>, Error> {
+    const FIND: &str = "SELECT seq, id, type, subject, time, data FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let event = |mut row: Row| {
+        Ok(json!({
+            "seq": row.take::<i64>(0)?,
+            "id": row.take::<String>(1)?,
+            "type": row.take::<String>(2)?,
+            "subject": row.take::<String>(3)?,
+            "time": row.take::<String>(4)?,
+            "data": serde_json::from_str::<Value>(&row.take::<String>(5)?)?,
+        }))
+    };
+    database.execute(FIND, &[after.into(), limit.get().into()]).await?.into_iter().map(event).collect()
+}
