@@ -125,7 +125,9 @@ async fn the_shops_rules_price_the_cart() {
     let tenth =
         json!({ "title": "A tenth off", "coupon": "TENTH", "reward": { "kind": "percentage", "basis_points": 1000 } });
     answer(shop.staff(shop.host.post("/api/promotions")).json(&tenth), 201).await;
-    let vat = json!({ "name": "VAT", "country": "DE", "tax_class": "standard", "rate": 190_000, "applies_to_shipping": true });
+    let vat = json!({
+        "name": "VAT", "country": "DE", "tax_class": "standard", "rate": 190_000, "applies_to_shipping": true,
+    });
     answer(shop.staff(shop.host.post("/api/tax-rates")).json(&vat), 201).await;
 
     let token = guest(&shop.host).await;

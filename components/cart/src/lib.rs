@@ -3,7 +3,8 @@
 //!
 //! `routes` (what can be asked) -> `changes` (one change against all others), `merge` (a guest's cart becomes an
 //! account's), `sweep` -> `view` (a cart as it is shown) and `asked` (what the catalog says) -> `store` (documents by
-//! key) and domain (`cart`, `taking_in`, `owner`, `attempt`, `recent`: pure). `error` adds the refusals that only carts know.
+//! key) and domain (`cart`, `taking_in`, `owner`, `attempt`, `recent`: pure). `error` adds the refusals that only carts
+//! know.
 //!
 //! A cart is one document, and every write is a compare-and-swap of it: what somebody else wrote meanwhile is read and
 //! the change made again, so that no update is lost.

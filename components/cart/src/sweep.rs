@@ -1,7 +1,7 @@
 //! Carts whose time is up, for hosts whose stores do not let entries expire by themselves.
 //!
-//! A guest's cart is deleted: nobody writes to a token again whose time is up. An account's cart could be written at any
-//! moment, and no store deletes only what has not changed, so its document stays and is emptied by a swap.
+//! A guest's cart is deleted: nobody writes to a token again whose time is up. An account's cart could be written at
+//! any moment, and no store deletes only what has not changed, so its document stays and is emptied by a swap.
 
 use commerce::unix_ms;
 use serde::{Deserialize, Serialize};

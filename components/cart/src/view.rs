@@ -17,8 +17,8 @@ const TAG_BYTES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) cart: Value,
-    /// `"<version>-<digest>"`: the version is what updates are held against, and the digest also covers what the catalog
-    /// says, so that a cart whose prices have changed is not the one that was read.
+    /// `"<version>-<digest>"`: the version is what updates are held against, and the digest also covers what the
+    /// catalog says, so that a cart whose prices have changed is not the one that was read.
     pub(crate) etag: String,
 }
 

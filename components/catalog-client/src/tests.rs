@@ -22,7 +22,8 @@ fn rules() -> Value {
         "version": 7,
         "prices_include_tax": {"default": false, "exceptions": [{"country": "DE"}, {"country": "US", "region": "NY"}]},
         "promotions": [{
-            "id": "p1", "title": "10 % off boots", "coupon": "TEN", "reward": {"kind": "percentage", "basis_points": 1000},
+            "id": "p1", "title": "10 % off boots", "coupon": "TEN",
+            "reward": {"kind": "percentage", "basis_points": 1000},
             "scope": {"kind": "categories", "categories": ["outdoor"]}, "customer_groups": [], "min_subtotal": null,
             "starts_at": null, "ends_at": null, "priority": 0, "stacking": {"kind": "stackable"},
         }],

@@ -1,5 +1,5 @@
-//! For the shop's other services: what is in a cart, and that it was ordered. They name a cart by the customer's account
-//! or by the guest's token.
+//! For the shop's other services: what is in a cart, and that it was ordered. They name a cart by the customer's
+//! account or by the guest's token.
 
 use std::sync::Arc;
 

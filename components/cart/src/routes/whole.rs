@@ -102,8 +102,8 @@ struct Guest {
     token: String,
 }
 
-/// `POST /api/cart/merge`: takes a guest's cart into the account's. The token makes a repeat recognizable, so there is no
-/// need for another key.
+/// `POST /api/cart/merge`: takes a guest's cart into the account's. The token makes a repeat recognizable, so there is
+/// no need for another key.
 pub(crate) async fn merge(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
     let account = Owner::account(app.access.principal(&headers).await?.subject());
     let condition = Condition::from_headers(&headers)?;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::Method;
 use commerce::QUANTITY_MAX;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::shelf::euro;
 use super::shop::{ANN, Shop, Who};
 
 const SKUS: [&str; 4] = ["A", "B", "C", "D"];
@@ -95,7 +97,7 @@ impl Model {
 fn perform(shop: &Shop, who: &Who, step: &Step) -> u16 {
     let answer = match *step {
         Step::Add { sku, quantity, key } => {
-            let ask = shop.ask(who, axum::http::Method::POST, "/api/cart/lines");
+            let ask = shop.ask(who, Method::POST, "/api/cart/lines");
             let ask = match key {
                 Some(key) => ask.header("idempotency-key", &format!("k-{key}")),
                 None => ask,
@@ -119,7 +121,7 @@ proptest! {
     #[test]
     fn carts_are_what_was_done_to_them(steps in prop::collection::vec((any::<bool>(), step()), 1..40)) {
         let shop = Shop::open();
-        SKUS.iter().for_each(|sku| shop.shelf.put(sku, json!({"available": AVAILABLE, "price": {"amount": 1, "currency": "EUR"}})));
+        SKUS.iter().for_each(|sku| shop.shelf.put(sku, json!({"available": AVAILABLE, "price": euro(1)})));
         let mut guest = shop.guest();
         let (mut guests, mut anns) = (Model::default(), Model::default());
         for (by_guest, step) in steps {
@@ -127,7 +129,7 @@ proptest! {
             match step {
                 Step::Rivals(count) => shop.store.rivals(count),
                 Step::Empty => {
-                    shop.ask(&who, axum::http::Method::DELETE, "/api/cart").send().is(204);
+                    shop.ask(&who, Method::DELETE, "/api/cart").send().is(204);
                     model.units.clear();
                     if by_guest {
                         guest = shop.guest();
@@ -147,8 +149,8 @@ proptest! {
             for (who, model) in [(&guest, &guests), (&ANN, &anns)] {
                 let mut units = shop.units(who);
                 units.sort();
-                let expected: Vec<_> = model.units.iter().map(|(sku, n)| (SKUS[*sku].to_owned(), u64::from(*n))).collect();
-                prop_assert_eq!(units, expected);
+                let expected = model.units.iter().map(|(sku, n)| (SKUS[*sku].to_owned(), u64::from(*n)));
+                prop_assert_eq!(units, expected.collect::<Vec<_>>());
             }
         }
     }

@@ -67,7 +67,7 @@ fn a_coupon_takes_something_off_or_says_why_not() {
     );
     let cart = shop.add(&guest, "PAN", 3).is(200);
     assert_eq!(cart["rejected_coupons"], json!([{"code": "NOPE", "reason": "unknown"}]));
-    let off = |promotion, reason, coupon, amount| json!({"promotion": promotion, "reason": reason, "coupon": coupon, "amount": euro(amount)});
+    let off = |promotion: &str, reason: &str, coupon: &str, amount| json!({"promotion": promotion, "reason": reason, "coupon": coupon, "amount": euro(amount)});
     let (pans, big) = (off("p1", "10 % off pans", "PAN10", 1200), off("p2", "5.00 off", "BIG5", 500));
     assert_eq!(cart["discounts"], json!([pans, big]));
     assert_eq!(cart["lines"][1]["amounts"]["discounts"][0], pans);

@@ -44,9 +44,10 @@ impl Shelf {
                         "reward": {"kind": "fixed_total", "amount": 500},
                     },
                 ],
-                "tax_rates": [
-                    {"name": "VAT", "country": "DE", "tax_class": "standard", "rate": 190_000, "applies_to_shipping": true},
-                ],
+                "tax_rates": [{
+                    "name": "VAT", "country": "DE", "tax_class": "standard", "rate": 190_000,
+                    "applies_to_shipping": true,
+                }],
             }),
             is_down: false,
             turns: 0,
