@@ -9,5 +9,6 @@ pub mod metrics;
 pub mod programs;
 pub mod raw;
 pub mod shop;
+pub mod shopper;
 pub mod stripe;
 pub mod tokens;

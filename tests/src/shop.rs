@@ -83,6 +83,15 @@ impl Shop {
         json_of(answer.expect("an answer"), 200).await
     }
 
+    /// Holds the books of all services against each other: `bodega verify` must find nothing.
+    pub async fn verify(&self) {
+        let token = self.issuer.access_token("admin");
+        let arguments = ["verify", "--url", &self.host.url(""), "--token", &token];
+        let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}");
+    }
+
     /// Makes `request` one of a staff member.
     pub fn staff(&self, request: RequestBuilder) -> RequestBuilder {
         request.bearer_auth(self.issuer.access_token("staff"))

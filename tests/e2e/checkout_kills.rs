@@ -1,0 +1,138 @@
+//! The host is killed again and again while shoppers check out: whoever asks again ends with one order or a clear
+//! refusal, nobody is charged twice, and no stock is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::host::PATIENCE;
+use tests::shop::{Shop, json_of};
+use tests::shopper::{Shopper, Site};
+use tokio::time::{Instant, sleep};
+
+const KILLS: usize = 200;
+const SHOPPERS: usize = 6;
+/// How long the host runs between two kills, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 20..250;
+const TOKENS: [&str; 5] = ["tok_approve", "tok_fail_after_charge", "tok_timeout", "tok_decline", "tok_approve"];
+const STOCK: u64 = 1_000_000;
+
+/// What one checkout came to, by its key.
+type Outcomes = BTreeMap<String, (String, Result<Value, String>)>;
+
+/// Buys until told to stop, and then finishes what was begun.
+async fn buy_on(site: Site, shopper: usize, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Outcomes {
+    let mut outcomes = Outcomes::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("shopper-{shopper}-{}", outcomes.len());
+        let token = TOKENS[outcomes.len() % TOKENS.len()];
+        let answer = Shopper::new(&site).await.buy("KILL-1", 1, &key, token).await;
+        let outcome = match answer.status.as_u16() {
+            201 | 202 => Ok(answer.body),
+            402 => Err(answer.body["order_id"].as_str().expect("a refused order has an id").to_owned()),
+            _ => panic!("{key} with {token}: {answer:?}"),
+        };
+        answered.fetch_add(1, Ordering::Relaxed);
+        outcomes.insert(key, (token.to_owned(), outcome));
+    }
+    outcomes
+}
+
+/// All items of a list that comes in pages.
+async fn all(shop: &Shop, path: &str) -> Vec<Value> {
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = shop.staff(shop.host.request(&format!("{path}?limit=100{cursor}"))).send().await;
+        let page = json_of(page.expect("an answer"), 200).await;
+        items.extend(page["items"].as_array().expect("a list").iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+/// Waits until the sweeps have finished every order.
+async fn settled(shop: &Shop) -> Vec<Value> {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let orders = all(shop, "/api/orders").await;
+        match orders.iter().find(|order| order["state"] == "pending") {
+            None => return orders,
+            Some(order) => assert!(Instant::now() < deadline, "still pending: {order}"),
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
+    let mut shop = Shop::start_with_internal_routes_of("payments", |app| app).await;
+    let variant = json!({ "sku": "KILL-1", "price": { "amount": 1_250, "currency": "USD" }, "stock": STOCK });
+    let row = json!({ "title": "Much wanted", "variants": [variant] }).to_string();
+    assert_eq!(shop.import("", "application/jsonl", row).await["imported"], 1);
+
+    let site = Site::of(&shop.host);
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let shoppers: Vec<_> = (0..SHOPPERS)
+        .map(|shopper| tokio::spawn(buy_on(site.clone(), shopper, stop.clone(), answered.clone())))
+        .collect();
+    let seed = fastrand::get_seed();
+    println!("seed {seed}");
+    for _ in 0..KILLS {
+        sleep(Duration::from_millis(fastrand::u64(LIFE_MS))).await;
+        shop.host.kill_9().await;
+        shop.host.restart().await;
+        site.moved_to(&shop.host);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut outcomes = Outcomes::new();
+    for shopper in shoppers {
+        outcomes.extend(shopper.await.expect("every shopper gets an answer in the end"));
+    }
+    println!("{} checkouts over {KILLS} kills", outcomes.len());
+    assert!(outcomes.len() >= SHOPPERS, "too few checkouts to mean anything");
+
+    let orders = settled(&shop).await;
+    let by_id: BTreeMap<&str, &Value> =
+        orders.iter().map(|order| (order["id"].as_str().expect("an id"), order)).collect();
+    assert_eq!(orders.len(), outcomes.len(), "one order for each key");
+    for (key, (token, outcome)) in &outcomes {
+        let (id, states): (&str, &[&str]) = match outcome {
+            Ok(order) => (order["id"].as_str().expect("an id"), &["paid"]),
+            Err(id) => (id, &["failed"]),
+        };
+        let state = by_id[id]["state"].as_str().expect("a state");
+        assert!(states.contains(&state), "{key} with {token} was answered {outcome:?} and is {state}");
+        assert_eq!(token == "tok_decline", state == "failed", "{key} with {token} is {state}");
+    }
+
+    // The provider's own books: one charge for each order that was paid, of what it costs.
+    let mut captured: BTreeMap<String, i64> = BTreeMap::new();
+    let mut after = String::new();
+    loop {
+        let ledger = shop.host.json(&format!("/internal/test-provider/ledger?limit=100{after}")).await;
+        for charge in ledger["items"].as_array().expect("a list") {
+            let amount = charge["captured"]["amount"].as_i64().expect("an amount");
+            if amount > 0 {
+                let order = charge["order_id"].as_str().expect("an id").to_owned();
+                assert_eq!(captured.insert(order, amount), None, "charged twice: {charge}");
+            }
+        }
+        match ledger["next_cursor"].as_str() {
+            Some(next) => after = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    for order in &orders {
+        let total = order["totals"]["total"]["amount"].as_i64().expect("a total");
+        let expected = (order["state"] == "paid").then_some(total);
+        assert_eq!(captured.get(order["id"].as_str().expect("an id")).copied(), expected, "{order}");
+    }
+    let paid = orders.iter().filter(|order| order["state"] == "paid").count() as u64;
+    let product = shop.host.json("/api/products/much-wanted").await;
+    assert_eq!(product["available"], STOCK - paid);
+    shop.verify().await;
+}

@@ -1,0 +1,39 @@
+//! Many shoppers want the last units at the same moment: each unit goes to exactly one of them.
+
+use futures::future::join_all;
+use serde_json::json;
+use tests::shop::Shop;
+use tests::shopper::{Shopper, Site};
+
+const RACES: usize = 20;
+const BUYERS: usize = 200;
+const UNITS: usize = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_units_go_to_fifty_of_two_hundred_buyers_each_time() {
+    let shop = Shop::start().await;
+    let rows: String = (0..RACES)
+        .map(|race| {
+            let variant =
+                json!({ "sku": format!("RACE-{race}"), "price": { "amount": 999, "currency": "USD" }, "stock": UNITS });
+            format!("{}\n", json!({ "title": format!("Race {race}"), "variants": [variant] }))
+        })
+        .collect();
+    assert_eq!(shop.import("", "application/jsonl", rows).await["imported"], RACES);
+    let site = Site::of(&shop.host);
+    for race in 0..RACES {
+        let sku = format!("RACE-{race}");
+        let ready = join_all((0..BUYERS).map(async |_| {
+            let shopper = Shopper::new(&site).await;
+            let cart = shopper.add(&sku, 1).await;
+            let wish = shopper.wish(&cart, "tok_approve").await;
+            (shopper, wish)
+        }))
+        .await;
+        let answers = join_all(ready.iter().map(|(shopper, wish)| shopper.check_out("the-only-one", wish))).await;
+        let bought = answers.iter().filter(|answer| answer.status == 201).count();
+        let too_late = answers.iter().filter(|answer| answer.problem() == "out-of-stock").count();
+        assert_eq!((bought, too_late), (UNITS, BUYERS - UNITS), "race {race}: {:?}", answers.last());
+    }
+    shop.verify().await;
+}
