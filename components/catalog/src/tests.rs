@@ -1,6 +1,8 @@
 //! The whole service over its router, on a real database in a folder of its own.
 
 mod categories;
+mod dry_runs;
+mod import_reports;
 mod openapi;
 mod products;
 mod redemptions;
