@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -71,10 +71,12 @@ pub enum Refusal {
 }
 
 /// Where a request came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
+    /// The same as it is written, once for all requests of the connection.
+    pub peer_text: HeaderValue,
     /// Our address that the client connected to.
     pub local: SocketAddr,
     /// Whether the connection is encrypted.

@@ -1,6 +1,5 @@
 //! The request path on one worker thread: reserved paths, route, instance, answer, report.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,8 +22,10 @@ use crate::problem::Problem;
 use crate::router::{Match, RequestFacts};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
-/// Where the requests of components seem to come from, as in Spin.
-const CHAIN_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Where a request that one component sends to another by name seems to come from, as in Spin.
+const CHAIN_PEER: &str = "0.0.0.0:0";
+/// Where a request of a component to the application itself seems to come from: in Spin it comes over a connection.
+const SELF_PEER: &str = "127.0.0.1:0";
 
 /// One worker thread's side of the application: its own instances of every component.
 pub struct Worker {
@@ -104,7 +105,7 @@ impl Worker {
         let Some(authority) = authority(&parts) else {
             return Problem::BadRequest.response(context.request_id());
         };
-        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client };
+        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
@@ -120,7 +121,7 @@ impl Worker {
 struct Arrival {
     request: Request<WasiBody>,
     scheme: Scheme,
-    client: SocketAddr,
+    client: HeaderValue,
 }
 
 impl Handler for Arc<Worker> {
@@ -132,7 +133,7 @@ impl Handler for Arc<Worker> {
         }
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer };
+        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer_text.clone() };
         self.answer(arrival, context).await
     }
 
@@ -157,7 +158,8 @@ impl ServiceChain for Worker {
         Some(Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
-            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: CHAIN_PEER };
+            let client = HeaderValue::from_static(CHAIN_PEER);
+            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
             Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
             context.write_headers(&mut parts.headers);
             let request = Request::from_parts(parts, body);
@@ -179,7 +181,7 @@ impl ServiceChain for Worker {
                 request.headers_mut().insert(HOST, host);
             }
             *request.uri_mut() = absolute(request.uri(), scheme.clone(), authority);
-            let arrival = Arrival { request, scheme, client: CHAIN_PEER };
+            let arrival = Arrival { request, scheme, client: HeaderValue::from_static(SELF_PEER) };
             let mut response = self.answer(arrival, Arc::new(context)).await;
             set_content_length(&mut response);
             response
