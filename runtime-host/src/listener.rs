@@ -228,7 +228,9 @@ impl Listener {
             certificate.map(|certificate| tokio::spawn(certificate.reload_on_change(CERTIFICATE_CHECK_PERIOD)));
         // The workers follow a drain of their own, so that what is cut can be counted before it is.
         let own_drain = Drain::new();
-        let mut workers = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await?;
+        let started = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await;
+        // Those that did start would wait for the end of a drain that nobody begins.
+        let mut workers = started.inspect_err(|_| own_drain.end())?;
         let room = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
         {
             let mut accepting = pin!(accept::run(|| socket.accept(), room, |connection| workers.dispatch(connection)));

@@ -15,7 +15,6 @@ use futures::channel::oneshot;
 use futures::future::join;
 use futures::stream::{FuturesUnordered, Stream};
 use http::Response;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func};
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
@@ -24,12 +23,12 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
 use super::Engine;
 use super::activity::Activity;
-use super::body::{Held, gather};
+use super::body::gather;
 use super::component::Component;
 use super::epoch::EpochTicker;
 use super::job::{Answer, Pending};
 use super::outbound_http::{Outbound, ServiceChain};
-use super::queue::Queue;
+use super::queue::Seat;
 use super::requests::Requests;
 use super::state::GuestState;
 
@@ -60,10 +59,10 @@ pub(super) async fn start(
     Ok((store, proxy))
 }
 
-/// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
+/// Takes requests until the instance is used up, idle for too long, or broken.
 pub(super) async fn run(
     epoch: &EpochTicker,
-    queue: &Arc<Queue>,
+    seat: &mut Seat,
     mut store: Store<GuestState>,
     proxy: &Proxy,
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
@@ -71,7 +70,7 @@ pub(super) async fn run(
     let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
     let result = {
         let mut work = pin!(epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
-            take_requests(queue, accessor, proxy, &activity, &requests).await
+            take_requests(seat, accessor, proxy, &activity, &requests).await
         })));
         let mut watch = Watch {
             activity: &activity,
@@ -90,7 +89,7 @@ pub(super) async fn run(
 }
 
 async fn take_requests(
-    queue: &Arc<Queue>,
+    seat: &mut Seat,
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
     activity: &Activity,
@@ -98,8 +97,8 @@ async fn take_requests(
 ) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
-    let mut place = queue.offer(limits.reuse_max);
-    accessor.with(|mut access| access.get().take_place(queue, place.number()));
+    let mut place = seat.offer(limits.reuse_max);
+    accessor.with(|mut access| access.get().take_place(place.queue(), place.number()));
     let mut work = pin!(FuturesUnordered::new());
     poll_fn(|cx| {
         if activity.paused() {
@@ -138,7 +137,7 @@ async fn take_requests(
 
 /// Has the guest answer one request. `Ok(false)` when the deadline passed first.
 async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending) -> wasmtime::Result<bool> {
-    let Pending { request, job, answer, place, .. } = pending;
+    let Pending { request, job, answer, .. } = pending;
     let (head, response) = oneshot::channel();
     let (prepared, ends_with_answer, deadline) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
@@ -152,8 +151,7 @@ async fn answer(accessor: &Accessor<GuestState>, proxy: &Proxy, pending: Pending
         wasmtime::error::Ok((prepared, ends_with_answer, store.data().component.limits.deadline))
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
-    let (answered, body) =
-        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer, place)).await;
+    let (answered, body) = join(prepared.run(accessor, tokio::time::sleep(deadline)), send(response, answer)).await;
     match ends_with_answer {
         Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
         Some(_) => {}
@@ -180,14 +178,12 @@ impl Reading {
 async fn send(
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
-    place: Option<OwnedSemaphorePermit>,
 ) -> Reading {
     let (result, reading) = match response.await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
             let body = gather(body).await;
-            let (instance, reading) = body.is_stream().then(oneshot::channel).unzip();
-            let held = Held { _admission: place, _instance: instance };
+            let (held, reading) = body.is_stream().then(oneshot::channel).unzip();
             (Ok(Answer { response: Response::from_parts(parts, body), held }), reading)
         }
         Ok(Err(error)) => (Err(error), None),
