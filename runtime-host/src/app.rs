@@ -3,6 +3,7 @@
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
 mod files;
+mod pools;
 pub mod schedule;
 mod stores;
 mod worker;
@@ -21,12 +22,14 @@ use sha2::{Digest as _, Sha256};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use pools::Pools;
 pub use stores::stores_config;
 pub use worker::Worker;
 
 use crate::engine::admission::Admission;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::outbound_client::OutboundShared;
+use crate::engine::pool::InstancePool;
 use crate::engine::state::GuestState;
 use crate::engine::{Engine, compose};
 use crate::manifest::{self, ComponentLimits, Manifest, StaticResponse, TriggerTarget};
@@ -52,6 +55,7 @@ struct Loaded {
     component: Arc<Component>,
     pre: ProxyPre<GuestState>,
     admission: Arc<Admission>,
+    pools: Pools<InstancePool>,
 }
 
 /// What the application's own URLs begin with.
@@ -67,8 +71,6 @@ pub struct App {
     router: Router<Target>,
     components: Vec<Loaded>,
     schedules: Vec<schedule::Schedule>,
-    /// Worker threads.
-    workers: usize,
     outbound: Arc<OutboundShared>,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
@@ -158,7 +160,6 @@ impl App {
             router,
             components,
             schedules,
-            workers: parts.workers.get(),
             outbound: Arc::new(parts.outbound),
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
@@ -211,12 +212,13 @@ fn load_component(
         stderr: parts.telemetry.guest_output(id, "stderr"),
         id: id.clone(),
     });
-    let admission = Arc::new(Admission::new(&component));
+    let admission = Arc::new(Admission::new(id, component.limits.queue_length_max));
     component.metrics.watch_queue({
         let admission = Arc::downgrade(&admission);
         move || admission.upgrade().map_or(0, |admission| admission.queue_length())
     });
-    Ok(Loaded { component, pre, admission })
+    let pools = Pools::new(component.limits.instances_max, parts.workers);
+    Ok(Loaded { component, pre, admission, pools })
 }
 
 fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {

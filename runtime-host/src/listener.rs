@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -72,10 +72,12 @@ pub enum Refusal {
 }
 
 /// Where a request came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
+    /// The same as it is written, once for all requests of the connection.
+    pub peer_text: HeaderValue,
     /// Our address that the client connected to.
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
@@ -227,7 +229,9 @@ impl Listener {
             certificate.map(|certificate| tokio::spawn(certificate.reload_on_change(CERTIFICATE_CHECK_PERIOD)));
         // The workers follow a drain of their own, so that what is cut can be counted before it is.
         let own_drain = Drain::new();
-        let mut workers = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await?;
+        let started = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await;
+        // Those that did start would wait for the end of a drain that nobody begins.
+        let mut workers = started.inspect_err(|_| own_drain.end())?;
         let room = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
         {
             let mut accepting = pin!(accept::run(|| socket.accept(), room, |connection| workers.dispatch(connection)));

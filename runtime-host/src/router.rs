@@ -6,7 +6,7 @@
 mod matched;
 mod pattern;
 
-pub use matched::{Match, RequestFacts};
+pub use matched::{CHAINED_ROUTE, Match, RequestFacts};
 pub use pattern::{InvalidPattern, RoutePattern};
 
 use pattern::Segment;

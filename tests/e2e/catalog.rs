@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -45,20 +46,28 @@ async fn only_staff_may_import() {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
 }
 
+/// A catalogue in a shape of somebody else's: ours, and a larger one that lies beside the checkout where it is at hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_catalogue_in_a_foreign_shape_is_imported_and_searched() {
-    let file = programs::repository().join("../shared/data/catalogs/eshop.json");
-    let Ok(text) = fs::read_to_string(&file) else {
-        eprintln!("skipped: {} is not there", file.display());
-        return;
-    };
+    let repository = programs::repository();
+    foreign_catalogue_is_imported(&repository.join("components/catalog/src/tests/foreign_catalogue.json")).await;
+    let other = repository.join("../shared/data/catalogs/eshop.json");
+    if other.exists() {
+        foreign_catalogue_is_imported(&other).await;
+    }
+}
+
+async fn foreign_catalogue_is_imported(file: &Path) {
+    let text = fs::read_to_string(file).expect("the catalogue is readable");
     let products: Vec<Value> = serde_json::from_str(&text).expect("a JSON array");
     let host = Shop::host_with_its_own_keys(|app| app).await;
     let map = "Id:sku,Name:title,Description:description,Brand:brand,Type:category,Price:price";
     let file = file.to_str().expect("UTF-8");
-    let counts = format!("imported {}, updated 0, failed 0\n", products.len());
+    let counts = format!("imported {}, updated 0, unchanged 0, failed 0\n", products.len());
     assert_eq!(run(&host, &["import", file, "--map", map, "--dry-run"]).await, counts);
     assert_eq!(host.json("/api/products").await["items"], json!([]), "a dry run changes nothing");
+    assert_eq!(run(&host, &["import", file, "--map", map]).await, counts);
+    let counts = format!("imported 0, updated 0, unchanged {}, failed 0\n", products.len());
     assert_eq!(run(&host, &["import", file, "--map", map]).await, counts);
 
     let page = host.json("/api/products?facets=true&limit=1").await;

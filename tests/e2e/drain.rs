@@ -62,6 +62,29 @@ async fn idle_connections_are_closed_and_new_ones_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_has_served_its_connections_goes_on_working_for_another() {
+    // The one instance is on the first thread. Two connections go to two threads, in an order that is not known.
+    for times_ms in [[2_000, 700], [700, 2_000]] {
+        let app = App::new().misbehaving_guest("instances_max = 1").argument("--workers=2");
+        let mut host = app.start().await;
+        let mut connections = Vec::new();
+        for time_ms in times_ms {
+            let mut connection = RawConnection::open(&host).await;
+            let request = format!("GET /misbehave/slow?ms={time_ms} HTTP/1.1\r\nhost: shop\r\n\r\n");
+            assert!(connection.send(request).await);
+            connections.push(connection);
+        }
+        sleep(HEAD_START).await;
+        host.signal(Signal::TERM);
+        for mut connection in connections {
+            let answer = connection.read_to_end(PATIENCE).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("slow"), "{times_ms:?}: {answer}");
+        }
+        assert_eq!(host.ended().await.code(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let mut host = host().await;
     let never = tokio::spawn(host.request("/misbehave/never").send());

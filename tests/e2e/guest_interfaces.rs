@@ -96,6 +96,15 @@ async fn sqlite_databases_of_the_generation_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_may_ask_how_a_stream_ended_before_it_reads_it() {
+    let host = host("").await;
+    let answer = ask(&host, "interfaces", "key-value-end-first", &[("label", "default")]).await;
+    assert_eq!(answer, json!({ "keys": ["one", "two"] }));
+    let answer = ask(&host, "interfaces", "sqlite-end-first", &[("label", "default")]).await;
+    assert_eq!(answer, json!({ "columns": 1, "rows": 2 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transactions_end_with_their_connection() {
     let host = host("").await;
     for guest in GENERATIONS {

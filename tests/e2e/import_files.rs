@@ -24,10 +24,14 @@ struct Import {
 }
 
 async fn import(host: &Host, name: &str, content: impl AsRef<[u8]>) -> Import {
+    import_with(host, name, content, &[]).await
+}
+
+async fn import_with(host: &Host, name: &str, content: impl AsRef<[u8]>, options: &[&str]) -> Import {
     let file = host.folder().join(name);
     std::fs::write(&file, content).expect("the folder is writable");
     let state = host.app().state_dir();
-    let arguments = ["import", name, "--state-dir", state.to_str().expect("UTF-8")];
+    let arguments = [&["import", name, "--state-dir", state.to_str().expect("UTF-8")], options].concat();
     let Output { status, stdout, stderr } = host.app().command(&arguments).await.expect("the host's binary runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Import { code: status.code(), summary: text(&stdout), complaints: text(&stderr) }
@@ -65,7 +69,7 @@ async fn a_spreadsheets_csv_with_a_byte_order_mark_crlf_and_quoted_line_breaks()
                 A,\"Say \"\"cheese\"\"\",\"two\r\nlines\",1.20,5\r\n\
                 B,Bread,,cheap,5\r\n\
                 C,\"Crème, brûlée\",,4.00,2\r\n";
-    import(&host, "sheet.csv", file).await.assert("imported 2, updated 0, failed 1", &[(4, "price")]);
+    import(&host, "sheet.csv", file).await.assert("imported 2, updated 0, unchanged 0, failed 1", &[(4, "price")]);
     assert_eq!(titles(&host).await, ["Crème, brûlée", "Say \"cheese\""]);
     let found = host.json("/api/products?q=cheese").await;
     let id = found["items"][0]["id"].as_str().expect("an id");
@@ -79,9 +83,9 @@ async fn a_line_of_five_megabytes_is_one_bad_row() {
     let host = shop().await;
     let long = "x".repeat(LONG_LINE_BYTES);
     let file = format!("sku,title,price\nA,Apple,1.20\nB,{long},2.00\nC,Cheese,4.00\n");
-    import(&host, "long.csv", file).await.assert("imported 2, updated 0, failed 1", &[(3, "bytes")]);
+    import(&host, "long.csv", file).await.assert("imported 2, updated 0, unchanged 0, failed 1", &[(3, "bytes")]);
     let file = format!("{{\"sku\":\"D\",\"title\":\"{long}\"}}\n{{\"sku\":\"E\",\"title\":\"Egg\",\"price\":\"1\"}}\n");
-    import(&host, "long.jsonl", file).await.assert("imported 1, updated 0, failed 1", &[(1, "bytes")]);
+    import(&host, "long.jsonl", file).await.assert("imported 1, updated 0, unchanged 0, failed 1", &[(1, "bytes")]);
     assert_eq!(titles(&host).await, ["Apple", "Cheese", "Egg"]);
 }
 
@@ -105,7 +109,7 @@ async fn a_sku_that_comes_again_changes_the_product_it_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_rows_changes_nothing() {
     let host = shop().await;
-    let nothing = "imported 0, updated 0, failed 0";
+    let nothing = "imported 0, updated 0, unchanged 0, failed 0";
     for (name, content) in [
         ("empty.csv", ""),
         ("names.csv", "sku,title\n"),
@@ -115,7 +119,9 @@ async fn a_file_without_rows_changes_nothing() {
     ] {
         import(&host, name, content).await.assert(nothing, &[]);
     }
-    import(&host, "empty.json", "").await.assert("imported 0, updated 0, failed 1", &[(1, "not a JSON array")]);
+    import(&host, "empty.json", "")
+        .await
+        .assert("imported 0, updated 0, unchanged 0, failed 1", &[(1, "not a JSON array")]);
     assert_eq!(host.json("/api/products").await["items"], json!([]));
 }
 
@@ -123,25 +129,59 @@ async fn a_file_without_rows_changes_nothing() {
 async fn bytes_that_are_no_utf_8_are_bad_rows() {
     let host = shop().await;
     let file = b"sku,title,price\nA,Apple,1.20\nB,Cr\xe8me,2.00\nC,Cheese,4.00\n";
-    import(&host, "latin.csv", file).await.assert("imported 2, updated 0, failed 1", &[(3, "UTF-8")]);
+    import(&host, "latin.csv", file).await.assert("imported 2, updated 0, unchanged 0, failed 1", &[(3, "UTF-8")]);
     let file =
         b"{\"sku\":\"D\",\"title\":\"Cr\xe8me\",\"price\":\"1\"}\n{\"sku\":\"E\",\"title\":\"Egg\",\"price\":\"1\"}\n";
-    import(&host, "latin.jsonl", file).await.assert("imported 1, updated 0, failed 1", &[(1, "unicode")]);
+    import(&host, "latin.jsonl", file).await.assert("imported 1, updated 0, unchanged 0, failed 1", &[(1, "unicode")]);
     let file = b"sku,title,gr\xf6\xdfe\nF,Fig,1\nG,Grape,2\n";
-    import(&host, "names.csv", file).await.assert("imported 0, updated 0, failed 1", &[(1, "column names: not UTF-8")]);
+    import(&host, "names.csv", file)
+        .await
+        .assert("imported 0, updated 0, unchanged 0, failed 1", &[(1, "column names: not UTF-8")]);
     assert_eq!(titles(&host).await, ["Apple", "Cheese", "Egg"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_list_of_bad_rows_is_cut_and_says_so() {
+async fn every_bad_row_is_told_by_its_line_however_many_there_are() {
     let host = shop().await;
-    let bad: String = (0..150).map(|n| format!("S-{n},Soap,cheap\n")).collect();
-    let report = import(&host, "bad.csv", format!("sku,title,price\n{bad}A,Apple,1.20\n")).await;
-    assert_eq!(report.code, Some(1), "{report:?}");
-    assert_eq!(report.summary.trim_end(), "imported 1, updated 0, failed 150");
-    let listed = report.complaints.lines().filter(|line| line.starts_with("line ")).count();
-    assert!(report.complaints.contains(&format!("and {} more", 150 - listed)), "{report:?}");
-    assert_eq!(titles(&host).await, ["Apple"]);
+    // More than a connection takes ahead, so that the file is still being sent while bad rows are told of; and more than
+    // a part of a file.
+    let count = 100_000;
+    let note = "x".repeat(100);
+    let rows = (0..count).map(|n| format!("S-{n},Soap,{},{note}\n", if n % 1_000 == 0 { "1" } else { "cheap" }));
+    let report = import(&host, "bad.csv", format!("sku,title,price,note\n{}", rows.collect::<String>())).await;
+    assert_eq!(report.code, Some(1), "{}", report.summary);
+    assert_eq!(report.summary.trim_end(), "imported 100, updated 0, unchanged 0, failed 99900");
+    let bad = (0..count).filter(|n| n % 1_000 != 0).map(|n| format!("line {}: price: ", n + 2));
+    let mut told = report.complaints.lines().filter(|line| line.starts_with("line "));
+    for bad in bad {
+        let line = told.next().unwrap_or_default();
+        assert!(line.starts_with(&bad), "{line} is not {bad}");
+    }
+    assert_eq!(told.next(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_the_import_would() {
+    let host = shop().await;
+    let rows: String = (0..300).map(|n| format!("soap-{n},S-{n},Soap {n},1.00\n")).collect();
+    // The last rows are about the first ones' products, which only an import would have written by then.
+    let file = format!("slug,sku,title,price\n{rows}soap-0,S-0-b,,2.00\nother,S-200,Other,3.00\nsoap-0,S-1,,3.00\n");
+    let dry_run = import_with(&host, "far.csv", &file, &["--dry-run"]).await;
+    let summary = "imported 300, updated 2, unchanged 0, failed 1";
+    let bad_rows = [(304, "belongs to another product")];
+    dry_run.assert(summary, &bad_rows);
+    assert_eq!(host.json("/api/products").await["items"], json!([]), "a dry run changes nothing");
+    import(&host, "far.csv", &file).await.assert(summary, &bad_rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_in_parts_says_that_they_are_checked_apart() {
+    let host = shop().await;
+    let row = format!("A,Apple,1.00,{}\n", "x".repeat(200_000));
+    let file = format!("sku,title,price,note\n{}", row.repeat(50));
+    let report = import_with(&host, "large.csv", file, &["--dry-run"]).await;
+    report.assert("imported 2, updated 0, unchanged 0, failed 0", &[]);
+    assert!(report.complaints.contains("the file went in 2 parts"), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,11 @@ const MISBEHAVE: [(&str, &str); 1] = [("component", "misbehave")];
 
 /// One worker thread, so that all instances of the component are in one place.
 fn app(settings: &str) -> App {
-    App::new().misbehaving_guest(settings).argument("--workers=1")
+    app_on(1, settings)
+}
+
+fn app_on(workers: usize, settings: &str) -> App {
+    App::new().misbehaving_guest(settings).argument(format!("--workers={workers}"))
 }
 
 /// Asks one after the other how many requests the instance was given.
@@ -82,6 +86,29 @@ async fn no_more_instances_live_than_are_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bound_on_instances_is_one_over_all_threads() {
+    const TIME: Duration = Duration::from_millis(300);
+    // More threads than instances, and as many instances as do not divide by the threads.
+    for (workers, allowed) in [(4, 1), (3, 5)] {
+        let settings = format!("instances_max = {allowed}\ninstance_concurrency_max = 1");
+        let host = app_on(workers, &settings).start().await;
+        let started = Instant::now();
+        let path = format!("/misbehave/slow?ms={}", TIME.as_millis());
+        let (answers, most) = tokio::join!(get_at_once(&host, &path, 4 * allowed), async {
+            let mut most: f64 = 0.0;
+            while started.elapsed() < 4 * TIME {
+                most = most.max(metric(&host, "bodega_instances_live").await);
+                sleep(POLL).await;
+            }
+            most
+        });
+        assert!(answers.iter().all(|answer| answer.status() == 200), "{workers} threads: {answers:?}");
+        assert!((1.0..=allowed as f64).contains(&most), "{workers} threads had {most} of {allowed} instances");
+        assert!(started.elapsed() >= 4 * TIME, "{workers} threads took {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_works_on_as_many_requests_at_once_as_are_allowed() {
     for allowed in [1, 4] {
         let settings = format!("instances_max = 1\ninstance_concurrency_max = {allowed}");
@@ -108,7 +135,17 @@ async fn an_instance_gets_no_more_memory_than_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_as_many_requests_wait_as_are_allowed() {
-    let host = app("instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 3").start().await;
+    exactly_as_many_wait_on(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_as_many_requests_wait_as_are_allowed_over_all_threads() {
+    exactly_as_many_wait_on(4).await;
+}
+
+async fn exactly_as_many_wait_on(workers: usize) {
+    let settings = "instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 3";
+    let host = app_on(workers, settings).start().await;
     let occupied = host.get("/misbehave/slow?ms=3000");
     let others = async {
         until_metric_is(&host, "bodega_instances_live", 1.0).await;

@@ -110,6 +110,7 @@ async fn a_chained_request_carries_the_headers_of_its_target() {
     assert_eq!(described["uri"], "/a/request");
     assert_eq!(described["headers"]["spin-path-info"][0], "/a/request");
     assert_eq!(described["headers"]["spin-raw-component-route"][0], "/...");
+    assert_eq!(described["headers"]["spin-client-addr"][0], "0.0.0.0:0", "as in Spin");
 }
 
 #[tokio::test(flavor = "multi_thread")]

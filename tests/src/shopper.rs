@@ -112,8 +112,7 @@ impl Shopper {
 
     /// The cart as it is now.
     pub async fn cart(&self) -> Value {
-        let shown =
-            self.site.ask(Method::GET, "/api/cart", |request| request.header("x-cart-token", &self.cart)).await;
+        let shown = self.site.ask(Method::GET, "/api/cart", |request| request.header("x-cart-token", &self.cart)).await;
         shown.is(200)
     }
 

@@ -4,13 +4,14 @@
 mod apply;
 mod draft;
 mod records;
+pub(crate) mod report;
+mod unwritten;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, BodyDataStream};
 use commerce::{rfc3339, unix_ms};
-use futures::{Stream, StreamExt};
-use serde::Serialize;
+use futures::StreamExt;
 use service::Error;
 
 use crate::app::App;
@@ -24,114 +25,132 @@ use draft::Draft;
 pub(crate) use draft::Mapping;
 pub(crate) use records::Format;
 use records::{Record, Records};
+use report::{BadRow, Totals};
+use unwritten::{Reading, Unwritten};
 
 /// Records that one transaction writes at most.
 pub(crate) const BATCH_RECORDS: usize = 250;
-/// Bad records that a report lists; it counts them all.
-pub(crate) const ERRORS_LISTED_MAX: usize = 100;
-/// Names of ignored fields that a report lists.
-const IGNORED_LISTED_MAX: usize = 50;
 
 /// What an import is to do.
 pub(crate) struct Job {
     pub(crate) format: Format,
     pub(crate) mapping: Mapping,
-    /// Checks everything against the store as it is and writes nothing.
+    /// Tells what an import would do and writes nothing.
     pub(crate) dry_run: bool,
     pub(crate) actor: String,
 }
 
-/// What an import did. Rows are records of the file; the other counts are products, of which one may have
-/// several rows.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Report {
-    pub(crate) dry_run: bool,
-    pub(crate) rows: u64,
-    pub(crate) imported: u64,
-    pub(crate) updated: u64,
-    pub(crate) unchanged: u64,
-    pub(crate) failed: u64,
-    pub(crate) errors: Vec<BadRow>,
-    /// Fields that mean nothing to the catalog and were left out.
-    pub(crate) ignored_fields: BTreeSet<String>,
+/// An import on its way through a file.
+pub(crate) struct Import {
+    app: Arc<App>,
+    job: Job,
+    file: BodyDataStream,
+    records: Records,
+    /// Records that were read and are in no batch yet.
+    waiting: Vec<Record>,
+    is_read: bool,
+    /// Empty unless this is a dry run.
+    unwritten: Unwritten,
+    totals: Totals,
 }
 
-/// A record that was not imported.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct BadRow {
-    pub(crate) line: u64,
-    pub(crate) reason: String,
+/// A record as far as it could be read.
+struct Row {
+    line: u64,
+    draft: Result<Draft, String>,
+    /// The record itself, in a dry run.
+    text: Option<String>,
 }
 
-impl Report {
-    fn fail(&mut self, line: u64, reason: String) {
-        self.failed += 1;
-        if self.errors.len() < ERRORS_LISTED_MAX {
-            self.errors.push(BadRow { line, reason });
+impl Import {
+    /// An import of the file that `body` is.
+    pub(crate) fn new(app: Arc<App>, job: Job, body: Body) -> Self {
+        Self {
+            file: body.into_data_stream(),
+            records: Records::new(job.format),
+            waiting: Vec::new(),
+            is_read: false,
+            unwritten: Unwritten::default(),
+            totals: Totals { dry_run: job.dry_run, ..Totals::default() },
+            app,
+            job,
         }
     }
 
-    fn ignore(&mut self, field: String) {
-        if self.ignored_fields.len() < IGNORED_LISTED_MAX {
-            self.ignored_fields.insert(field);
+    /// Works on the next batch and gives its bad rows by their lines; `None` when there is no more. What the batches
+    /// before a failure wrote stays written.
+    async fn next(&mut self) -> Result<Option<Vec<BadRow>>, Error> {
+        while self.waiting.len() < BATCH_RECORDS && !self.is_read {
+            match self.file.next().await {
+                Some(chunk) => self.records.push(&chunk.map_err(|_| Error::BrokenBody)?, &mut self.waiting),
+                None => {
+                    self.records.finish(&mut self.waiting);
+                    self.is_read = true;
+                }
+            }
         }
+        if self.waiting.is_empty() {
+            return Ok(None);
+        }
+        let records = self.waiting.drain(..BATCH_RECORDS.min(self.waiting.len())).collect();
+        self.take(records).await.map(Some)
     }
-}
 
-/// Reads the stream to its end. What the batches before a broken stream wrote stays written.
-pub(crate) async fn run<E>(
-    app: &App,
-    job: &Job,
-    stream: impl Stream<Item = Result<Bytes, E>>,
-) -> Result<Report, Error> {
-    let mut report = Report { dry_run: job.dry_run, ..Report::default() };
-    let mut records = Records::new(job.format);
-    let mut waiting = Vec::new();
-    let mut stream = std::pin::pin!(stream);
-    while let Some(chunk) = stream.next().await {
-        records.push(&chunk.map_err(|_| Error::BrokenBody)?, &mut waiting);
-        while waiting.len() >= BATCH_RECORDS {
-            let batch = waiting.drain(..BATCH_RECORDS).collect();
-            import_batch(app, job, batch, &mut report).await?;
+    async fn take(&mut self, records: Vec<Record>) -> Result<Vec<BadRow>, Error> {
+        let rows: Vec<Row> = records.into_iter().map(|record| self.read(record)).collect();
+        let rows_read = rows.len() as u64;
+        let (mut batch, transaction) = self.begin(&rows).await?;
+        let (mut bad_rows, mut taken) = (Vec::new(), Vec::new());
+        for Row { line, draft, text } in rows {
+            match draft.and_then(|draft| batch.apply(draft)) {
+                Ok(product) => taken.extend(text.map(|text| (product, text))),
+                Err(reason) => bad_rows.push(BadRow::new(line, reason)),
+            }
         }
+        let outcome = batch.finish();
+        match transaction {
+            Some(transaction) => {
+                categories::add(&transaction, &outcome.new_categories).await?;
+                let cause = Cause { actor: &self.job.actor, reason: "import" };
+                save(&transaction, &outcome.edited, &outcome.taxonomy, &cause).await?;
+                transaction.commit().await?;
+            }
+            None => self.totals.forgotten += self.unwritten.keep(&outcome, taken),
+        }
+        self.totals.rows += rows_read;
+        self.totals.imported += outcome.imported;
+        self.totals.updated += outcome.updated;
+        self.totals.unchanged += outcome.unchanged;
+        self.totals.failed += bad_rows.len() as u64;
+        Ok(bad_rows)
     }
-    records.finish(&mut waiting);
-    while !waiting.is_empty() {
-        let batch = waiting.drain(..BATCH_RECORDS.min(waiting.len())).collect();
-        import_batch(app, job, batch, &mut report).await?;
-    }
-    Ok(report)
-}
 
-async fn import_batch(app: &App, job: &Job, records: Vec<Record>, report: &mut Report) -> Result<(), Error> {
-    let mut drafts = Vec::with_capacity(records.len());
-    for Record { line, fields } in records {
-        report.rows += 1;
-        let draft =
-            fields.and_then(|fields| Draft::read(fields, &job.mapping, app.currency, |name| report.ignore(name)));
-        match draft {
-            Ok(draft) => drafts.push((line, draft)),
-            Err(reason) => report.fail(line, reason),
-        }
+    fn read(&mut self, record: Record) -> Row {
+        let Record { line, fields } = record;
+        let text = match &fields {
+            // JSON that was read can be written.
+            Ok(fields) if self.job.dry_run => serde_json::to_string(fields).ok(),
+            _ => None,
+        };
+        let ignore = |name| self.totals.ignore(name);
+        let draft = fields.and_then(|fields| Draft::read(fields, &self.job.mapping, self.app.currency, ignore));
+        Row { line, draft, text }
     }
-    let transaction = app.database.begin().await?;
-    let taxonomy = categories::load(&transaction).await?;
-    let loaded = load(&transaction, &apply::keys(drafts.iter().map(|(_, draft)| draft))).await?;
-    let mut batch = Batch::new(loaded, taxonomy, app.currency, rfc3339(unix_ms()));
-    for (line, draft) in drafts {
-        if let Err(reason) = batch.apply(draft) {
-            report.fail(line, reason);
-        }
+
+    /// The products that the rows could be about, and the transaction that writes them unless this is a dry run.
+    async fn begin(&mut self, rows: &[Row]) -> Result<(Batch, Option<sql::Transaction>), Error> {
+        let mut keys = apply::keys(rows.iter().filter_map(|row| row.draft.as_ref().ok()));
+        self.unwritten.widen(&mut keys);
+        let transaction = self.app.database.begin().await?;
+        let mut taxonomy = categories::load(&transaction).await?;
+        let stored = load(&transaction, &keys).await?;
+        // A dry run holds no writer up while it computes.
+        let transaction = Some(transaction).filter(|_| !self.job.dry_run);
+        self.unwritten.grow(&mut taxonomy);
+        let now = rfc3339(unix_ms());
+        let mut batch = Batch::new(taxonomy, self.app.currency, now.clone());
+        let reading = Reading { mapping: &self.job.mapping, currency: self.app.currency, now: &now };
+        self.unwritten.fill(&mut batch, stored, &keys, &reading);
+        Ok((batch, transaction))
     }
-    let outcome = batch.finish();
-    report.imported += outcome.imported;
-    report.updated += outcome.updated;
-    report.unchanged += outcome.unchanged;
-    if !job.dry_run {
-        categories::add(&transaction, &outcome.new_categories).await?;
-        let cause = Cause { actor: &job.actor, reason: "import" };
-        save(&transaction, &outcome.edited, &outcome.taxonomy, &cause).await?;
-        transaction.commit().await?;
-    }
-    Ok(())
 }

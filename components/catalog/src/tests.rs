@@ -2,6 +2,8 @@
 
 mod audit;
 mod categories;
+mod dry_runs;
+mod import_reports;
 mod openapi;
 mod products;
 mod redemptions;

@@ -1,7 +1,6 @@
 //! The request path on one worker thread: reserved paths, route, instance, answer, report.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
@@ -23,36 +22,38 @@ use crate::problem::Problem;
 use crate::router::{Match, RequestFacts};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
-/// Where the requests of components seem to come from, as in Spin.
-const CHAIN_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Where a request that one component sends to another by name seems to come from, as in Spin.
+const CHAIN_PEER: &str = "0.0.0.0:0";
+/// Where a request of a component to the application itself seems to come from: in Spin it comes over a connection.
+const SELF_PEER: &str = "127.0.0.1:0";
 
 /// One worker thread's side of the application: its own instances of every component.
 pub struct Worker {
     app: Arc<App>,
-    pools: Vec<InstancePool>,
+    /// Its number among the worker threads, from 0.
+    index: usize,
     client: OutboundClient,
 }
 
 impl Worker {
-    /// A worker without instances; they come with the requests.
-    pub fn new(app: Arc<App>) -> Arc<Self> {
-        Arc::new_cyclic(|worker: &std::sync::Weak<Self>| {
-            let pool = |loaded: &super::Loaded| {
+    /// The worker of this thread, which has to be in its runtime. It has no instances; they come with the requests.
+    pub fn new(app: Arc<App>, index: usize) -> Arc<Self> {
+        let client = OutboundClient::new(app.outbound.clone());
+        let worker = Arc::new(Self { app, index, client });
+        for loaded in &worker.app.components {
+            let chain: Weak<dyn ServiceChain> = Arc::<Self>::downgrade(&worker);
+            loaded.pools.start(index, |instances_max| {
                 InstancePool::new(
-                    app.engine.clone(),
+                    worker.app.engine.clone(),
                     engine::share(&loaded.pre),
                     loaded.component.clone(),
                     loaded.admission.clone(),
-                    worker.clone(),
-                    app.workers,
+                    chain,
+                    instances_max,
                 )
-            };
-            Self {
-                pools: app.components.iter().map(pool).collect(),
-                client: OutboundClient::new(app.outbound.clone()),
-                app,
-            }
-        })
+            });
+        }
+        worker
     }
 
     /// What the host asks of components at regular times.
@@ -60,27 +61,33 @@ impl Worker {
         &self.app.schedules
     }
 
-    /// Has the pool's component answer, and counts it.
+    /// Has the component at `place` answer, and counts it.
     async fn dispatch(
         &self,
-        pool: &InstancePool,
+        place: usize,
         request: Request<WasiBody>,
         context: Arc<RequestContext>,
     ) -> Result<Response<WasiBody>, DispatchError> {
         let started = Instant::now();
         let method = request.method().clone();
-        let result = pool.handle(request, context.clone()).await;
+        let loaded = &self.app.components[place];
+        let metrics = &loaded.component.metrics;
+        let result = match loaded.pools.of(self.index) {
+            Some(pool) => pool.handle(request, context.clone()).await,
+            // Nobody can ask before all threads have started.
+            None => Err(DispatchError::QueueFull { component: loaded.component.id.clone() }),
+        };
         let status = match &result {
             Ok(response) => response.status(),
             Err(error) => {
                 log_failure(error, &context);
                 if let Some(reason) = rejection(error) {
-                    pool.component().metrics.request_rejected(reason);
+                    metrics.request_rejected(reason);
                 }
                 problem(error).status()
             }
         };
-        pool.component().metrics.request(&method, status, started.elapsed());
+        metrics.request(&method, status, started.elapsed());
         result
     }
 
@@ -104,12 +111,12 @@ impl Worker {
         let Some(authority) = authority(&parts) else {
             return Problem::BadRequest.response(context.request_id());
         };
-        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client };
+        let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        match self.dispatch(&self.pools[place], request, context.clone()).await {
+        match self.dispatch(place, request, context.clone()).await {
             Ok(response) => response,
             Err(error) => problem(&error).response(context.request_id()),
         }
@@ -120,7 +127,7 @@ impl Worker {
 struct Arrival {
     request: Request<WasiBody>,
     scheme: Scheme,
-    client: SocketAddr,
+    client: HeaderValue,
 }
 
 impl Handler for Arc<Worker> {
@@ -132,7 +139,7 @@ impl Handler for Arc<Worker> {
         }
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer };
+        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer_text.clone() };
         self.answer(arrival, context).await
     }
 
@@ -157,11 +164,12 @@ impl ServiceChain for Worker {
         Some(Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
-            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: CHAIN_PEER };
+            let client = HeaderValue::from_static(CHAIN_PEER);
+            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
             Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
             context.write_headers(&mut parts.headers);
             let request = Request::from_parts(parts, body);
-            self.dispatch(&self.pools[place], request, Arc::new(context)).await.map_err(|error| chain_error(&error))
+            self.dispatch(place, request, Arc::new(context)).await.map_err(|error| chain_error(&error))
         }))
     }
 
@@ -179,7 +187,7 @@ impl ServiceChain for Worker {
                 request.headers_mut().insert(HOST, host);
             }
             *request.uri_mut() = absolute(request.uri(), scheme.clone(), authority);
-            let arrival = Arrival { request, scheme, client: CHAIN_PEER };
+            let arrival = Arrival { request, scheme, client: HeaderValue::from_static(SELF_PEER) };
             let mut response = self.answer(arrival, Arc::new(context)).await;
             set_content_length(&mut response);
             response

@@ -1,22 +1,26 @@
 //! `bodega import`, `bodega export` and the demo data: into and out of the running application, as staff.
 
 mod parts;
+mod progress;
+mod report;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
-use http::Request;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Request, Response, request};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use identity::Role;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
-use tokio_util::io::ReaderStream;
+use tokio_util::io::{ReaderStream, StreamReader};
 
-use self::parts::{PART_BYTES_MAX, Parts, Records};
+use self::parts::{PART_BYTES_MAX, Part, Parts, Records};
+use self::report::{BadRow, Totals};
 use super::remote::{self, Application, Remote};
 use crate::generated::command_token;
 use crate::manifest::Manifest;
@@ -25,6 +29,8 @@ use crate::state_dir::StateDir;
 /// The catalogue's routes for whole catalogues.
 const IMPORT_PATH: &str = "/api/catalog/import";
 const EXPORT_PATH: &str = "/api/catalog/export";
+/// The form of an import's report that tells of every bad row.
+const REPORT_LINES: &str = "application/x-ndjson";
 
 /// Arguments of `bodega import`.
 #[derive(Debug, clap::Args)]
@@ -53,13 +59,16 @@ impl Import {
                 query.append_pair("dry_run", "true");
             }
             let path = format!("{IMPORT_PATH}?{}", query.finish());
-            let mut report = Report::default();
-            let sent = import(&application, &path, &self.file, &mut report).await;
-            if report.rows == 0 {
+            let bar = progress::bar();
+            let tell = |BadRow { line, reason }| bar.suspend(|| eprintln!("line {line}: {reason}"));
+            let mut taken = Taken::default();
+            let sent = import(&application, &path, &self.file, &bar, &mut taken, tell).await;
+            bar.finish_and_clear();
+            if taken.totals.rows == 0 {
                 sent?;
-                return print_report(&report);
+                return conclude(&taken, self.dry_run);
             }
-            let all_taken = print_report(&report);
+            let all_taken = conclude(&taken, self.dry_run);
             sent.context("the rows after these were not taken")?;
             all_taken
         })
@@ -109,7 +118,10 @@ pub(super) async fn load_demo(manifest: Manifest, url: String, state: StateDir) 
             let application =
                 Application { url: url.clone(), token: command_token(&state, Role::Staff)?, token_is_given: false };
             let (file, length) = open(&manifest.folder().join(&data.file)).await?;
-            application.post(&data.post, &data.content_type, length, file, &ProgressBar::hidden()).await
+            let request = Request::post(&data.post).header(CONTENT_TYPE, &data.content_type);
+            let response = application.post(request, length, file, &ProgressBar::hidden()).await?;
+            let report = response.into_body().collect().await.context("the report broke off")?.to_bytes();
+            serde_json::from_slice::<serde_json::Value>(&report).context("the application's report is not JSON")
         };
         match sent.await {
             Ok(report) => tracing::info!(file = %data.file, %report, "the demo data is in"),
@@ -133,8 +145,40 @@ async fn open(path: &Path) -> anyhow::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// Sends a catalogue in as many requests as it takes and adds up their reports, also when one of them fails.
-async fn import(application: &Application, path: &str, file: &Path, total: &mut Report) -> anyhow::Result<()> {
+/// What became of a file.
+#[derive(Debug, Default)]
+struct Taken {
+    totals: Totals,
+    parts: u64,
+}
+
+impl Taken {
+    /// What a dry run did not check, in sentences.
+    fn gaps(&self) -> Vec<String> {
+        let (parts, forgotten) = (self.parts, self.totals.forgotten);
+        let by_parts = || {
+            format!(
+                "the file went in {parts} parts: a SKU or a slug that comes again in a later part was not noticed, \
+                 and a product with rows in several parts was counted in each"
+            )
+        };
+        let by_room = || {
+            format!("later rows were not checked against {forgotten} rows, which the application had no room to keep")
+        };
+        [(parts > 1).then(by_parts), (forgotten > 0).then(by_room)].into_iter().flatten().collect()
+    }
+}
+
+/// Sends a catalogue in as many requests as it takes, tells of each bad row, and adds up the counts, also when one of
+/// the requests fails.
+async fn import(
+    application: &Application,
+    path: &str,
+    file: &Path,
+    bar: &ProgressBar,
+    taken: &mut Taken,
+    mut tell: impl FnMut(BadRow),
+) -> anyhow::Result<()> {
     let content_type = media_type(file)?;
     let records = match content_type {
         "application/jsonl" => Some(Records::Lines),
@@ -142,93 +186,62 @@ async fn import(application: &Application, path: &str, file: &Path, total: &mut 
         // The records of an array have no place of their own to cut at, so it goes as a whole.
         _ => None,
     };
+    let request = || Request::post(path).header(CONTENT_TYPE, content_type).header(ACCEPT, REPORT_LINES);
     let (content, length) = open(file).await?;
-    // The template is a constant with the crate's own field names.
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}");
-    let progress = ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_length(length);
     let Some(records) = records else {
-        total.add(application.post(path, content_type, length, content, &progress).await?, 0)?;
-        progress.finish_and_clear();
-        return Ok(());
+        let response = application.post(request(), length, content, bar).await?;
+        taken.parts += 1;
+        return read_report(response, &mut taken.totals, tell).await;
     };
     let mut parts = Parts::new(content, records, PART_BYTES_MAX);
     while let Some(part) = parts.next().await.with_context(|| file.display().to_string())? {
-        let length = part.bytes.len() as u64;
-        let body = std::io::Cursor::new(part.bytes);
-        total.add(application.post(path, content_type, length, body, &progress).await?, part.lines_before)?;
+        let Part { bytes, repeated_bytes, lines_before } = part;
+        bar.inc_length(repeated_bytes as u64);
+        let length = bytes.len() as u64;
+        let response = application.post(request(), length, io::Cursor::new(bytes), bar).await?;
+        taken.parts += 1;
+        let tell = |row: BadRow| tell(BadRow { line: row.line + lines_before, ..row });
+        read_report(response, &mut taken.totals, tell).await?;
     }
-    progress.finish_and_clear();
     Ok(())
+}
+
+/// Prints the counts. Rows that failed make the command fail, after the good ones went in.
+fn conclude(taken: &Taken, dry_run: bool) -> anyhow::Result<()> {
+    println!("{}", taken.totals);
+    if dry_run {
+        taken.gaps().iter().for_each(|gap| eprintln!("{gap}"));
+    }
+    match (taken.totals.failed, dry_run) {
+        (0, _) => Ok(()),
+        (failed, false) => bail!("{failed} rows were not taken; the others were"),
+        (failed, true) => bail!("{failed} rows would not be taken; the others would"),
+    }
+}
+
+async fn read_report(
+    response: Response<Incoming>,
+    totals: &mut Totals,
+    tell: impl FnMut(BadRow),
+) -> anyhow::Result<()> {
+    let body = response.into_body().into_data_stream().map_err(io::Error::other);
+    report::read(StreamReader::new(body), totals, tell).await
 }
 
 impl Application {
-    /// Streams `body` to the application and returns its report.
+    /// Streams `body` to the application. Its answer may begin before it has the whole of it.
     async fn post(
         &self,
-        path: &str,
-        content_type: &str,
+        request: request::Builder,
         length: u64,
         body: impl AsyncRead + Send + 'static,
-        progress: &ProgressBar,
-    ) -> anyhow::Result<serde_json::Value> {
-        let counter = progress.clone();
-        let chunks = ReaderStream::new(body)
-            .map_ok(Frame::data)
-            .inspect_ok(move |frame| counter.inc(frame.data_ref().map_or(0, |data| data.len() as u64)));
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let chunks = progress::counted(ReaderStream::new(body), bar.clone()).map_ok(Frame::data);
         // With the length announced, what is too large is refused before it is sent.
-        let request = Request::post(path).header(CONTENT_TYPE, content_type).header(CONTENT_LENGTH, length);
-        let response = self.send(request, StreamBody::new(chunks).boxed_unsync()).await?;
-        let report = response.into_body().collect().await.context("the report broke off")?.to_bytes();
-        serde_json::from_slice(&report).context("the application's report is not JSON")
+        self.send(request.header(CONTENT_LENGTH, length), StreamBody::new(chunks).boxed_unsync()).await
     }
-}
-
-/// What the application did with the rows.
-#[derive(Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(default)]
-struct Report {
-    rows: u64,
-    imported: u64,
-    updated: u64,
-    failed: u64,
-    errors: Vec<BadRow>,
-}
-
-/// A row that was not taken.
-#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
-struct BadRow {
-    line: u64,
-    reason: String,
-}
-
-impl Report {
-    /// Adds the report of a part of the file.
-    fn add(&mut self, part: serde_json::Value, lines_before: u64) -> anyhow::Result<()> {
-        let part: Self = serde_json::from_value(part).context("the application's report is none of an import")?;
-        self.rows += part.rows;
-        self.imported += part.imported;
-        self.updated += part.updated;
-        self.failed += part.failed;
-        self.errors.extend(part.errors.into_iter().map(|row| BadRow { line: row.line + lines_before, ..row }));
-        Ok(())
-    }
-}
-
-/// Prints the counts and each bad row. Rows that failed make the command fail, after the good ones went in.
-fn print_report(report: &Report) -> anyhow::Result<()> {
-    for BadRow { line, reason } in &report.errors {
-        eprintln!("line {line}: {reason}");
-    }
-    // The application lists so many of a request and counts them all.
-    let unlisted = report.failed.saturating_sub(report.errors.len() as u64);
-    if unlisted > 0 {
-        eprintln!("and {unlisted} more");
-    }
-    println!("imported {}, updated {}, failed {}", report.imported, report.updated, report.failed);
-    if report.failed > 0 {
-        bail!("{} rows were not taken; the others were", report.failed);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

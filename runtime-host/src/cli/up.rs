@@ -195,7 +195,7 @@ impl Up {
                 {
                     let (app, drain) = (app.clone(), drain.clone());
                     move |index| {
-                        let worker = Worker::new(app.clone());
+                        let worker = Worker::new(app.clone(), index);
                         if index == 0 {
                             schedule::start(&worker, &drain);
                         }

@@ -1,12 +1,10 @@
-//! Bounds the requests that one component works on or keeps waiting, over all worker threads.
+//! Bounds the requests of one component that wait for an instance, over all worker threads.
+//!
+//! A request for which there is room is not counted here, so that threads do not meet over it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::component::Component;
 
 /// For how long requests that are turned away are counted before they are logged together.
 const OVERLOAD_REPORT_PERIOD: Duration = Duration::from_secs(1);
@@ -14,7 +12,6 @@ const OVERLOAD_REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// The admission of one component.
 pub struct Admission {
     component: String,
-    running: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_length_max: usize,
     /// Requests that were turned away and are not logged yet.
@@ -22,15 +19,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Admission for the limits of `component`.
-    pub fn new(component: &Component) -> Self {
-        let limits = &component.limits;
-        let running = (limits.instances_max * limits.concurrency_max).min(Semaphore::MAX_PERMITS);
+    /// Of a component of which `queue_length_max` requests may wait.
+    pub fn new(component: &str, queue_length_max: usize) -> Self {
         Self {
-            component: component.id.clone(),
-            running: Arc::new(Semaphore::new(running)),
+            component: component.to_owned(),
             waiting: AtomicUsize::new(0),
-            queue_length_max: limits.queue_length_max,
+            queue_length_max,
             turned_away: AtomicU64::new(0),
         }
     }
@@ -40,24 +34,24 @@ impl Admission {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// A place for one request, at once or after waiting in the bounded queue.
-    pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> Result<OwnedSemaphorePermit, Refused> {
-        if let Ok(permit) = self.running.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let Some(_place) = Waiting::take(self) else {
-            self.turn_away();
-            return Err(Refused::QueueFull);
-        };
-        match tokio::time::timeout(timeout, self.running.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            // The semaphore is never closed, so only time can run out.
-            _ => Err(Refused::WaitedTooLong),
+    /// Whether one more may wait; it is counted if so.
+    pub(super) fn wait(&self) -> bool {
+        let one_more = |waiting: usize| (waiting < self.queue_length_max).then_some(waiting + 1);
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// Of those who wait somewhere there were `before` and are `now`. They may become more than the bound when an instance
+    /// is lost, since whoever was let in stays.
+    pub(super) fn recount(&self, before: usize, now: usize) {
+        if now > before {
+            self.waiting.fetch_add(now - before, Ordering::Relaxed);
+        } else if now < before {
+            self.waiting.fetch_sub(before - now, Ordering::Relaxed);
         }
     }
 
     /// Counts one; a flood of them is one line a second in the log.
-    fn turn_away(self: &Arc<Self>) {
+    pub(super) fn turn_away(self: &Arc<Self>) {
         if self.turned_away.fetch_add(1, Ordering::Relaxed) > 0 {
             return;
         }
@@ -67,29 +61,6 @@ impl Admission {
             let requests = admission.turned_away.swap(0, Ordering::Relaxed);
             tracing::warn!(component = %admission.component, requests, "requests were turned away: too many wait already");
         });
-    }
-}
-
-/// Why a request gets no place.
-pub(super) enum Refused {
-    QueueFull,
-    WaitedTooLong,
-}
-
-/// A place in the queue, given back on drop, also when the client goes away while it waits.
-struct Waiting<'a>(&'a Admission);
-
-impl<'a> Waiting<'a> {
-    fn take(admission: &'a Admission) -> Option<Self> {
-        let place = Self(admission);
-        // Counted first and checked after: two that race for the last place cannot both get it.
-        (admission.waiting.fetch_add(1, Ordering::Relaxed) < admission.queue_length_max).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

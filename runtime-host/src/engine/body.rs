@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -72,13 +71,8 @@ async fn next_frame_soon(
     .await
 }
 
-/// What a request holds until its body ends; given back on drop.
-pub(super) struct Held {
-    /// Its place among the requests that the component works on.
-    pub(super) _admission: Option<OwnedSemaphorePermit>,
-    /// Its place in the instance, where the guest goes on with the body.
-    pub(super) _instance: Option<oneshot::Sender<Infallible>>,
-}
+/// A request's place in the instance, where the guest goes on with the body; given back on drop.
+pub(super) type Held = Option<oneshot::Sender<Infallible>>;
 
 /// A body that only fails.
 struct Failed(Option<Error>);

@@ -45,7 +45,7 @@ pub struct InstanceLimits {
     pub reuse_max: usize,
     /// Requests that one instance works on at once.
     pub concurrency_max: usize,
-    /// Instances alive at once; each worker thread has its share of them, and at least one.
+    /// Instances alive at once, over all worker threads; at least 1.
     pub instances_max: usize,
     /// How long an instance without work is kept.
     pub idle_timeout: Duration,
@@ -53,7 +53,7 @@ pub struct InstanceLimits {
     pub memory_bytes_max: usize,
     /// How long a request may take until its response begins, and how long a response may stand still.
     pub deadline: Duration,
-    /// Requests that may wait for an instance; one more is answered 503.
+    /// Requests that may wait because there is no room in an instance nor another instance; one more is answered 503.
     pub queue_length_max: usize,
 }
 

@@ -15,7 +15,6 @@ use futures::channel::oneshot;
 use futures::future::join;
 use futures::stream::{FuturesUnordered, Stream};
 use http::Response;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func};
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
@@ -24,13 +23,13 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
 use super::Engine;
 use super::activity::Activity;
-use super::body::{Held, gather};
+use super::body::gather;
 use super::component::Component;
 use super::epoch::EpochTicker;
 use super::job::{Answer, Pending};
 use super::outbound_http::{Outbound, ServiceChain};
 use super::patience::Patience;
-use super::queue::Queue;
+use super::queue::Seat;
 use super::requests::Requests;
 use super::state::GuestState;
 
@@ -61,10 +60,10 @@ pub(super) async fn start(
     Ok((store, proxy))
 }
 
-/// Takes requests from `queue` until the instance is used up, idle for too long, or broken.
+/// Takes requests until the instance is used up, idle for too long, or broken.
 pub(super) async fn run(
     epoch: &EpochTicker,
-    queue: &Arc<Queue>,
+    seat: &mut Seat,
     mut store: Store<GuestState>,
     proxy: &Proxy,
     patience: &Patience,
@@ -73,7 +72,7 @@ pub(super) async fn run(
     let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
     let result = {
         let mut work = pin!(epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
-            take_requests(queue, accessor, proxy, &activity, &requests, patience).await
+            take_requests(seat, accessor, proxy, &activity, &requests, patience).await
         })));
         let mut watch = Watch {
             activity: &activity,
@@ -92,7 +91,7 @@ pub(super) async fn run(
 }
 
 async fn take_requests(
-    queue: &Arc<Queue>,
+    seat: &mut Seat,
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
     activity: &Activity,
@@ -101,8 +100,8 @@ async fn take_requests(
 ) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
-    let mut place = queue.offer(limits.reuse_max);
-    accessor.with(|mut access| access.get().take_place(queue, place.number()));
+    let mut place = seat.offer(limits.reuse_max);
+    accessor.with(|mut access| access.get().take_place(place.queue(), place.number()));
     let mut work = pin!(FuturesUnordered::new());
     poll_fn(|cx| {
         if activity.paused() {
@@ -146,7 +145,7 @@ async fn answer(
     pending: Pending,
     patience: &Patience,
 ) -> wasmtime::Result<bool> {
-    let Pending { request, job, answer, place, .. } = pending;
+    let Pending { request, job, answer, .. } = pending;
     let (head, response) = oneshot::channel();
     let (prepared, ends_with_answer, deadline) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
@@ -161,7 +160,7 @@ async fn answer(
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
     let (answered, body) =
-        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(patience, response, answer, place)).await;
+        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(patience, response, answer)).await;
     match ends_with_answer {
         Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
         Some(_) => {}
@@ -189,14 +188,12 @@ async fn send(
     patience: &Patience,
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
-    place: Option<OwnedSemaphorePermit>,
 ) -> Reading {
     let (result, reading) = match response.await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
             let body = gather(body, patience).await;
-            let (instance, reading) = body.is_stream().then(oneshot::channel).unzip();
-            let held = Held { _admission: place, _instance: instance };
+            let (held, reading) = body.is_stream().then(oneshot::channel).unzip();
             (Ok(Answer { response: Response::from_parts(parts, body), held }), reading)
         }
         Ok(Err(error)) => (Err(error), None),

@@ -1,6 +1,7 @@
 //! Every interface that guests may import, one file each.
 
 mod key_value;
+mod pages;
 mod sqlite;
 mod variables;
 mod wasi_http_client;

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use futures::channel::oneshot;
 use http::Response;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::handler::Request;
 
 use super::activity::Activity;
@@ -16,8 +15,6 @@ pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) job: Arc<Job>,
     pub(super) answer: oneshot::Sender<wasmtime::Result<Answer>>,
-    /// Its place among the requests that the component works on; given back when the guest is done with it.
-    pub(super) place: Option<OwnedSemaphorePermit>,
     /// How often it may still be given to another instance when one cannot start.
     pub(super) retries: u32,
 }

@@ -4,22 +4,22 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
-use http::{Method, Request, Response};
-use tokio::sync::Semaphore;
+use http::{Method, Request, Response, StatusCode};
+use tokio::runtime::Handle;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre, TrapOrPanicError};
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
 
 use super::Engine;
-use super::admission::{Admission, Refused};
+use super::admission::Admission;
 use super::body::Gathered;
 use super::component::Component;
 use super::instance;
 use super::job::{Answer, Job, Pending};
 use super::outbound_http::ServiceChain;
 use super::patience::Patience;
-use super::queue::Queue;
+use super::queue::{Queue, QueueFull, Seat};
 use super::state::GuestState;
 use crate::telemetry::request_context::RequestContext;
 
@@ -27,6 +27,7 @@ use crate::telemetry::request_context::RequestContext;
 const QUEUE_GRACE: Duration = Duration::from_millis(200);
 /// How often a request that never reached a guest is given to another instance.
 const RETRIES_MAX: u32 = 1;
+
 /// Why a request got no response from its guest.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -84,34 +85,24 @@ pub struct InstancePool {
 }
 
 impl InstancePool {
-    /// A pool on one of `threads` worker threads. It starts empty; instances come with the requests.
+    /// A pool of at most `instances_max` instances on this thread, which has to be in its runtime. It starts empty;
+    /// instances come with the requests.
     pub fn new(
         engine: Arc<Engine>,
         pre: ProxyPre<GuestState>,
         component: Arc<Component>,
         admission: Arc<Admission>,
         chain: Weak<dyn ServiceChain>,
-        threads: usize,
+        instances_max: usize,
     ) -> Self {
         let limits = component.limits;
-        // Each thread has its share, and at least one: an instance never serves another thread's requests.
-        let places = Semaphore::new(limits.instances_max.div_ceil(threads).min(Semaphore::MAX_PERMITS));
-        let instances = Arc::new(Instances {
-            engine,
-            pre,
-            component: component.clone(),
-            chain,
-            places,
-            patience: Patience::default(),
-        });
-        let queue = Arc::new_cyclic(|queue: &Weak<Queue>| {
-            let queue = queue.clone();
-            Queue::new(limits.concurrency_max.min(limits.reuse_max), move || {
-                if let Some(queue) = queue.upgrade() {
-                    tokio::spawn(instances.clone().live(queue));
-                }
-            })
-        });
+        let instances =
+            Arc::new(Instances { engine, pre, component: component.clone(), chain, patience: Patience::default() });
+        // Requests may come from other threads; what works on them stays on this one.
+        let runtime = Handle::current();
+        let start = move |seat| drop(runtime.spawn(instances.clone().live(seat)));
+        let room_per_instance = limits.concurrency_max.min(limits.reuse_max);
+        let queue = Queue::new(room_per_instance, instances_max, admission.clone(), start);
         Self { queue, component, admission }
     }
 
@@ -129,14 +120,14 @@ impl InstancePool {
         let started = Instant::now();
         let deadline = self.component.limits.deadline;
         let is_head = request.method() == Method::HEAD;
-        let place = match self.admission.enter(deadline).await {
-            Ok(place) => place,
-            Err(Refused::QueueFull) => return Err(DispatchError::QueueFull { component: self.component.id.clone() }),
-            Err(Refused::WaitedTooLong) => return Err(self.deadline_exceeded()),
-        };
         let job = Job::new(context);
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Pending { request, job: job.clone(), answer, place: Some(place), retries: RETRIES_MAX });
+        let pending = Pending { request, job: job.clone(), answer, retries: RETRIES_MAX };
+        if let Err(QueueFull) = self.queue.push(pending) {
+            self.admission.turn_away();
+            return Err(DispatchError::QueueFull { component: self.component.id.clone() });
+        }
+        let _waiting = Waiting { queue: &self.queue, job: &job };
         // The instance watches the deadline too; here it also covers the wait for one.
         let Ok(answered) = tokio::time::timeout_at((started + deadline + QUEUE_GRACE).into(), answered).await else {
             return Err(self.deadline_exceeded());
@@ -180,6 +171,25 @@ impl InstancePool {
     }
 }
 
+/// Whether a response with this status has no body, whatever the guest says.
+fn is_bodiless(status: StatusCode) -> bool {
+    [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+}
+
+/// A request that somebody waits for; on drop it leaves the queue if it is still there.
+struct Waiting<'a> {
+    queue: &'a Arc<Queue>,
+    job: &'a Arc<Job>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.job.activity.get().is_none() {
+            self.queue.forget(self.job);
+        }
+    }
+}
+
 /// Makes instances.
 struct Instances {
     engine: Arc<Engine>,
@@ -187,23 +197,19 @@ struct Instances {
     component: Arc<Component>,
     /// Weak, because the worker that it stands for owns this pool.
     chain: Weak<dyn ServiceChain>,
-    /// Bounds the instances of the pool.
-    places: Semaphore,
     patience: Patience,
 }
 
 impl Instances {
-    /// The life of one instance.
-    async fn live(self: Arc<Self>, queue: Arc<Queue>) {
-        // The semaphore is never closed; without a place it waits until another instance ends.
-        let _place = self.places.acquire().await;
+    /// The life of one instance. Its seat is free again when nothing is left of it.
+    async fn live(self: Arc<Self>, mut seat: Seat) {
         let started = instance::start(&self.engine, &self.pre, self.component.clone(), self.chain.clone()).await;
         let (store, proxy) = match started {
             Ok(started) => started,
-            Err(error) => return start_failed(&self.component.id, &queue, error),
+            Err(error) => return start_failed(&self.component.id, seat, error),
         };
         let _alive = Alive::new(&self.component);
-        let (store, result) = instance::run(&self.engine.epoch, &queue, store, &proxy, &self.patience).await;
+        let (store, result) = instance::run(&self.engine.epoch, &mut seat, store, &proxy, &self.patience).await;
         if let Err(error) = result {
             store.data().requests.fail_all(&format!("{error:#}"));
             self.component.metrics.instance_trapped(trap_kind(&error));
@@ -213,9 +219,10 @@ impl Instances {
 }
 
 /// Has the request that is first in line try again, or fail.
-fn start_failed(component: &str, queue: &Queue, error: wasmtime::Error) {
+fn start_failed(component: &str, seat: Seat, error: wasmtime::Error) {
     tracing::error!(component, "an instance could not start: {error:#}");
-    let Some(mut first) = queue.start_failed() else { return };
+    let queue = seat.queue().clone();
+    let Some(mut first) = seat.failed() else { return };
     if first.retries > 0 {
         first.retries -= 1;
         queue.push_front(first);

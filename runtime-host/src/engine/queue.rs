@@ -1,25 +1,33 @@
 //! The requests that wait for an instance of one component on one worker thread, and the room that its instances have for them.
 //!
 //! A new instance is asked for when more requests wait than there is room, counting the room of instances that are starting.
+//! A request for which there is neither room nor a seat for another instance is kept only as long as the component's bound on
+//! those allows, over all threads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::job::Pending;
+use super::admission::Admission;
+use super::job::{Job, Pending};
 
-/// The queue. Only one thread uses it; the lock is there because wasmtime's futures have to be `Send`.
+/// The queue. As a rule only one thread uses it; those of a component with fewer instances than threads share a few.
 pub(super) struct Queue {
     state: Mutex<State>,
     /// Requests that one instance works on at once.
     room_per_instance: usize,
-    start: Box<dyn Fn() + Send + Sync>,
+    admission: Arc<Admission>,
+    start: Box<dyn Fn(Seat) + Send + Sync>,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Pending>,
     room: usize,
+    /// Instances that may still be started.
+    seats: usize,
+    /// How many of those that wait have no room, as `admission` knows it.
+    without_room: usize,
     /// Instances that wait for a request, by the number of their place.
     takers: Vec<(u64, Waker)>,
     /// The number of the latest place.
@@ -28,15 +36,31 @@ struct State {
     counted: BTreeMap<u64, usize>,
 }
 
+/// As many requests wait without room as may.
+#[derive(Debug)]
+pub(super) struct QueueFull;
+
 impl Queue {
-    /// An empty queue; `start` is called for each instance that is needed.
-    pub(super) fn new(room_per_instance: usize, start: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::default(), room_per_instance, start: Box::new(start) }
+    /// An empty queue for at most `seats` instances at once; `start` is called for each one that is needed.
+    pub(super) fn new(
+        room_per_instance: usize,
+        seats: usize,
+        admission: Arc<Admission>,
+        start: impl Fn(Seat) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let state = Mutex::new(State { seats, ..State::default() });
+        Arc::new(Self { state, room_per_instance, admission, start: Box::new(start) })
     }
 
     /// Adds a request.
-    pub(super) fn push(&self, pending: Pending) {
+    pub(super) fn push(self: &Arc<Self>, pending: Pending) -> Result<(), QueueFull> {
         let mut state = self.lock();
+        if state.waiting.len() >= state.room && state.seats == 0 {
+            if !self.admission.wait() {
+                return Err(QueueFull);
+            }
+            state.without_room += 1;
+        }
         state.waiting.push_back(pending);
         // The instance that waited last has the warmest caches.
         let taker = state.takers.pop();
@@ -44,37 +68,27 @@ impl Queue {
         if let Some((_, waker)) = taker {
             waker.wake();
         }
-    }
-
-    /// The place of an instance that has started, in exchange for the room that was counted for it.
-    pub(super) fn offer(&self, requests_max: usize) -> Place<'_> {
-        let mut state = self.lock();
-        state.latest += 1;
-        let number = state.latest;
-        state.counted.insert(number, self.room_per_instance);
-        let mut place = Place { queue: self, number, free: self.room_per_instance, left: requests_max };
-        place.count(state);
-        place
-    }
-
-    /// Takes back the room of an instance that could not start. The request that is first in line is the one that fails by it.
-    pub(super) fn start_failed(&self) -> Option<Pending> {
-        let mut state = self.lock();
-        state.room -= self.room_per_instance;
-        let first = state.waiting.pop_front();
-        self.balance(state);
-        first
+        Ok(())
     }
 
     /// Puts a request in front of all others.
-    pub(super) fn push_front(&self, pending: Pending) {
+    pub(super) fn push_front(self: &Arc<Self>, pending: Pending) {
         let mut state = self.lock();
         state.waiting.push_front(pending);
         self.balance(state);
     }
 
+    /// Takes a request out for which nobody waits any more, unless an instance has it.
+    pub(super) fn forget(self: &Arc<Self>, job: &Arc<Job>) {
+        let mut state = self.lock();
+        let place = state.waiting.iter().position(|pending| Arc::ptr_eq(&pending.job, job));
+        let forgotten = place.and_then(|place| state.waiting.remove(place));
+        self.balance(state);
+        drop(forgotten);
+    }
+
     /// Counts on no room of an instance that computes without pause, until it looks at the queue again.
-    pub(super) fn withdraw(&self, number: u64) {
+    pub(super) fn withdraw(self: &Arc<Self>, number: u64) {
         let mut state = self.lock();
         let counted = state.counted.get_mut(&number).map(std::mem::take).unwrap_or_default();
         if counted == 0 {
@@ -89,14 +103,20 @@ impl Queue {
         }
     }
 
-    fn balance(&self, mut state: MutexGuard<'_, State>) {
-        let needed = state.waiting.len() > state.room;
-        if needed {
+    /// Starts what is needed and may be started, and tells how many are left without room.
+    fn balance(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut starts = 0;
+        while state.waiting.len() > state.room && state.seats > 0 {
+            state.seats -= 1;
             state.room += self.room_per_instance;
+            starts += 1;
         }
+        let without_room = state.waiting.len().saturating_sub(state.room);
+        self.admission.recount(state.without_room, without_room);
+        state.without_room = without_room;
         drop(state);
-        if needed {
-            (self.start)();
+        for _ in 0..starts {
+            (self.start)(Seat { queue: self.clone(), is_settled: false });
         }
     }
 
@@ -106,9 +126,60 @@ impl Queue {
     }
 }
 
+/// The right to be an instance. Room is counted for it from the beginning.
+pub(super) struct Seat {
+    queue: Arc<Queue>,
+    /// Whether the room is that of a place by now, or was taken back.
+    is_settled: bool,
+}
+
+impl Seat {
+    /// The place of the instance, which has started, in exchange for the room that was counted for it.
+    pub(super) fn offer(&mut self, requests_max: usize) -> Place {
+        self.is_settled = true;
+        let queue = &self.queue;
+        let mut state = queue.lock();
+        state.latest += 1;
+        let number = state.latest;
+        state.counted.insert(number, queue.room_per_instance);
+        let place = Place { queue: queue.clone(), number, free: queue.room_per_instance, left: requests_max };
+        place.count(state);
+        place
+    }
+
+    /// The instance could not start. The request that is first in line is the one that fails by it.
+    pub(super) fn failed(mut self) -> Option<Pending> {
+        self.is_settled = true;
+        // Whoever is behind it gets another instance when the seat is free, which it is at the end of this.
+        let mut state = self.queue.lock();
+        state.room -= self.queue.room_per_instance;
+        state.waiting.pop_front()
+    }
+
+    /// What it belongs to.
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.seats += 1;
+        let mut lost = VecDeque::new();
+        if !self.is_settled {
+            // Its task was dropped before it began: the thread has ended, and nobody will ever take what waits.
+            state.room -= self.queue.room_per_instance;
+            lost = std::mem::take(&mut state.waiting);
+        }
+        self.queue.balance(state);
+        drop(lost);
+    }
+}
+
 /// An instance's side of the queue.
-pub(super) struct Place<'q> {
-    queue: &'q Queue,
+pub(super) struct Place {
+    queue: Arc<Queue>,
     number: u64,
     /// Requests that it could take now.
     free: usize,
@@ -116,10 +187,15 @@ pub(super) struct Place<'q> {
     left: usize,
 }
 
-impl Place<'_> {
+impl Place {
     /// What [`Queue::withdraw`] knows the place by.
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Where it is.
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Counts on its room again after a withdrawal.
@@ -150,6 +226,7 @@ impl Place<'_> {
             }
         }
         state.takers.push((self.number, cx.waker().clone()));
+        self.queue.balance(state);
         Poll::Pending
     }
 
@@ -166,7 +243,7 @@ impl Place<'_> {
     }
 
     /// Brings the queue's sum up to date, and passes on what this instance has no room for.
-    fn count(&mut self, mut state: MutexGuard<'_, State>) {
+    fn count(&self, mut state: MutexGuard<'_, State>) {
         let counts = self.free.min(self.left);
         let counted = state.counted.insert(self.number, counts).unwrap_or_default();
         state.room = state.room - counted + counts;
@@ -183,7 +260,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.close();
         self.queue.lock().counted.remove(&self.number);

@@ -10,7 +10,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -72,14 +72,15 @@ impl<H: Handler> Server<H> {
 
     async fn serve_http(self, opened: Opened, peer: SocketAddr) -> Result<(), String> {
         let Self { handler, limits, tls, drain, busy_poll } = self;
-        let connection = ConnectionInfo { peer, local: opened.local, tls: tls.is_some() };
+        // An address is valid in every header.
+        let peer_text = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static(""));
+        let connection = Arc::new(ConnectionInfo { peer, peer_text, local: opened.local, tls: tls.is_some() });
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let open = noting.request_started();
             let request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
-            let handler = handler.clone();
-            let busy_poll = busy_poll.clone();
+            let (handler, connection, busy_poll) = (handler.clone(), connection.clone(), busy_poll.clone());
             async move {
                 let upload = request.body().stall();
                 let response = match (refusal(&request, &limits), &upload) {

@@ -64,7 +64,8 @@ struct Handover {
 pub(super) struct Workers {
     queues: Vec<mpsc::UnboundedSender<Handover>>,
     open: OpenConnections,
-    alive: mpsc::Receiver<()>,
+    /// Closes when no worker serves any more.
+    serving: mpsc::Receiver<()>,
 }
 
 impl Workers {
@@ -77,7 +78,7 @@ impl Workers {
         drain: Drain,
     ) -> Result<Self, ListenError> {
         let make_handler = Arc::new(make_handler);
-        let (living, alive) = mpsc::channel(1);
+        let (serves, serving) = mpsc::channel(1);
         let mut queues = Vec::new();
         let mut starting = Vec::new();
         for index in 0..open.0.len() {
@@ -86,7 +87,7 @@ impl Workers {
             // Unbounded, and yet bounded by the places for connections.
             let (queue, incoming) = mpsc::unbounded_channel();
             let (started, start) = oneshot::channel();
-            let (make_handler, tls, drain, living) = (make_handler.clone(), tls.clone(), drain.clone(), living.clone());
+            let (make_handler, tls, drain, serves) = (make_handler.clone(), tls.clone(), drain.clone(), serves.clone());
             let work = move || {
                 let handler = {
                     let _context = runtime.enter();
@@ -94,8 +95,7 @@ impl Workers {
                 };
                 // The listener may have failed to start another worker and gone: then the queue is closed too.
                 let _ = started.send(());
-                work(runtime, Server { handler, limits, tls, drain, busy_poll: Arc::default() }, incoming);
-                drop(living);
+                work(runtime, Server { handler, limits, tls, drain, busy_poll: Arc::default() }, incoming, serves);
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(failed)?;
             queues.push(queue);
@@ -106,7 +106,7 @@ impl Workers {
                 |_| ListenError::Worker { index, source: std::io::Error::other("making its handler panicked") };
             start.await.map_err(panicked)?;
         }
-        Ok(Self { queues, open, alive })
+        Ok(Self { queues, open, serving })
     }
 
     /// Hands a connection to the worker that has the fewest.
@@ -127,14 +127,20 @@ impl Workers {
         self.queues.clear();
     }
 
-    /// Waits until every worker has ended.
+    /// Waits until every worker has served its last connection. Their threads go on until the drain ends.
     pub(super) async fn done(&mut self) {
-        while self.alive.recv().await.is_some() {}
+        while self.serving.recv().await.is_some() {}
     }
 }
 
-/// Serves what comes in until no more can come and all connections are done, or the drain has ended.
-fn work<H: Handler>(runtime: Runtime, server: Server<H>, mut incoming: mpsc::UnboundedReceiver<Handover>) {
+/// Serves what comes in until no more can come and all connections are done, and stays until the drain has ended: what the
+/// handler runs on this thread may be at work for a connection of another one. `serves` is dropped in between.
+fn work<H: Handler>(
+    runtime: Runtime,
+    server: Server<H>,
+    mut incoming: mpsc::UnboundedReceiver<Handover>,
+    serves: mpsc::Sender<()>,
+) {
     runtime.block_on(async {
         let drain = server.drain.clone();
         let busy_poll = server.busy_poll.clone();
@@ -153,6 +159,8 @@ fn work<H: Handler>(runtime: Runtime, server: Server<H>, mut incoming: mpsc::Unb
             while let Some(ended) = connections.join_next().await {
                 report(ended);
             }
+            drop(serves);
+            std::future::pending().await
         };
         tokio::select! {
             () = serving => {}

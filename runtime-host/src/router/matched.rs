@@ -1,8 +1,8 @@
 //! A route that matched a path, and the headers that tell the component so.
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
@@ -16,11 +16,15 @@ const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rout
 const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
-const SPIN_PREFIX: &str = "spin-";
+/// What the names of the headers of parameters begin with.
+pub(super) const PARAM_PREFIX: &str = "spin-path-match-";
+/// Headers that are set for every request, which is what a map of them has to make room for.
+const HEADERS: usize = 7;
 
 /// The route that Spin reports for a request from another component, whatever the path.
-#[expect(clippy::expect_used, reason = "`/...` is a valid pattern, which a test shows")]
-static CHAINED: LazyLock<RoutePattern> = LazyLock::new(|| "/...".parse().expect("a valid pattern"));
+pub const CHAINED_ROUTE: &str = "/...";
+#[expect(clippy::expect_used, reason = "it is a valid pattern, which a test shows")]
+static CHAINED: LazyLock<RoutePattern> = LazyLock::new(|| CHAINED_ROUTE.parse().expect("a valid pattern"));
 
 /// A path and the route that answers it.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +44,8 @@ pub struct RequestFacts<'a> {
     pub host: &'a str,
     /// The request's path and query.
     pub uri: &'a Uri,
-    /// The other end of the connection.
-    pub client: SocketAddr,
+    /// The other end of the connection, as its address is written.
+    pub client: &'a HeaderValue,
 }
 
 impl<'r, 'p, T> Match<'r, 'p, T> {
@@ -94,24 +98,31 @@ impl<'r, 'p, T> Match<'r, 'p, T> {
 
     /// Sets the `spin-*` headers that components are promised, in place of what the client sent under those names.
     pub fn set_headers(&self, request: &RequestFacts<'_>, headers: &mut HeaderMap) {
-        // Otherwise a client could pass off as Spin's word what it made up.
+        // Those that are not replaced below: otherwise a client could pass off as Spin's word what it made up.
         let forged: Vec<HeaderName> =
-            headers.keys().filter(|name| name.as_str().starts_with(SPIN_PREFIX)).cloned().collect();
+            headers.keys().filter(|name| name.as_str().starts_with(PARAM_PREFIX)).cloned().collect();
         for name in forged {
             headers.remove(name);
         }
-        let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-        headers.insert(FULL_URL, value(&format!("{}://{}{path}", request.scheme, request.host)));
+        headers.reserve(HEADERS);
+        headers.insert(FULL_URL, full_url(request));
         headers.insert(PATH_INFO, value(self.path_info()));
         headers.insert(MATCHED_ROUTE, self.pattern.matched_header.clone());
         headers.insert(COMPONENT_ROUTE, self.pattern.prefix_header.clone());
         headers.insert(RAW_COMPONENT_ROUTE, self.pattern.raw_header.clone());
         headers.insert(BASE_PATH, HeaderValue::from_static("/"));
-        headers.insert(CLIENT_ADDR, value(&request.client.to_string()));
+        headers.insert(CLIENT_ADDR, request.client.clone());
         for (name, text) in self.params() {
             headers.insert(name, value(text));
         }
     }
+}
+
+/// Put together in one piece, which the header then keeps.
+fn full_url(request: &RequestFacts<'_>) -> HeaderValue {
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    let parts = [request.scheme.as_str(), "://", request.host, path];
+    HeaderValue::from_maybe_shared(Bytes::from(parts.concat())).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn value(text: &str) -> HeaderValue {

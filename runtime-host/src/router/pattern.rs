@@ -1,14 +1,18 @@
-//! The pattern of a route: literals, `:param` segments and a trailing `/...`.
+//! The pattern of a route: literals, `:param` segments and a trailing `/...` or `/*`, as Spin reads them.
 
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue};
 
+use super::matched::PARAM_PREFIX;
 use crate::telemetry::health::is_reserved;
 
 /// What a route ends in when it stands for everything under it.
 const WILDCARD: &str = "/...";
+/// The same, as Spin's router writes it.
+const WILDCARD_STAR: &str = "/*";
 
 /// A parsed route, with the values of the headers that tell a component about it.
 #[derive(Clone)]
@@ -18,9 +22,9 @@ pub struct RoutePattern {
     wildcard: bool,
     /// `spin-raw-component-route`: the route as written.
     pub(super) raw_header: HeaderValue,
-    /// `spin-component-route`: without the wildcard.
+    /// `spin-component-route`: without `/...`.
     pub(super) prefix_header: HeaderValue,
-    /// `spin-matched-route`: with the base path before it and without a slash at its end.
+    /// `spin-matched-route`: with a slash before it and none at its end.
     pub(super) matched_header: HeaderValue,
 }
 
@@ -46,7 +50,7 @@ impl RoutePattern {
         &self.segments
     }
 
-    /// Whether the route ends in `/...` and so stands for everything under it.
+    /// Whether the route ends in a wildcard and so stands for everything under it.
     pub fn has_wildcard(&self) -> bool {
         self.wildcard
     }
@@ -62,17 +66,15 @@ impl FromStr for RoutePattern {
 
     fn from_str(raw: &str) -> Result<Self, InvalidPattern> {
         let invalid = |problem: String| InvalidPattern { route: raw.to_owned(), problem };
-        if !raw.starts_with('/') {
-            return Err(invalid("does not begin with `/`".into()));
-        }
+        let path = if raw.starts_with('/') { Cow::Borrowed(raw) } else { Cow::Owned(format!("/{raw}")) };
         if let Some(found) = raw.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
             return Err(invalid(format!("contains {found:?}, which no path can hold; write it percent-encoded")));
         }
         if raw.contains("//") {
             return Err(invalid("has two slashes in a row".into()));
         }
-        let (prefix, wildcard) = raw.strip_suffix(WILDCARD).map_or((raw, false), |prefix| (prefix, true));
-        let inner = prefix.trim_matches('/');
+        let prefix = path.strip_suffix(WILDCARD).or_else(|| path.strip_suffix(WILDCARD_STAR));
+        let inner = prefix.unwrap_or(&path).trim_matches('/');
         let mut segments = Vec::new();
         for text in inner.split('/').filter(|_| !inner.is_empty()) {
             let segment = Segment::parse(text).map_err(invalid)?;
@@ -81,7 +83,7 @@ impl FromStr for RoutePattern {
             }
             segments.push(segment);
         }
-        let trimmed = raw.strip_suffix('/').unwrap_or(raw);
+        let trimmed = path.strip_suffix('/').unwrap_or(&path);
         if is_reserved(trimmed) {
             return Err(invalid("is one that the host answers itself".into()));
         }
@@ -90,9 +92,9 @@ impl FromStr for RoutePattern {
         Ok(Self {
             raw: raw.into(),
             segments,
-            wildcard,
+            wildcard: prefix.is_some(),
             raw_header: header(raw)?,
-            prefix_header: header(prefix)?,
+            prefix_header: header(raw.strip_suffix(WILDCARD).unwrap_or(raw))?,
             matched_header: header(trimmed)?,
         })
     }
@@ -102,14 +104,19 @@ impl Segment {
     fn parse(text: &str) -> Result<Self, String> {
         match (text, text.strip_prefix(':')) {
             ("...", _) => Err("has `...` before its end".into()),
-            ("*", _) => Err("contains `*`; a wildcard is a trailing `/...`".into()),
+            _ if text.split('.').any(|part| part.starts_with('*')) => {
+                Err("contains `*` other than in a trailing `/*`".into())
+            }
             (_, Some("")) => Err("has a parameter without a name".into()),
             (_, Some(name)) => match name.bytes().find(|b| !b.is_ascii_alphanumeric() && !b"_-".contains(b)) {
                 Some(found) => Err(format!("has a parameter `{name}` with {:?} in its name", char::from(found))),
-                None => HeaderName::try_from(format!("spin-path-match-{}", name.replace('_', "-")))
+                None => HeaderName::try_from(format!("{PARAM_PREFIX}{}", name.replace('_', "-")))
                     .map(Self::Param)
                     .map_err(|error| error.to_string()),
             },
+            (literal, None) if literal.contains(".:") => {
+                Err(format!("has a parameter that is only a part of the segment `{literal}`"))
+            }
             (literal, None) => Ok(Self::Literal(literal.into())),
         }
     }

@@ -1,13 +1,18 @@
 //! The router against Spin's documented precedence and against a naive model.
 
 use http::uri::Scheme;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use proptest::prelude::*;
 
 use super::*;
 
 fn router(routes: &[&'static str]) -> Router<&'static str> {
     Router::build(routes.iter().map(|route| (route.parse().unwrap(), *route))).unwrap()
+}
+
+fn facts<'a>(host: &'a str, uri: &'a Uri) -> RequestFacts<'a> {
+    static CLIENT: HeaderValue = HeaderValue::from_static("127.0.0.1:53152");
+    RequestFacts { scheme: &Scheme::HTTPS, host, uri, client: &CLIENT }
 }
 
 fn target(routes: &[&'static str], path: &str) -> Option<&'static str> {
@@ -81,6 +86,31 @@ fn a_wildcard_captures_the_rest_with_its_slashes() {
 }
 
 #[test]
+fn routes_may_be_written_in_all_of_spins_ways() {
+    // The route, a path, what the wildcard stands for, and the headers for the component: matched, component's, raw.
+    let table = [
+        ("a/*", "/a/b/c", "/b/c", ["/a/*", "a/*", "a/*"]),
+        ("/a/*", "/a", "", ["/a/*", "/a/*", "/a/*"]),
+        ("a/...", "/a/b", "/b", ["/a/...", "a", "a/..."]),
+        ("*", "/a", "/a", ["/*", "*", "*"]),
+        ("...", "/", "/", ["/...", "...", "..."]),
+        ("a/:x", "/a/b", "", ["/a/:x", "a/:x", "a/:x"]),
+        ("", "/", "", ["", "", ""]),
+    ];
+    for (route, path, path_info, expected) in table {
+        let router = router(&[route]);
+        let found = router.route(path).unwrap_or_else(|| panic!("{route:?} does not match {path}"));
+        assert_eq!(found.path_info(), path_info, "{route:?} {path}");
+        let mut headers = HeaderMap::new();
+        let uri = path.parse().unwrap();
+        found.set_headers(&facts("shop", &uri), &mut headers);
+        let told =
+            ["spin-matched-route", "spin-component-route", "spin-raw-component-route"].map(|name| &headers[name]);
+        assert_eq!(told, expected, "{route:?}");
+    }
+}
+
+#[test]
 fn parameters_are_captured_as_they_came() {
     let router = router(&["/shops/:shop_id/carts/:Cart/..."]);
     let found = router.route("/shops/a%20b/carts/7/items").unwrap();
@@ -92,16 +122,14 @@ fn parameters_are_captured_as_they_came() {
 fn components_are_told_what_spin_documents() {
     let router = router(&["/users/:userid/cart/..."]);
     let uri = Uri::from_static("/users/1/cart/items/3/edit?theme=pink");
-    let facts = RequestFacts {
-        scheme: &Scheme::HTTPS,
-        host: "example.com:8080",
-        uri: &uri,
-        client: "127.0.0.1:53152".parse().unwrap(),
-    };
+    let facts = facts("example.com:8080", &uri);
     let mut headers = HeaderMap::new();
     for forged in ["spin-path-match-admin", "spin-client-addr", "spin-path-match-userid"] {
-        headers.insert(forged, "forged".parse().unwrap());
+        headers.append(forged, "forged".parse().unwrap());
+        headers.append(forged, "twice".parse().unwrap());
     }
+    // Names that Spin gives no meaning are the client's own.
+    headers.insert("spin-my-own", "kept".parse().unwrap());
     router.route(uri.path()).unwrap().set_headers(&facts, &mut headers);
     let mut seen: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     seen.sort();
@@ -113,6 +141,7 @@ fn components_are_told_what_spin_documents() {
             ("spin-component-route", "/users/:userid/cart"),
             ("spin-full-url", "https://example.com:8080/users/1/cart/items/3/edit?theme=pink"),
             ("spin-matched-route", "/users/:userid/cart/..."),
+            ("spin-my-own", "kept"),
             ("spin-path-info", "/items/3/edit"),
             ("spin-path-match-userid", "1"),
             ("spin-raw-component-route", "/users/:userid/cart/..."),
@@ -128,7 +157,16 @@ fn components_are_told_what_spin_documents() {
 
 #[test]
 fn routes_that_match_the_same_paths_are_refused() {
-    for (first, second) in [("/a", "/a"), ("/a", "/a/"), ("/a/:x/b", "/a/:y/b"), ("/a/...", "/a/..."), ("/", "/")] {
+    for (first, second) in [
+        ("/a", "/a"),
+        ("/a", "/a/"),
+        ("/a", "a"),
+        ("/a/:x/b", "/a/:y/b"),
+        ("/a/...", "/a/..."),
+        ("/a/...", "/a/*"),
+        ("/", "/"),
+        ("/", ""),
+    ] {
         let routes = ["/other", first, second].map(|route| (route.parse().unwrap(), ()));
         let error = Router::build(routes).unwrap_err();
         assert_eq!((error.first_index, error.second_index), (1, 2));
@@ -139,8 +177,6 @@ fn routes_that_match_the_same_paths_are_refused() {
 #[test]
 fn texts_that_are_no_route_are_refused() {
     let table = [
-        ("", "does not begin with `/`"),
-        ("api", "does not begin with `/`"),
         ("/a b", "contains ' ', which no path can hold; write it percent-encoded"),
         ("/é", "contains 'é', which no path can hold; write it percent-encoded"),
         ("/a?b=c", "contains '?', which no path can hold; write it percent-encoded"),
@@ -148,19 +184,24 @@ fn texts_that_are_no_route_are_refused() {
         ("/a//", "has two slashes in a row"),
         ("//", "has two slashes in a row"),
         ("/.../a", "has `...` before its end"),
-        ("/a/*", "contains `*`; a wildcard is a trailing `/...`"),
+        ("/*/a", "contains `*` other than in a trailing `/*`"),
+        ("/a/*b", "contains `*` other than in a trailing `/*`"),
+        ("/a.*", "contains `*` other than in a trailing `/*`"),
+        ("/a.:b", "has a parameter that is only a part of the segment `a.:b`"),
         ("/:", "has a parameter without a name"),
         ("/:a.json", "has a parameter `a.json` with '.' in its name"),
         ("/:a/:a", "has two parameters named `a`"),
         ("/:a_b/:A-b", "has two parameters named `A-b`"),
         ("/livez", "is one that the host answers itself"),
         ("/.well-known/spin/...", "is one that the host answers itself"),
+        ("livez", "is one that the host answers itself"),
+        (".well-known/spin/*", "is one that the host answers itself"),
     ];
     for (route, problem) in table {
         let error = route.parse::<RoutePattern>().unwrap_err();
         assert_eq!(error.to_string(), format!("the route {route:?} {problem}"));
     }
-    for route in ["/livez/a", "/.well-known/spindle/...", "/.well-known/...", "/a...", "/favicon.ico"] {
+    for route in ["/livez/a", "/.well-known/spindle/...", "/.well-known/...", "/a...", "/favicon.ico", "/a*"] {
         assert_eq!(route.parse::<RoutePattern>().unwrap().to_string(), route);
     }
 }
@@ -200,7 +241,7 @@ fn naive_path_info(pattern: &RoutePattern, path: &str) -> String {
 proptest! {
     #[test]
     fn routes_as_the_naive_model_does(
-        routes in prop::collection::vec("(/(a|b|:x)){0,1}(/(a|b|:y)){0,1}(/(a|b|:z)){0,1}(/|/\\.\\.\\.)", 0..12),
+        routes in prop::collection::vec("(/(a|b|:x)){0,1}(/(a|b|:y)){0,1}(/(a|b|:z)){0,1}(/|/\\.\\.\\.|/\\*)", 0..12),
         paths in prop::collection::vec("(/|//)(a|b|c)?(/(a|b|c)?){0,4}", 1..20),
     ) {
         let mut patterns: Vec<RoutePattern> = Vec::new();

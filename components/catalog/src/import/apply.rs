@@ -59,8 +59,9 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(loaded: Vec<Loaded>, taxonomy: Taxonomy, currency: Currency, now: String) -> Self {
-        let mut batch = Self {
+    /// A batch without products yet.
+    pub(super) fn new(taxonomy: Taxonomy, currency: Currency, now: String) -> Self {
+        Self {
             edited: Vec::new(),
             by_id: BTreeMap::new(),
             by_slug: BTreeMap::new(),
@@ -71,16 +72,17 @@ impl Batch {
             new_categories: Vec::new(),
             currency,
             now,
-        };
-        for loaded in loaded {
-            let product = loaded.product.clone();
-            batch.put(None, Edited { before: Some(loaded), product });
         }
-        batch
     }
 
-    /// Works one draft in, or leaves everything as it was and says why.
-    pub(super) fn apply(&mut self, draft: Draft) -> Result<(), String> {
+    /// Takes in a product as it is before the drafts.
+    pub(super) fn add(&mut self, loaded: Loaded) {
+        let product = loaded.product.clone();
+        self.put(None, Edited { before: Some(loaded), product });
+    }
+
+    /// Works one draft in and names its product, or leaves everything as it was and says why.
+    pub(super) fn apply(&mut self, draft: Draft) -> Result<Id, String> {
         let target = self.target(&draft);
         let mut product = match target {
             Some(index) => self.edited[index].product.clone(),
@@ -95,9 +97,10 @@ impl Batch {
             return Err(reason);
         }
         let before = target.and_then(|index| self.edited[index].before.take());
+        let id = product.id;
         let index = self.put(target, Edited { before, product });
         self.named[index] = true;
-        Ok(())
+        Ok(id)
     }
 
     /// The product that a draft is about: by id, else by slug, else by a SKU.
@@ -117,7 +120,8 @@ impl Batch {
         Ok(Product::new(id, slug, self.now.clone()))
     }
 
-    fn change(&mut self, product: &mut Product, draft: Draft) -> Result<(), String> {
+    /// Makes of a product what a draft says, or leaves the product as it was.
+    pub(super) fn change(&mut self, product: &mut Product, draft: Draft) -> Result<(), String> {
         let mut input = product.to_input();
         if let Some(paths) = draft.categories {
             let slugs: Result<_, String> = paths.iter().map(|path| self.category(path)).collect();

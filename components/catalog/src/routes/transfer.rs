@@ -12,11 +12,15 @@ use service::request::{Pairs, media_type};
 
 use crate::app::App;
 use crate::export;
-use crate::import::{self, Format, Job, Mapping};
+use crate::import::{Format, Import, Job, Mapping, report};
 
 type Reply = Result<Response, Error>;
 
+const JSON_LINES: &str = "application/x-ndjson";
+
 /// `POST /api/catalog/import?dry_run=true&map=Name:title,Price:price`
+///
+/// A client that accepts JSON lines gets every bad row, as they are found; it has to read them while it sends.
 pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs, body: Body) -> Reply {
     let staff = app.access.staff(&headers).await?;
     let given = media_type(&headers);
@@ -31,8 +35,19 @@ pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pair
             _ => return Err(refuse("there is no such parameter".to_owned())),
         }
     }
-    let report = import::run(&app, &job, body.into_data_stream()).await?;
-    Ok(answer::json(serde_json::to_string(&report)?))
+    let import = Import::new(app, job, body);
+    if accepts_lines(&headers) {
+        let lines = Body::from_stream(report::lines(import).await?);
+        return Ok(([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response());
+    }
+    Ok(answer::json(report::whole(import).await?))
+}
+
+/// Whether the client names JSON lines among what it accepts.
+fn accepts_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media_types = accepted.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    media_types.any(|name| Format::of_media_type(&name.trim().to_ascii_lowercase()) == Some(Format::JsonLines))
 }
 
 /// `GET /api/catalog/export?format=jsonl|json|csv`
@@ -46,7 +61,7 @@ pub(crate) async fn export(State(app): State<Arc<App>>, headers: HeaderMap, Pair
         }
     }
     let (kind, media_type) = match format.as_str() {
-        "jsonl" => (Format::JsonLines, "application/x-ndjson"),
+        "jsonl" => (Format::JsonLines, JSON_LINES),
         "json" => (Format::JsonArray, "application/json"),
         "csv" => (Format::Csv, "text/csv; charset=utf-8"),
         _ => return Err(Error::Query { name: "format".to_owned(), reason: "jsonl, json or csv".to_owned() }),

@@ -37,6 +37,8 @@ pub(super) enum PartError {
 pub(super) struct Part {
     /// Whole records, in CSV below the column names.
     pub(super) bytes: Vec<u8>,
+    /// How many of them an earlier part sent as well.
+    pub(super) repeated_bytes: usize,
     /// What makes a line number of the part one of the file when it is added.
     pub(super) lines_before: u64,
 }
@@ -78,6 +80,7 @@ impl<R: AsyncRead + Unpin> Parts<R> {
         let later = self.rest.split_off(cut);
         let records = std::mem::replace(&mut self.rest, later);
         let part = Part {
+            repeated_bytes: self.header.len(),
             lines_before: self.line - newlines(&self.header),
             bytes: [self.header.as_slice(), &records].concat(),
         };

@@ -1,17 +1,13 @@
 //! Key-value stores for guests: `spin:key-value@3.0.0` and `fermyon:spin/key-value@2.0.0`.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    Access, Accessor, ComponentType, Destination, FutureReader, Lift, Linker, Lower, Resource, ResourceType,
-    StreamProducer, StreamReader, StreamResult, VecBuffer,
-};
+use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
+use super::pages::{self, NextPage, Pages};
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
 use crate::stores::key_value::{self, KeyValue, Keys};
 use crate::telemetry::metrics::{ComponentMetrics, StoreOperation};
@@ -55,7 +51,6 @@ impl OpenStore {
 }
 
 type Handle = Resource<OpenStore>;
-type Streamed = (StreamReader<String>, FutureReader<Result<(), Error>>);
 
 /// Opens the store that the manifest grants under `label`. The inner errors are the guest's, the outer one ends the instance.
 pub(super) fn open(state: &mut GuestState, label: &str) -> wasmtime::Result<Result<Handle, OpenRefused>> {
@@ -168,9 +163,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
         "[method]store.get-keys",
         |accessor: &Accessor<GuestState>, (handle,): (Handle,)| {
             Box::pin(async move {
-                let streamed = accessor.with(|mut access| {
-                    let open = opened(access.get(), &handle)?;
-                    stream_keys(access, open)
+                let open = accessor.with(|mut access| opened(access.get(), &handle))?;
+                let first = KeyPages::fetch(open.clone(), None).await;
+                let streamed = accessor.with(|access| match first {
+                    Ok(first) => pages::stream(access, KeyPages::new(open, first)),
+                    Err(error) => pages::failed(access, error),
                 })?;
                 Ok((streamed,))
             })
@@ -178,67 +175,52 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     )
 }
 
-fn stream_keys(mut access: Access<'_, GuestState>, open: OpenStore) -> wasmtime::Result<Streamed> {
-    let (finished, outcome) = oneshot::channel();
-    let keys =
-        StreamReader::new(&mut access, KeyProducer { open, page: None, cursor: None, finished: Some(finished) })?;
-    // A producer that is dropped early was not asked for the rest: that is no error.
-    let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
-    let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
-    Ok((keys, outcome))
-}
-
-/// Hands a store's keys to the guest page by page as it reads them.
-struct KeyProducer {
+/// The keys of a store. The first page is there from the beginning, the others are fetched as the guest reads on.
+struct KeyPages {
     open: OpenStore,
-    /// The page that is being fetched.
-    page: Option<BoxFuture<'static, Result<Keys, Error>>>,
+    /// Keys that were fetched and not handed out.
+    keys: Vec<String>,
+    /// What to ask the next page with.
     cursor: Option<String>,
-    finished: Option<oneshot::Sender<Result<(), Error>>>,
+    /// The page that is being fetched.
+    next: Option<BoxFuture<'static, Result<Keys, Error>>>,
 }
 
-impl KeyProducer {
-    fn fetch(&self) -> BoxFuture<'static, Result<Keys, Error>> {
-        let (open, cursor) = (self.open.clone(), self.cursor.clone());
+impl KeyPages {
+    fn new(open: OpenStore, first: Keys) -> Self {
+        Self { open, keys: first.keys, cursor: first.cursor, next: None }
+    }
+
+    fn fetch(open: OpenStore, cursor: Option<String>) -> BoxFuture<'static, Result<Keys, Error>> {
         Box::pin(async move { open.timed(StoreOperation::KeyValueKeys, open.store.keys(cursor)).await })
     }
-
-    fn finish(&mut self, outcome: Result<(), Error>) -> Poll<wasmtime::Result<StreamResult>> {
-        if let Some(finished) = self.finished.take() {
-            // The guest may have dropped the future; then nobody asks.
-            let _ = finished.send(outcome);
-        }
-        Poll::Ready(Ok(StreamResult::Dropped))
-    }
 }
 
-impl StreamProducer<GuestState> for KeyProducer {
+impl Pages for KeyPages {
     type Item = String;
-    type Buffer = VecBuffer<String>;
+    type Error = Error;
 
-    fn poll_produce<'a>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        _: StoreContextMut<'a, GuestState>,
-        mut destination: Destination<'a, String, VecBuffer<String>>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        if self.finished.is_none() {
-            // The guest reads on in what it was already given.
-            return Poll::Ready(Ok(StreamResult::Dropped));
-        }
-        let mut page = self.page.take().unwrap_or_else(|| self.fetch());
-        let Poll::Ready(page) = page.as_mut().poll(cx) else {
-            self.page = Some(page);
-            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
-        };
-        match page {
-            Ok(page) => {
-                destination.set_buffer(page.keys.into());
-                self.cursor = page.cursor;
-                if self.cursor.is_none() { self.finish(Ok(())) } else { Poll::Ready(Ok(StreamResult::Completed)) }
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> NextPage<String, Error> {
+        while self.keys.is_empty() {
+            if let Some(cursor) = self.cursor.take() {
+                self.next = Some(Self::fetch(self.open.clone(), Some(cursor)));
             }
-            Err(error) => self.finish(Err(error)),
+            let Some(next) = &mut self.next else { return Poll::Ready(None) };
+            let page = ready!(next.as_mut().poll(cx));
+            self.next = None;
+            match page {
+                Ok(Keys { keys, cursor }) => (self.keys, self.cursor) = (keys, cursor),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
         }
+        Poll::Ready(Some(Ok(std::mem::take(&mut self.keys))))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.cursor.is_none() && self.next.is_none()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.keys.is_empty() && self.has_ended()
     }
 }

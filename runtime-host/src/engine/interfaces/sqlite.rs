@@ -2,17 +2,13 @@
 //!
 //! The three share their types, which the component model compares by shape, so one implementation serves them all.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 
-use futures::channel::oneshot;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    Accessor, ComponentType, Destination, FutureReader, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
-    StreamProducer, StreamReader, StreamResult, VecBuffer,
-};
+use wasmtime::component::{Accessor, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
+use super::pages::{self, NextPage, Pages};
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
 use crate::stores::sqlite::{self, Connection, QueryResult};
 use crate::telemetry::metrics::{ComponentMetrics, StoreOperation};
@@ -65,7 +61,6 @@ struct Rows {
 }
 
 type Handle = Resource<Arc<Connection>>;
-type Streamed = (Vec<String>, StreamReader<Row>, FutureReader<Result<(), Error>>);
 
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     add_open_and_execute(&mut linker.instance("fermyon:spin/sqlite@2.0.0")?)?;
@@ -133,7 +128,11 @@ fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
                 let result = execute(&connection, &sql, params).await;
                 timer.finish(result.is_ok());
                 Ok((match result {
-                    Ok(result) => Ok(accessor.with(|access| stream(access, result))?),
+                    Ok(result) => {
+                        let columns = result.columns.to_vec();
+                        let (rows, outcome) = accessor.with(|access| pages::stream(access, RowPages(result)))?;
+                        Ok((columns, rows, outcome))
+                    }
                     Err(error) => Err(Error::from(error)),
                 },))
             })
@@ -184,67 +183,24 @@ async fn execute(connection: &Connection, sql: &str, params: Vec<Value>) -> Resu
     connection.execute(sql, params.into_iter().map(sqlite::Value::from).collect()).await
 }
 
-fn stream(mut access: wasmtime::component::Access<'_, GuestState>, result: QueryResult) -> wasmtime::Result<Streamed> {
-    let columns = result.columns.to_vec();
-    let (finished, outcome) = oneshot::channel();
-    let mut rows = RowProducer { result, finished: Some(finished) };
-    if rows.result.has_ended() {
-        // A guest may ask how it ended without reading a single row.
-        rows.end_with(Ok(()));
-    }
-    let rows = StreamReader::new(&mut access, rows)?;
-    // A producer that is dropped early was not asked for the rest: that is no error.
-    let outcome = async move { Ok::<_, wasmtime::Error>(outcome.await.unwrap_or(Ok(()))) };
-    let outcome = FutureReader::new(&mut access, Box::pin(outcome))?;
-    Ok((columns, rows, outcome))
-}
+/// The rows of a result.
+struct RowPages(QueryResult);
 
-/// Hands a result's rows to the guest batch by batch as it reads them.
-struct RowProducer {
-    result: QueryResult,
-    finished: Option<oneshot::Sender<Result<(), Error>>>,
-}
-
-impl RowProducer {
-    fn end_with(&mut self, outcome: Result<(), Error>) {
-        if let Some(finished) = self.finished.take() {
-            // The guest may have dropped the future; then nobody asks.
-            let _ = finished.send(outcome);
-        }
-    }
-
-    fn finish(&mut self, outcome: Result<(), Error>) -> Poll<wasmtime::Result<StreamResult>> {
-        self.end_with(outcome);
-        Poll::Ready(Ok(StreamResult::Dropped))
-    }
-}
-
-impl StreamProducer<GuestState> for RowProducer {
+impl Pages for RowPages {
     type Item = Row;
-    type Buffer = VecBuffer<Row>;
+    type Error = Error;
 
-    fn poll_produce<'a>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        _: StoreContextMut<'a, GuestState>,
-        mut destination: Destination<'a, Row, VecBuffer<Row>>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        let batch = match self.result.poll_batch(cx) {
-            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-            pending => ready!(pending),
-        };
-        match batch {
-            Some(Ok(rows)) => {
-                destination.set_buffer(rows.into_iter().map(Row::from).collect::<Vec<_>>().into());
-                if self.result.is_complete() {
-                    return self.finish(Ok(()));
-                }
-                Poll::Ready(Ok(StreamResult::Completed))
-            }
-            Some(Err(error)) => self.finish(Err(error.into())),
-            None => self.finish(Ok(())),
-        }
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> NextPage<Row, Error> {
+        let to_guest = |rows: Vec<sqlite::Row>| rows.into_iter().map(Row::from).collect();
+        self.0.poll_batch(cx).map(|batch| batch.map(|rows| rows.map(to_guest).map_err(Error::from)))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.0.is_complete()
     }
 }
 

@@ -282,8 +282,8 @@ fn values_that_make_no_sense_are_refused() {
             "4:1: [trigger.http[0]] has no `route`; expected a path, or `{ private = true }`",
         ),
         (
-            "[[trigger.http]]\nroute = 'cart'\ncomponent = 'cart'".into(),
-            "5:9: the route \"cart\" does not begin with `/`",
+            "[[trigger.http]]\nroute = 'a b'\ncomponent = 'cart'".into(),
+            "5:9: the route \"a b\" contains ' ', which no path can hold; write it percent-encoded",
         ),
         (
             "[[trigger.http]]\nroute = 1\ncomponent = 'cart'".into(),

@@ -1,7 +1,7 @@
 //! spin:key-value@3.0.0.
 
 use serde_json::{Value, json};
-use spin_sdk::key_value::{Error, Store};
+use spin_sdk::key_value::{Error, Store, wit};
 
 pub(crate) async fn use_store(label: &str) -> Result<Value, Error> {
     let store = Store::open(label).await?;
@@ -25,6 +25,19 @@ pub(crate) async fn use_store(label: &str) -> Result<Value, Error> {
         "existed": existed,
         "exists": store.exists("bytes").await?,
     }))
+}
+
+/// Waits for the end of the keys before it reads any of them.
+pub(crate) async fn end_before_keys(label: &str) -> Result<Value, Error> {
+    let store = wit::key_value::Store::open(label.to_owned()).await?;
+    for key in ["one", "two"] {
+        store.set(key.to_owned(), Vec::new()).await?;
+    }
+    let (keys, end) = store.get_keys().await;
+    end.await?;
+    let mut keys = keys.collect().await;
+    keys.sort();
+    Ok(json!({ "keys": keys }))
 }
 
 /// Opens the store until that is refused, closes all of these and opens it once more.

@@ -3,7 +3,7 @@
 //! The last path segment names the interface; `interfaces-p2` answers the same paths for its generation:
 //! `key-value?label=`, `key-value-limit?label=`, `sqlite?label=`, `transaction?label=`, `variables?name=`, `environment`, `clocks`, `random`,
 //! `files?path=`, `sockets?port=`, `outbound?url=`, `request`; here also `wasi-config?name=`, `wasi-keyvalue?label=`
-//! and with the same argument `wasi-keyvalue-limit` and `wasi-keyvalue-text`.
+//! and with the same argument `wasi-keyvalue-limit`, `wasi-keyvalue-text`, `key-value-end-first` and `sqlite-end-first`.
 //! An interface that refuses answers `{"error": "..."}` with the name of the refusal's variant.
 
 mod http;
@@ -28,8 +28,10 @@ async fn interfaces(request: Request) -> impl IntoResponse {
     let interface = uri.path().rsplit('/').next().unwrap_or_default();
     Json(match interface {
         "key-value" => outcome(key_value::use_store(argument("label")).await),
+        "key-value-end-first" => outcome(key_value::end_before_keys(argument("label")).await),
         "key-value-limit" => outcome(key_value::open_until_refused(argument("label")).await),
         "sqlite" => outcome(sqlite::use_database(argument("label")).await),
+        "sqlite-end-first" => outcome(sqlite::end_before_rows(argument("label")).await),
         "transaction" => outcome(sqlite::roll_back(argument("label")).await),
         "variables" => outcome(variables::get(argument("name")).await),
         "wasi-keyvalue" => outcome(wasi_keyvalue::use_bucket(argument("label"))),

@@ -30,6 +30,15 @@ pub(crate) async fn use_database(label: &str) -> Result<Json, Error> {
     }))
 }
 
+/// Waits for the end of the rows before it reads any of them.
+pub(crate) async fn end_before_rows(label: &str) -> Result<Json, Error> {
+    let connection = wit::sqlite::Connection::open_async(label.to_owned()).await?;
+    let statement = "SELECT 1 UNION SELECT 2".to_owned();
+    let (columns, rows, end) = connection.execute_async(statement, Vec::new()).await?;
+    end.await?;
+    Ok(json!({ "columns": columns.len(), "rows": rows.collect().await.len() }))
+}
+
 /// Leaves one transaction by ROLLBACK and another by dropping its connection.
 pub(crate) async fn roll_back(label: &str) -> Result<Json, Error> {
     let connection = Connection::open(label).await?;

@@ -48,6 +48,13 @@ fn csv_repeats_its_header_and_minds_its_quotes() {
     );
 }
 
+#[test]
+fn what_is_sent_again_is_counted() {
+    let mut parts = Parts::new("a,b\n1,2\n3,4\n5,6\n".as_bytes(), Records::Csv, 8);
+    let repeated = std::iter::from_fn(|| Some(block_on(parts.next()).unwrap()?.repeated_bytes));
+    assert_eq!(repeated.collect::<Vec<_>>(), [0, 4, 4]);
+}
+
 proptest! {
     #[test]
     fn no_record_is_lost_torn_or_given_another_line(

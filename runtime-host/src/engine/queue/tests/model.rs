@@ -34,13 +34,13 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// An instance at work.
-struct Worker<'q> {
-    instance: Instance<'q>,
+struct Worker {
+    instance: Instance,
     running: usize,
     computes: bool,
 }
 
-impl Worker<'_> {
+impl Worker {
     fn has_reason_to_look(&self) -> bool {
         self.computes || self.instance.bell.rang()
     }
@@ -53,41 +53,42 @@ impl Worker<'_> {
 }
 
 /// Instances that take requests only when they have a reason to look.
-struct World<'q> {
-    queue: &'q Queue,
+struct World {
+    queue: Tested,
     room_per_instance: usize,
-    starts: Arc<AtomicUsize>,
-    /// Starts that have come to an end, good or bad.
-    started: usize,
-    workers: Vec<Worker<'q>>,
+    seats: usize,
+    queue_length_max: usize,
+    workers: Vec<Worker>,
     clients: Vec<Client>,
     pushed: usize,
     /// Requests whose clients wait, and that no instance and no failure had yet.
     open: BTreeSet<usize>,
 }
 
-impl World<'_> {
+impl World {
     fn happens(&mut self, event: &Event) {
-        let starting = self.starts.load(Ordering::Relaxed) - self.started;
+        let waited = self.queue.admission.queue_length();
         let chosen = |place: usize| (!self.workers.is_empty()).then(|| place % self.workers.len());
         match *event {
             Event::Push { client_stays } => {
                 self.pushed += 1;
-                let client = push(self.queue, self.pushed);
-                if client_stays {
-                    self.clients.push(client);
-                    self.open.insert(self.pushed);
+                match self.queue.try_push(self.pushed) {
+                    Some(client) if client_stays => {
+                        self.clients.push(client);
+                        self.open.insert(self.pushed);
+                    }
+                    Some(_) => {}
+                    None => assert!(waited >= self.queue_length_max, "turned away while {waited} wait"),
                 }
+                assert!(self.queue.admission.queue_length() <= waited.max(self.queue_length_max));
             }
-            Event::Started { requests_max } if starting > 0 => {
-                self.started += 1;
-                let instance = Instance::start(self.queue, requests_max);
+            Event::Started { requests_max } if self.starting() > 0 => {
+                let instance = self.queue.start(requests_max);
                 self.workers.push(Worker { instance, running: 0, computes: false });
                 self.look(self.workers.len() - 1);
             }
-            Event::StartFailed if starting > 0 => {
-                self.started += 1;
-                if let Some(failed) = self.queue.start_failed() {
+            Event::StartFailed => {
+                if let Some(failed) = self.queue.next_seat().and_then(Seat::failed) {
                     self.open.remove(&number(&failed));
                 }
             }
@@ -107,7 +108,7 @@ impl World<'_> {
             Event::Computes(place) => {
                 if let Some(place) = chosen(place) {
                     self.workers[place].computes = true;
-                    self.queue.withdraw(self.workers[place].instance.place.number());
+                    self.queue.queue.withdraw(self.workers[place].instance.place.number());
                 }
             }
             Event::Closed(place) => {
@@ -121,7 +122,7 @@ impl World<'_> {
                     self.workers.swap_remove(place);
                 }
             }
-            Event::Started { .. } | Event::StartFailed => {}
+            Event::Started { .. } => {}
         }
         self.check();
     }
@@ -137,12 +138,19 @@ impl World<'_> {
     }
 
     fn check(&self) {
-        let starting = self.starts.load(Ordering::Relaxed) - self.started;
         let looking = self.workers.iter().filter(|worker| !worker.computes).map(|worker| &worker.instance.place);
         let offered: usize = looking.map(|place| place.free.min(place.left)).sum();
-        let state = self.queue.lock();
+        let starting = self.starting();
+        let state = self.queue.queue.lock();
         assert_eq!(state.room, offered + starting * self.room_per_instance, "room is what the instances have");
-        assert!(state.waiting.len() <= state.room, "{} wait for room for {}", state.waiting.len(), state.room);
+        assert_eq!(state.seats + starting + self.workers.len(), self.seats, "nobody takes a seat that is not there");
+        let without_room = state.waiting.len().saturating_sub(state.room);
+        assert!(without_room == 0 || state.seats == 0, "{without_room} wait beside a free seat");
+        assert_eq!(self.queue.admission.queue_length(), without_room);
+    }
+
+    fn starting(&self) -> usize {
+        self.queue.starting.lock().unwrap().len()
     }
 
     /// Lets everything come to its end.
@@ -150,16 +158,22 @@ impl World<'_> {
         let mut quiet = false;
         while !quiet {
             quiet = true;
-            while self.starts.load(Ordering::Relaxed) > self.started {
+            while self.starting() > 0 {
                 self.happens(&Event::Started { requests_max: 100 });
             }
-            for place in 0..self.workers.len() {
+            for place in (0..self.workers.len()).rev() {
                 let worker = &self.workers[place];
                 quiet &= worker.running == 0 && !worker.computes && !worker.instance.bell.0.load(Ordering::Relaxed);
                 self.happens(&Event::Woken(place));
                 self.happens(&Event::Finished(place));
+                let worker = &self.workers[place];
+                if worker.running == 0 && worker.instance.place.is_closed() {
+                    // It has done its share, and ends.
+                    quiet = false;
+                    self.happens(&Event::Lost(place));
+                }
             }
-            quiet &= self.starts.load(Ordering::Relaxed) == self.started;
+            quiet &= self.starting() == 0;
         }
     }
 }
@@ -168,13 +182,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_request_is_taken_once(room_per_instance in 1..4usize, events in prop::collection::vec(event(), 1..80)) {
-        let (queue, starts) = queue(room_per_instance);
+    fn every_request_is_taken_once(
+        room_per_instance in 1..4usize,
+        seats in 1..5usize,
+        queue_length_max in 0..6usize,
+        events in prop::collection::vec(event(), 1..80),
+    ) {
         let mut world = World {
-            queue: &queue,
+            queue: Tested::bounded(room_per_instance, seats, queue_length_max),
             room_per_instance,
-            starts,
-            started: 0,
+            seats,
+            queue_length_max,
             workers: Vec::new(),
             clients: Vec::new(),
             pushed: 0,
