@@ -61,34 +61,30 @@ impl Worker {
         &self.app.schedules
     }
 
-    /// Has the component at `place` answer, and counts it.
+    /// Has the component at `place` answer, and counts it. A failure becomes the answer that tells of it.
     async fn dispatch(
         &self,
         place: usize,
         request: Request<WasiBody>,
         context: Arc<RequestContext>,
-    ) -> Result<Response<WasiBody>, DispatchError> {
+    ) -> Response<WasiBody> {
         let started = Instant::now();
         let method = request.method().clone();
         let loaded = &self.app.components[place];
         let metrics = &loaded.component.metrics;
-        let result = match loaded.pools.of(self.index) {
-            Some(pool) => pool.handle(request, context.clone()).await,
+        let Some(pool) = loaded.pools.of(self.index) else {
             // Nobody can ask before all threads have started.
-            None => Err(DispatchError::QueueFull { component: loaded.component.id.clone() }),
+            return Problem::Overloaded.response(context.request_id());
         };
-        let status = match &result {
-            Ok(response) => response.status(),
-            Err(error) => {
-                log_failure(error, &context);
-                if let Some(reason) = rejection(error) {
-                    metrics.request_rejected(reason);
-                }
-                problem(error).status()
+        let response = pool.handle(request, context.clone()).await.unwrap_or_else(|error| {
+            log_failure(&error, &context);
+            if let Some(reason) = rejection(&error) {
+                metrics.request_rejected(reason);
             }
-        };
-        metrics.request(&method, status, started.elapsed());
-        result
+            problem(&error).response(context.request_id())
+        });
+        metrics.request(&method, response.status(), started.elapsed());
+        response
     }
 
     /// The answer to a request of the public listener or of a component to the application itself.
@@ -116,10 +112,7 @@ impl Worker {
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        match self.dispatch(place, request, context.clone()).await {
-            Ok(response) => response,
-            Err(error) => problem(&error).response(context.request_id()),
-        }
+        self.dispatch(place, request, context.clone()).await
     }
 }
 
@@ -159,8 +152,8 @@ impl ServiceChain for Worker {
         id: &str,
         request: Request<WasiBody>,
         context: RequestContext,
-    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>> {
-        let place = self.app.components.iter().position(|loaded| loaded.component.id == id)?;
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
+        let place = self.app.components.iter().position(|loaded| loaded.component.id.eq_ignore_ascii_case(id))?;
         Some(Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
@@ -168,8 +161,7 @@ impl ServiceChain for Worker {
             let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
             Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
             context.write_headers(&mut parts.headers);
-            let request = Request::from_parts(parts, body);
-            self.dispatch(place, request, Arc::new(context)).await.map_err(|error| chain_error(&error))
+            self.dispatch(place, Request::from_parts(parts, body), Arc::new(context)).await
         }))
     }
 
@@ -224,18 +216,6 @@ fn rejection(error: &DispatchError) -> Option<&'static str> {
         DispatchError::QueueFull { .. } => Some("queue_full"),
         DispatchError::Instantiate { .. } => Some("no_instance"),
         _ => None,
-    }
-}
-
-/// What the calling component sees when the called one fails.
-fn chain_error(error: &DispatchError) -> Error {
-    match error {
-        DispatchError::QueueFull { .. } => Error::ConnectionLimitReached,
-        DispatchError::DeadlineExceeded { .. } => Error::HttpResponseTimeout,
-        DispatchError::BodyTooLarge { .. } => Error::HttpRequestBodySize(None),
-        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {
-            Error::HttpResponseIncomplete
-        }
     }
 }
 

@@ -72,6 +72,8 @@ impl Manifest {
         let allowed =
             Some(host).filter(|host| host.is_literal()).and_then(|host| AllowedHost::parse(&host.to_string()).ok());
         match allowed.as_ref().and_then(AllowedHost::service_chaining_target) {
+            // The name of a host has no case.
+            Some(id) if self.components.iter().any(|component| component.id.eq_ignore_ascii_case(id)) => Ok(()),
             Some(id) => self.check_exists(&host.with(id.to_owned())).map(drop),
             None => Ok(()),
         }

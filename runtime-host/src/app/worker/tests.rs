@@ -63,22 +63,6 @@ async fn clients_are_not_told_why_a_guest_failed() {
     }
 }
 
-#[test]
-fn callers_in_the_chain_get_an_error_of_the_interface() {
-    let errors = failures().map(|error| format!("{:?}", chain_error(&error)));
-    assert_eq!(
-        errors,
-        [
-            "ConnectionLimitReached",
-            "HttpResponseTimeout",
-            "HttpRequestBodySize(None)",
-            "HttpResponseIncomplete",
-            "HttpResponseIncomplete",
-            "HttpResponseIncomplete",
-        ]
-    );
-}
-
 #[tokio::test]
 async fn a_static_response_is_sent_as_written() {
     let headers = HeaderMap::from_iter([(http::header::LOCATION, HeaderValue::from_static("/new"))]);

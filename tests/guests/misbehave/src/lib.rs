@@ -72,7 +72,7 @@ async fn misbehave(request: Request) -> Result<types::Response> {
         "allocate" => exhaust::memory_of(number(&uri, "bytes=") as usize).to_string().into_response(),
         "requests" => requests.to_string().into_response(),
         "together" => together(milliseconds(&uri)).await.to_string().into_response(),
-        "self-cycle" => spin_sdk::http::get("http://self/misbehave/self-cycle").await?.into_response(),
+        "self-cycle" => spin_sdk::http::get("/misbehave/self-cycle").await?.into_response(),
         "ignore-body" => "ignored".into_response(),
         "count" => count(request).await?.to_string().into_response(),
         "print" => {
