@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{App, Origin, Target};
+use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -219,12 +220,19 @@ fn rejection(error: &DispatchError) -> Option<&'static str> {
     }
 }
 
-/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, else in `Host`.
+/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, in `Host`, or in both alike.
+///
+/// `None` is a bad request: who decides by one of two names must not be passed by with the other. Nor may a client use the
+/// name of a component, which only a request from within the application has.
 fn authority(parts: &http::request::Parts) -> Option<Authority> {
-    if let Some(authority) = parts.uri.authority() {
-        return Some(authority.clone());
-    }
-    Authority::try_from(parts.headers.get(HOST)?.as_bytes()).ok()
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next().map(|host| Authority::try_from(host.as_bytes())).transpose().ok()?;
+    let authority = match (host, parts.uri.authority()) {
+        (Some(host), Some(authority)) if host != *authority => return None,
+        (Some(authority), _) => authority,
+        (None, authority) => authority?.clone(),
+    };
+    (hosts.next().is_none() && !is_service_chaining_host(authority.host())).then_some(authority)
 }
 
 fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {
