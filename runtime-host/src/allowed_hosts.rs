@@ -152,6 +152,11 @@ impl AllowedHost {
         }
     }
 
+    /// Whether this entry names all components at once.
+    pub fn is_any_component(&self) -> bool {
+        matches!(&self.host, Host::Below(suffix) if suffix.strip_prefix('.') == Some(SERVICE_CHAINING_DOMAIN))
+    }
+
     fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         self.scheme.as_deref().is_none_or(|allowed| allowed == scheme)
             && self.host.allows(host)

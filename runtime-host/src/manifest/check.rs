@@ -19,6 +19,7 @@ impl Manifest {
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
+            self.check_schedules(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -57,6 +58,22 @@ impl Manifest {
             let hint = suggestion(id, self.components.iter().map(|component| component.id.as_str()));
             self.error(id.position, format!("there is no component `{}`{hint}", id.value))
         })
+    }
+
+    /// A component that no trigger names runs only as part of others, so that nobody would answer.
+    fn check_schedules(&self, component: &Component) -> Result<(), ConfigError> {
+        let runs = self.triggers.iter().any(|trigger| trigger.runs(&component.id));
+        match component.schedules.first().filter(|_| !runs) {
+            Some(schedule) => Err(self.error(
+                schedule.position,
+                format!(
+                    "no trigger runs `{}`, which has a schedule; add a `[[trigger.http]]` for it, with \
+                     `route = {{ private = true }}` where it is not for clients",
+                    component.id
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_template(&self, template: &Located<Template>) -> Result<(), ConfigError> {
