@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -20,7 +20,9 @@ use crate::engine::pool::{DispatchError, InstancePool};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
 use crate::problem::Problem;
-use crate::router::{Match, RequestFacts};
+use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
+use crate::telemetry::access_log::{self, LoggedBody};
+use crate::telemetry::metrics::HOST as HOST_COMPONENT;
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
 /// Where a request that one component sends to another by name seems to come from, as in Spin.
@@ -90,31 +92,81 @@ impl Worker {
 
     /// The answer to a request of the public listener or of a component to the application itself.
     async fn answer(&self, arrival: Arrival, context: Arc<RequestContext>) -> Response<WasiBody> {
-        let mut response = self.answer_by_route(arrival, &context).await;
+        let asked = Asked::new(arrival.request.method(), context.clone());
+        let (mut response, answered) = self.answer_by_route(arrival, &context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        response
+        self.report(asked, answered, response)
     }
 
-    async fn answer_by_route(&self, arrival: Arrival, context: &Arc<RequestContext>) -> Response<WasiBody> {
+    async fn answer_by_route(
+        &self,
+        arrival: Arrival,
+        context: &Arc<RequestContext>,
+    ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
         let Some(route) = self.app.router.route(parts.uri.path()) else {
-            return Problem::NotFound.response(context.request_id());
+            return (Problem::NotFound.response(context.request_id()), Answered::default());
         };
+        let mut answered = Answered { place: None, route: route.pattern().as_str() };
         let place = match route.target {
             Target::Component(place) => *place,
-            Target::Static(response) => return static_response(response),
+            Target::Static(response) => return (static_response(response), answered),
         };
         let Some(authority) = authority(&parts) else {
-            return Problem::BadRequest.response(context.request_id());
+            return (Problem::BadRequest.response(context.request_id()), answered);
         };
+        answered.place = Some(place);
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        self.dispatch(place, request, context.clone()).await
+        (self.dispatch(place, request, context.clone()).await, answered)
     }
+
+    /// Counts an answer that no component gave, and has the access log know of every one.
+    fn report(&self, asked: Asked, answered: Answered<'_>, response: Response<WasiBody>) -> Response<WasiBody> {
+        let component = answered.place.map(|place| &self.app.components[place].component.id);
+        if component.is_none() {
+            let duration = asked.started.elapsed();
+            self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
+        }
+        if !access_log::is_on() {
+            return response;
+        }
+        let entry = access_log::Entry {
+            component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
+            route: answered.route.to_owned(),
+            method: asked.method,
+            status: response.status(),
+            started: asked.started,
+            context: asked.context,
+        };
+        response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
+    }
+}
+
+/// A request that is not answered yet.
+struct Asked {
+    method: Method,
+    started: Instant,
+    context: Arc<RequestContext>,
+}
+
+impl Asked {
+    fn new(method: &Method, context: Arc<RequestContext>) -> Self {
+        Self { method: method.clone(), started: Instant::now(), context }
+    }
+}
+
+/// Who answered a request.
+#[derive(Default)]
+struct Answered<'a> {
+    /// The component's place in [`App::components`]; `None` is the host itself.
+    place: Option<usize>,
+    /// The route as written; empty where none matched.
+    route: &'a str,
 }
 
 /// A request that looks for its route.
@@ -143,7 +195,9 @@ impl Handler for Arc<Worker> {
             Refusal::UriTooLong => Problem::UriTooLong,
             Refusal::BodyTimeout => Problem::BodyTimeout,
         };
-        problem.response(RequestContext::of_request(request.headers()).request_id())
+        let context = Arc::new(RequestContext::of_request(request.headers()));
+        let response = problem.response(context.request_id());
+        self.report(Asked::new(request.method(), context), Answered::default(), response)
     }
 }
 
@@ -162,7 +216,10 @@ impl ServiceChain for Worker {
             let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
             Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
             context.write_headers(&mut parts.headers);
-            self.dispatch(place, Request::from_parts(parts, body), Arc::new(context)).await
+            let (request, context) = (Request::from_parts(parts, body), Arc::new(context));
+            let asked = Asked::new(request.method(), context.clone());
+            let response = self.dispatch(place, request, context).await;
+            self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
         }))
     }
 
@@ -195,8 +252,7 @@ impl ServiceChain for Worker {
 fn log_failure(error: &DispatchError, context: &RequestContext) {
     // Requests that are turned away are logged by the second, so that a flood of them is not one of log lines.
     if !matches!(error, DispatchError::QueueFull { .. }) {
-        let traceparent = context.trace().to_traceparent();
-        tracing::error!(request_id = %context.request_id(), traceparent = %String::from_utf8_lossy(&traceparent), "{error}");
+        tracing::error!(request_id = context.request_id(), traceparent = context.traceparent(), "{error}");
     }
 }
 

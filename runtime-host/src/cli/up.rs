@@ -72,7 +72,7 @@ pub(super) struct Up {
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = Format::Human, env = "BODEGA_LOG_FORMAT")]
     log_format: Format,
-    /// What the log shows, as a filter such as `info` or `runtime_host=debug`.
+    /// What the log shows, as a filter such as `info`, `runtime_host=debug`, or `info,access=info` for a line per request.
     #[arg(long, default_value = "info", env = "BODEGA_LOG")]
     log: String,
     #[command(flatten)]
