@@ -10,6 +10,7 @@ mod build;
 mod busy_guests;
 mod catalog;
 mod chain_cycles;
+mod check;
 mod code_cache;
 mod command_line;
 mod conformance;
