@@ -6,8 +6,8 @@ use std::ops::Range;
 use http::Uri;
 use ipnet::IpNet;
 
-/// What the names of components end in when one calls another.
-pub const SERVICE_CHAINING_SUFFIX: &str = ".spin.internal";
+/// The domain of the components of the application, under which one calls another. Nothing outside has such a name.
+const SERVICE_CHAINING_DOMAIN: &str = "spin.internal";
 
 /// The destinations that are allowed; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,13 +100,6 @@ impl AllowedHosts {
                 && allowed.scheme.as_deref().is_none_or(|scheme| matches!(scheme, "http" | "https"))
         })
     }
-
-    /// Whether the component may call the component `id` over `http` or `https`.
-    /// When the scheme is known, [`AllowedHosts::allows`] is exact.
-    pub fn allows_component(&self, id: &str) -> bool {
-        let host = format!("{id}{SERVICE_CHAINING_SUFFIX}");
-        ["http", "https"].iter().any(|scheme| self.allows_address(scheme, &host, None))
-    }
 }
 
 impl FromIterator<AllowedHost> for AllowedHosts {
@@ -115,9 +108,20 @@ impl FromIterator<AllowedHost> for AllowedHosts {
     }
 }
 
-/// The id of the component that `host` stands for, if it is a name for service chaining.
+/// Whether `host` is a name for service chaining, or would be one if there were such a component.
+pub fn is_service_chaining_host(host: &str) -> bool {
+    // A dot at the end says that the name is whole.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let domain_at = host.len().checked_sub(SERVICE_CHAINING_DOMAIN.len());
+    domain_at.and_then(|at| host.split_at_checked(at)).is_some_and(|(below, domain)| {
+        domain.eq_ignore_ascii_case(SERVICE_CHAINING_DOMAIN) && (below.is_empty() || below.ends_with('.'))
+    })
+}
+
+/// The id of the component that `host`, in lower case, stands for, if it is a name for service chaining.
 pub fn service_chaining_target(host: &str) -> Option<&str> {
-    host.strip_suffix(SERVICE_CHAINING_SUFFIX).filter(|id| !id.is_empty() && !id.contains('.'))
+    let id = host.strip_suffix(SERVICE_CHAINING_DOMAIN)?.strip_suffix('.')?;
+    Some(id).filter(|id| !id.is_empty() && !id.contains('.'))
 }
 
 impl AllowedHost {
@@ -146,6 +150,11 @@ impl AllowedHost {
             Host::Exact(host) => service_chaining_target(host),
             _ => None,
         }
+    }
+
+    /// Whether this entry names all components at once.
+    pub fn is_any_component(&self) -> bool {
+        matches!(&self.host, Host::Below(suffix) if suffix.strip_prefix('.') == Some(SERVICE_CHAINING_DOMAIN))
     }
 
     fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {

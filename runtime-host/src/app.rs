@@ -90,8 +90,6 @@ pub struct Parts<'a> {
     pub state: &'a StateDir,
     /// The folder that keeps compiled code between starts.
     pub code_cache: &'a Path,
-    /// The components to run; all of them when empty.
-    pub components_to_retain: &'a [String],
     /// Linear memory of an instance where the manifest does not say, in bytes.
     pub memory_bytes_max: Option<u64>,
     /// Worker threads.
@@ -106,21 +104,9 @@ impl App {
     /// Compiles and links every component. Nothing is served yet.
     pub async fn load(parts: Parts<'_>) -> anyhow::Result<Arc<Self>> {
         let manifest = parts.manifest;
-        let retained = |id: &str| {
-            parts.components_to_retain.is_empty() || parts.components_to_retain.iter().any(|kept| kept == id)
-        };
-        if let Some(unknown) = parts.components_to_retain.iter().find(|id| manifest.component(id).is_none()) {
-            anyhow::bail!("the application has no component `{unknown}`");
-        }
         // A component that no trigger names runs only as part of another one.
-        let served = |id: &str| {
-            manifest
-                .triggers
-                .iter()
-                .any(|trigger| matches!(&trigger.target, TriggerTarget::Component(served) if **served == id))
-        };
-        let wanted: Vec<_> =
-            manifest.components.iter().filter(|component| retained(&component.id) && served(&component.id)).collect();
+        let served = |id: &str| manifest.triggers.iter().any(|trigger| trigger.runs(id));
+        let wanted: Vec<_> = manifest.components.iter().filter(|component| served(&component.id)).collect();
         let instances = wanted.iter().map(|component| instances_max(component, parts.workers)).sum();
         let engine = Engine::new(parts.code_cache, instances)?;
         let components = std::thread::scope(|scope| {

@@ -5,6 +5,7 @@
 mod activity;
 pub mod admission;
 mod body;
+mod body_end;
 pub mod code_cache;
 pub mod component;
 pub mod compose;

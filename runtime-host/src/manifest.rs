@@ -9,6 +9,7 @@ mod dependency;
 mod files;
 mod limits;
 mod names;
+mod retain;
 mod schedule;
 mod trigger;
 
@@ -20,6 +21,7 @@ pub use component::{Build, Component, FilesMount};
 pub use dependency::{Capability, Dependency, DependencyName, DependencySource, Inheritance};
 pub use files::MountedFile;
 pub use limits::{ApplicationSettings, ComponentLimits, KeyValueSettings, SqliteSettings};
+pub use retain::RetainError;
 pub use schedule::Schedule;
 pub use trigger::{HttpTrigger, StaticResponse, TriggerTarget};
 

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::WasiBody;
 pub enum Problem {
     /// No route matches the path.
     NotFound,
-    /// The request's `Host` header is missing or malformed.
+    /// The request's host is missing or malformed, is not the same in URI and `Host`, or is one of a component's.
     BadRequest,
     /// The request body is larger than the listener allows.
     ContentTooLarge,
@@ -45,7 +45,7 @@ impl Problem {
     fn name_and_title(self) -> (&'static str, &'static str) {
         match self {
             Self::NotFound => ("no-such-route", "No route matches this path"),
-            Self::BadRequest => ("bad-request", "The request has no valid Host header"),
+            Self::BadRequest => ("bad-request", "The request does not name one host that it may ask"),
             Self::ContentTooLarge => ("content-too-large", "The request body is too large"),
             Self::UriTooLong => ("uri-too-long", "The path and query are too long"),
             Self::BodyTimeout => ("body-timeout", "The request body did not come in time"),

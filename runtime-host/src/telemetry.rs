@@ -1,5 +1,6 @@
 //! What the host tells about itself: logs, metrics, trace context, health.
 
+pub mod access_log;
 pub mod guest_output;
 pub mod health;
 mod histogram;

@@ -121,6 +121,56 @@ async fn up_with_build_serves_what_it_built() {
 }
 
 #[tokio::test]
+async fn a_mistake_that_is_there_to_be_seen_ends_the_start_before_the_build() {
+    let elsewhere = tempfile::tempdir().expect("a folder for the test");
+    let built = elsewhere.path().join("built");
+    let with = |settings: &str| {
+        let settings = format!("build = {{ command = \"touch {}\" }}\n{settings}", built.display());
+        App::new().component("cart", "\"/cart\"", Path::new("absent.wasm"), &settings).argument("--build")
+    };
+    let unknown = with("").argument("--component-id=basket");
+    for (app, words) in [
+        (with("key_value_stores = [\"carts\"]"), ["spin.toml:10:21", "the store `carts`"]),
+        (unknown, ["no component", "`basket`"]),
+    ] {
+        app.refused().await.assert_says(&words);
+        assert!(!built.exists(), "it was built in vain");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selected_component_is_built_with_what_is_composed_into_it_and_nothing_else_is() {
+    let copy = |guest: &str| format!("command = \"cp {} .\"", programs::component(guest).display());
+    let greeting = format!(
+        "[component.greeting.dependencies]\n\"bodega:test-greeter/greet@1.0.0\" = {{ component = \"greeter\" }}\n\
+         [component.greeting.build]\n{}",
+        copy("greeting")
+    );
+    let app = App::new()
+        .component("greeting", "\"/greeting/...\"", Path::new("greeting.wasm"), &greeting)
+        .append(&format!("[component.greeter]\nsource = \"greeter.wasm\"\nbuild.{}", copy("greeter")));
+    // Its build would fail, its store is not set up, its file is not there.
+    let orders = "build = { command = \"exit 7\" }\nsqlite_databases = [\"absent\"]";
+    let app = app.component("orders", "\"/orders\"", Path::new("absent.wasm"), orders);
+    let host = app.argument("--build").argument("--component-id=greeting").start().await;
+    assert!(host.text("/greeting/Ada").await.starts_with("Good day, Ada."));
+    assert_eq!(host.get("/orders").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_selected_component_that_calls_another_is_refused_by_name() {
+    let app = App::new()
+        .guest("hello", "")
+        .guest("interfaces", "allowed_outbound_hosts = [\"http://hello.spin.internal\"]")
+        .argument("--component-id=interfaces");
+    app.refused().await.assert_says(&[
+        "spin.toml:16:27",
+        "`interfaces` may call the component `hello`",
+        "not selected",
+    ]);
+}
+
+#[tokio::test]
 async fn up_starts_nothing_when_a_build_fails() {
     let app = component(App::new(), "cart", "exit 3", ".").argument("--build");
     app.refused().await.assert_says(&["component `cart`", "exit status: 3"]);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use tests::app::App;
-use tests::host::Host;
+use tests::host::{Host, PATIENCE};
+use tests::raw::{RawConnection, status};
 
 /// One guest behind several routes; it answers what arrived.
 async fn host() -> Host {
@@ -45,6 +46,31 @@ async fn headers_cannot_be_forged() {
     let described: Value = request.send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!(described["headers"]["spin-path-info"], serde_json::json!(["/request"]));
     assert_eq!(described["headers"]["spin-path-match-user-id"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_names_one_host_and_never_a_component() {
+    let host = host().await;
+    let ask = async |target: &str, lines: &str| {
+        let mut connection = RawConnection::open(&host).await;
+        connection.send(format!("GET {target} HTTP/1.1\r\n{lines}connection: close\r\n\r\n")).await;
+        let answer = connection.read_to_end(PATIENCE).await;
+        (status(&answer), answer)
+    };
+    let (code, answer) = ask("http://shop.example/interfaces/request", "host: shop.example\r\n").await;
+    assert!(code == 200 && answer.contains("http://shop.example/interfaces/request"), "{answer}");
+    for (target, lines) in [
+        ("http://shop.example/interfaces/request", "host: other.example\r\n"),
+        ("/interfaces/request", "host: shop.example\r\nhost: other.example\r\n"),
+        ("/interfaces/request", "host: interfaces.spin.internal\r\n"),
+        ("/interfaces/request", "host: Interfaces.Spin.Internal:80\r\n"),
+        ("http://interfaces.spin.internal/interfaces/request", "host: interfaces.spin.internal\r\n"),
+        ("/interfaces/request", ""),
+    ] {
+        let (code, answer) = ask(target, lines).await;
+        assert_eq!(code, 400, "{target} {lines}: {answer}");
+        assert!(answer.contains("urn:bodega:problem:bad-request"), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

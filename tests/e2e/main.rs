@@ -12,6 +12,7 @@ mod buying;
 mod cart;
 mod catalog;
 mod chain_cycles;
+mod check;
 mod checkout_kills;
 mod checkout_race;
 mod code_cache;

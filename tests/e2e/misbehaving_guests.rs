@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::Response;
 use tests::app::App;
-use tests::host::Host;
+use tests::host::{Host, PATIENCE};
 use tests::raw::RawConnection;
 use tokio::time::{Instant, sleep};
 
@@ -136,6 +136,16 @@ async fn a_cycle_through_the_own_routes_ends_as_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_late_leaves_its_seat_to_the_next() {
+    let settings = format!("deadline_ms = {}\ninstances_max = 1", DEADLINE.as_millis());
+    let host = App::new().misbehaving_guest(&settings).start().await;
+    assert_problem(host.get("/misbehave/never").await, 504).await;
+    let started = Instant::now();
+    assert_eq!(host.text("/misbehave/slow?ms=1").await, "slow");
+    assert!(started.elapsed() < DEADLINE / 2, "it waited {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_body_is_cut_off() {
     let host = host().await;
     let mut answer = host.get("/misbehave/stall-body").await;
@@ -146,6 +156,40 @@ async fn a_stalled_body_is_cut_off() {
     assert!(rest.is_err(), "a truncated body must not look complete: {rest:?}");
     assert!(started.elapsed() < ANSWER_MAX, "the stall lasted {:?}", started.elapsed());
     assert!(slowest < NEIGHBOUR_MAX, "a neighbour waited {slowest:?}");
+    until_cut(&host, "stalled", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_a_lost_instance_does_not_look_complete() {
+    let host = host().await;
+    for cut in [1.0, 2.0] {
+        let mut answer = host.get("/misbehave/trap-body?ms=100").await;
+        assert_eq!(answer.status(), 200);
+        let first = answer.chunk().await.expect("the body begins").expect("with some words");
+        assert_eq!(first, "the first words");
+        let rest = answer.chunk().await;
+        assert!(rest.is_err(), "a truncated body must not look complete: {rest:?}");
+        until_cut(&host, "trapped", cut).await;
+    }
+    assert_eq!(host.text("/misbehave/slow?ms=1").await, "slow");
+    let whole = host.post("/misbehave/echo").body("whole").send().await.expect("an answer");
+    assert_eq!(whole.text().await.expect("a body"), "whole");
+    let all = host.metrics().await.sum("bodega_response_bodies_cut_total", &[]);
+    assert_eq!(all, 2.0, "what is whole is not counted");
+}
+
+/// Waits until as many bodies of the guest were cut for this reason.
+async fn until_cut(host: &Host, reason: &str, count: f64) {
+    let labels = [("component", "misbehave"), ("reason", reason)];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let cut = host.metrics().await.sum("bodega_response_bodies_cut_total", &labels);
+        if cut == count {
+            return;
+        }
+        assert!(cut < count && Instant::now() < deadline, "{cut} bodies were {reason}, not {count}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,6 +217,7 @@ async fn an_endless_body_flows_in_bounded_memory_and_ends_with_its_reader() {
         read += answer.chunk().await.expect("the body flows").expect("without end").len();
     }
     drop(answer);
+    until_cut(&host, "abandoned", 1.0).await;
 
     // A reader that never reads must not make the host collect the body either.
     let mut idle = RawConnection::open(&host).await;
@@ -185,16 +230,27 @@ async fn an_endless_body_flows_in_bounded_memory_and_ends_with_its_reader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_among_fifteen_neighbours_gives_each_exactly_one_answer() {
-    let host = host().await;
+    // One thread and room for all sixteen, so that one instance has them.
+    let app = App::new().guest("hello", "").misbehaving_guest("instance_concurrency_max = 16");
+    let host = app.argument("--workers=1").start().await;
     let neighbours = join_all((0..15).map(|_| host.get("/misbehave/slow?ms=1000")));
     let (neighbours, trapped) = tokio::join!(neighbours, host.get("/misbehave/trap-after?ms=300"));
+    let misbehave = [("component", "misbehave")];
+    let metrics = host.metrics().await;
+    assert_eq!(metrics.sum("bodega_instances_created_total", &misbehave), 1.0, "they share an instance");
+    assert_eq!(metrics.sum("bodega_instances_trapped_total", &misbehave), 1.0);
     assert_problem(trapped, 500).await;
+    let mut failed = 0;
     for answer in neighbours {
         match answer.status().as_u16() {
             200 => assert_eq!(answer.text().await.expect("a body"), "slow"),
-            _ => assert_problem(answer, 500).await,
+            _ => {
+                failed += 1;
+                assert_problem(answer, 500).await;
+            }
         }
     }
+    assert!(failed > 0, "no neighbour was on the instance that was lost");
     assert_eq!(host.text("/misbehave/slow?ms=1").await, "slow");
     assert_eq!(host.text("/hello/").await, "Hello, world!\n");
 }

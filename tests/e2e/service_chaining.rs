@@ -1,5 +1,7 @@
 //! Components reach each other by name, inside of the process, and only as the manifest allows; dependencies are composed.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tests::app::App;
 use tests::host::Host;
@@ -49,6 +51,78 @@ async fn a_neighbour_that_is_not_allowed_is_denied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_entry_allows_one_scheme_and_port_of_a_neighbour() {
+    let host = host("\"http://hello.spin.internal\", \"https://hello-p2.spin.internal:8443\"").await;
+    for guest in GENERATIONS {
+        let answer = call(&host, guest, "http://hello.spin.internal:80/").await;
+        assert_eq!(answer["body"], "Hello, world!\n", "{guest}: {answer}");
+        for url in ["http://hello.spin.internal:8080/", "http://hello-p2.spin.internal/"] {
+            let answer = call(&host, guest, url).await;
+            let error = answer["error"].as_str().unwrap_or_else(|| panic!("{guest} asks {url}: {answer}"));
+            assert!(error.contains("HttpRequestDenied"), "{guest} asks {url}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_neighbour_has_no_case_and_never_leaves_the_process() {
+    let host = host("\"*://*:*\"").await;
+    for guest in GENERATIONS {
+        for url in ["http://Hello.spin.internal/", "http://hello.SPIN.Internal/", "http://hello.spin.internal./"] {
+            let answer = call(&host, guest, url).await;
+            assert_eq!(answer["body"], "Hello, world!\n", "{guest} asks {url}: {answer}");
+        }
+        for url in ["http://nobody.spin.internal/", "http://a.hello.spin.internal/", "http://spin.internal/"] {
+            let answer = call(&host, guest, url).await;
+            let error = answer["error"].as_str().unwrap_or_else(|| panic!("{guest} asks {url}: {answer}"));
+            assert!(error.contains("DestinationNotFound"), "{guest} asks {url}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_fails_answers_its_caller_as_it_answers_a_client() {
+    let allowed = "allowed_outbound_hosts = [\"http://misbehave.spin.internal\"]";
+    let settings = "instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 0\nidle_timeout_ms = 0\n\
+                    deadline_ms = 2000";
+    let mut app = App::new().misbehaving_guest(settings);
+    for guest in GENERATIONS {
+        app = app.guest(guest, allowed);
+    }
+    let host = app.start().await;
+    let ask = async |guest: &str, path: &str| {
+        let answer = call(&host, guest, &format!("http://misbehave.spin.internal/{path}")).await;
+        let body = answer["body"].as_str().unwrap_or_else(|| panic!("{guest} asks for {path}: {answer}"));
+        let problem: Value = serde_json::from_str(body).expect("a problem document");
+        assert_eq!(problem["status"], answer["status"], "{answer}");
+        assert!(problem["request_id"].is_string(), "{answer}");
+        let kind = problem["type"].as_str().expect("a type").rsplit(':').next().unwrap_or_default().to_owned();
+        (answer["status"].as_u64().expect("a status"), kind)
+    };
+    // Whoever comes before the instance is quite gone finds the component at work.
+    let until_gone = async || {
+        let live = async || host.metrics().await.sum("bodega_instances_live", &[("component", "misbehave")]);
+        while live().await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    for guest in GENERATIONS {
+        until_gone().await;
+        assert_eq!(ask(guest, "trap").await, (500, "component-failed".to_owned()), "{guest}");
+        until_gone().await;
+        assert_eq!(ask(guest, "never").await, (504, "deadline-exceeded".to_owned()), "{guest}");
+        until_gone().await;
+        let overloaded = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            ask(guest, "slow?ms=1").await
+        };
+        let (occupying, overloaded) = tokio::join!(host.get("/misbehave/slow?ms=800"), overloaded);
+        assert_eq!(occupying.status(), 200, "{guest}");
+        assert_eq!(overloaded, (503, "overloaded".to_owned()), "{guest}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_neighbours_may_be_allowed_at_once() {
     let host = host("\"http://*.spin.internal\"").await;
     let answer = call(&host, "interfaces", "http://hello.spin.internal/").await;
@@ -61,7 +135,7 @@ async fn all_neighbours_may_be_allowed_at_once() {
 async fn a_request_to_self_comes_back_through_the_routes() {
     let host = host("\"http://self\"").await;
     for guest in GENERATIONS {
-        for url in ["http://self/hello-p2/", "http://self.alt/hello-p2/", "/hello-p2/"] {
+        for url in ["http://self.alt/hello-p2/", "http://Self.Alt/hello-p2/", "/hello-p2/"] {
             let answer = call(&host, guest, url).await;
             assert_eq!(answer["body"], "Hello, world!\n", "{guest} asks {url}: {answer}");
             assert_eq!(answer["status"], 200);
@@ -69,7 +143,7 @@ async fn a_request_to_self_comes_back_through_the_routes() {
         let answer = call(&host, guest, "/hello/").await;
         assert_eq!(answer["status"], 404, "a private component has no route here either: {answer}");
         assert!(answer["body"].as_str().is_some_and(|body| body.contains("no-such-route")), "{answer}");
-        let answer = call(&host, guest, "http://self/.well-known/spin/health").await;
+        let answer = call(&host, guest, "/.well-known/spin/health").await;
         assert_eq!(answer["body"], "OK", "{answer}");
     }
 }
@@ -78,7 +152,7 @@ async fn a_request_to_self_comes_back_through_the_routes() {
 async fn a_request_to_self_without_permission_is_denied() {
     let host = host("\"http://hello.spin.internal\"").await;
     for guest in GENERATIONS {
-        for url in ["http://self/hello-p2/", "/hello-p2/"] {
+        for url in ["http://self.alt/hello-p2/", "/hello-p2/"] {
             let answer = call(&host, guest, url).await;
             let error = answer["error"].as_str().expect("a refusal");
             assert!(error.contains("HttpRequestDenied"), "{guest} asks {url}: {error}");
@@ -87,10 +161,20 @@ async fn a_request_to_self_without_permission_is_denied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_word_self_is_no_host() {
+    let host = host("\"http://self\"").await;
+    for guest in GENERATIONS {
+        let answer = call(&host, guest, "http://self/hello-p2/").await;
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{guest}: {answer}"));
+        assert!(error.contains("HttpRequestDenied"), "{guest}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_self_carries_what_one_from_outside_does() {
     let host = host("\"http://self\"").await;
     let from_outside = host.json("/interfaces-p2/a/request?b=c").await;
-    let answer = call(&host, "interfaces", "http://self/interfaces-p2/a/request?b=c").await;
+    let answer = call(&host, "interfaces", "/interfaces-p2/a/request?b=c").await;
     let from_inside: Value = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
     assert_eq!(from_inside["uri"], from_outside["uri"]);
     for header in ["host", "spin-full-url", "spin-path-info", "spin-raw-component-route"] {

@@ -1,6 +1,6 @@
 //! An operator sees what happened: counters, structured logs, the guests' own lines, one trace through all components.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
 
@@ -30,6 +30,10 @@ async fn requests_are_counted_by_component_method_and_status() {
     assert_eq!(requests(&[("component", "interfaces"), ("method", "GET"), ("status_class", "2xx")]), 3.0);
     assert_eq!(requests(&[("component", "misbehave"), ("method", "POST"), ("status_class", "2xx")]), 1.0);
     assert_eq!(requests(&[("component", "misbehave"), ("status_class", "4xx")]), 1.0);
+    let revisions = metrics.values("bodega_http_requests_total", "revision");
+    assert_eq!(revisions.len(), 2, "one for each component: {revisions:?}");
+    let is_digest = |revision: &str| revision.len() == 12 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(revisions.into_iter().all(is_digest));
     let durations = "bodega_http_request_duration_seconds_count";
     assert_eq!(metrics.sum(durations, &[("component", "interfaces")]), 3.0);
     let created = [("component", "interfaces")];
@@ -52,6 +56,84 @@ async fn store_calls_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn store_calls_are_timed_by_their_result() {
+    let host = App::new().guest("interfaces-p2", "sqlite_databases = [\"default\"]").start().await;
+    host.text("/interfaces-p2/sqlite?label=default").await;
+    let metrics = host.metrics().await;
+    let calls = |name, result| {
+        let labels = [("component", "interfaces-p2"), ("store_kind", "sqlite"), ("operation", "execute")];
+        metrics.sum(name, &[&labels[..], &[("result", result)]].concat())
+    };
+    // The guest makes three mistakes: a word, a missing parameter, a database that is not its own.
+    assert_eq!(calls("bodega_store_calls_total", "error"), 3.0);
+    let ok = calls("bodega_store_calls_total", "ok");
+    assert!(ok >= 3.0, "{ok} calls went well");
+    for (result, count) in [("ok", ok), ("error", 3.0)] {
+        assert_eq!(calls("bodega_store_call_duration_seconds_count", result), count, "{result}");
+        let sum = calls("bodega_store_call_duration_seconds_sum", result);
+        assert!(sum > 0.0 && sum < 10.0, "{result}: {sum} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_component_answers_is_counted_as_the_hosts() {
+    let fixed = "[[trigger.http]]\nroute = \"/fixed\"\nstatic_response = { body = \"always\" }";
+    let host = App::new().guest("hello", "").append(fixed).start().await;
+    assert_eq!(host.get("/nowhere").await.status(), 404);
+    assert_eq!(host.get("/elsewhere").await.status(), 404);
+    assert_eq!(host.text("/fixed").await, "always");
+    let too_long = host.get(&format!("/hello/{}", "a".repeat(20_000))).await;
+    assert_eq!(too_long.status(), 414);
+    let metrics = host.metrics().await;
+    let requests = |class| {
+        metrics
+            .sum("bodega_http_requests_total", &[("component", "(host)"), ("method", "GET"), ("status_class", class)])
+    };
+    assert_eq!((requests("2xx"), requests("4xx")), (1.0, 3.0));
+    assert_eq!(metrics.sum("bodega_http_requests_total", &[("component", "hello")]), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_it_has_a_line_for_each_answered_request() {
+    let app = App::new()
+        .guest("interfaces-p2", "")
+        .guest("interfaces", "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]");
+    let host = app.argument("--log-format=json").argument("--log=info,access=info").start().await;
+    let request = host
+        .request("/interfaces/outbound")
+        .query(&[("url", "http://interfaces-p2.spin.internal/environment")])
+        .header("traceparent", format!("00-{TRACE_ID}-{SPAN_ID}-01"))
+        .header("x-request-id", "shopper-1");
+    let bytes = request.send().await.expect("an answer").bytes().await.expect("a body").len();
+    assert_eq!(
+        host.request("/nowhere").header("x-request-id", "lost-1").send().await.expect("an answer").status(),
+        404
+    );
+
+    let line =
+        async |words: &[&str]| -> Value { serde_json::from_str(&host.log_line(words).await).expect("a JSON event") };
+    let asked = line(&["\"access\"", "/interfaces/..."]).await;
+    assert_eq!(asked["target"], "access");
+    for (field, value) in [("component", "interfaces"), ("method", "GET"), ("request_id", "shopper-1")] {
+        assert_eq!(asked[field], value, "{asked}");
+    }
+    assert_eq!((&asked["status"], &asked["bytes"]), (&json!(200), &json!(bytes)), "{asked}");
+    assert!(asked["duration_us"].as_u64().is_some_and(|duration| duration > 0), "{asked}");
+    assert!(asked["traceparent"].as_str().is_some_and(|parent| parent.contains(TRACE_ID)), "{asked}");
+    let chained = line(&["\"access\"", "\"interfaces-p2\""]).await;
+    assert_eq!((&chained["route"], &chained["request_id"]), (&json!("/..."), &json!("shopper-1")), "{chained}");
+    let lost = line(&["\"access\"", "lost-1"]).await;
+    assert_eq!((&lost["component"], &lost["route"], &lost["status"]), (&json!("(host)"), &json!(""), &json!(404)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_leave_no_line_unless_somebody_asks_for_it() {
+    let host = App::new().guest("hello", "").argument("--log-format=json").argument("--log=info").start().await;
+    host.text("/hello/").await;
+    assert!(!host.log().iter().any(|line| line.contains("\"access\"")), "{:?}", host.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_prints_is_logged_line_by_line_with_its_name() {
     let host = host().await;
     host.text("/misbehave/print?text=good-morning").await;
@@ -69,10 +151,12 @@ async fn what_a_guest_prints_has_the_id_of_the_request_that_it_works_on() {
     let host = host().await;
     for id in ["shopper-1", "shopper-2"] {
         let request = host.request(&format!("/misbehave/print?text=for-{id}")).header("x-request-id", id);
+        let request = request.header("traceparent", format!("00-{TRACE_ID}-{SPAN_ID}-01"));
         assert_eq!(request.send().await.expect("an answer").status(), 200);
         for stream in ["stdout", "stderr"] {
             let line = host.log_line(&[&format!("for-{id} on {stream}")]).await;
             assert!(line.contains(&format!("\"request_id\":\"{id}\"")), "{line}");
+            assert!(line.contains(&format!("\"trace_id\":\"{TRACE_ID}\"")), "{line}");
         }
     }
 }

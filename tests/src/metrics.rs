@@ -1,5 +1,7 @@
 //! Reads the metrics of the admin listener (OpenMetrics text).
 
+use std::collections::BTreeSet;
+
 /// The samples of one scrape.
 #[derive(Debug)]
 pub struct Metrics(Vec<Sample>);
@@ -24,6 +26,12 @@ impl Metrics {
             |sample: &Sample, (key, value): &(&str, &str)| sample.labels.iter().any(|(k, v)| k == key && v == value);
         let matching = self.0.iter().filter(|sample| sample.name == name);
         matching.filter(|sample| labels.iter().all(|l| has(sample, l))).map(|s| s.value).sum()
+    }
+
+    /// The values that a label has in the samples of `name`, each once.
+    pub fn values(&self, name: &str, label: &str) -> BTreeSet<&str> {
+        let labels = self.0.iter().filter(|sample| sample.name == name).flat_map(|sample| &sample.labels);
+        labels.filter(|(key, _)| key == label).map(|(_, value)| value.as_str()).collect()
     }
 
     /// Whether there is any sample of `name`.
@@ -63,6 +71,7 @@ mod tests {
         assert_eq!(metrics.sum("requests_total", &[("component", "a")]), 5.5);
         assert_eq!(metrics.sum("requests_total", &[("component", "a"), ("method", "GET")]), 2.0);
         assert_eq!(metrics.sum("up", &[]), 1.0);
+        assert_eq!(metrics.values("requests_total", "component"), ["a", "b"].into());
         assert!(!metrics.has("requests"));
     }
 }

@@ -51,6 +51,10 @@ fn entries_allow_what_spin_allows() {
         ("http://[::1]", "http://[::1]/", true),
         ("http://cart.spin.internal", "http://cart.spin.internal/x", true),
         ("http://cart.spin.internal", "https://cart.spin.internal/x", false),
+        ("http://cart.spin.internal", "http://cart.spin.internal:80/x", true),
+        ("http://cart.spin.internal", "http://cart.spin.internal:8080/x", false),
+        ("http://cart.spin.internal:8080", "http://cart.spin.internal/x", false),
+        ("http://cart.spin.internal", "http://Cart.spin.internal/x", true),
         ("http://*.spin.internal", "http://cart.spin.internal/x", true),
         ("http://self", "http://self/", false),
         ("http://example.com", "/relative", false),
@@ -65,7 +69,7 @@ fn entries_allow_what_spin_allows() {
 }
 
 #[test]
-fn own_routes_and_components_are_granted_one_by_one() {
+fn own_routes_are_granted_as_such() {
     let hosts = |entry: &str| AllowedHosts::parse(&[entry]).unwrap();
     for (entry, expected) in [
         ("http://self", true),
@@ -77,20 +81,20 @@ fn own_routes_and_components_are_granted_one_by_one() {
     ] {
         assert_eq!(hosts(entry).allows_self(), expected, "{entry}");
     }
-    for (entry, expected) in [
-        ("http://cart.spin.internal", true),
-        ("https://cart.spin.internal", true),
-        ("http://*.spin.internal", true),
-        ("*://*:*", true),
-        ("http://catalog.spin.internal", false),
-        ("http://self", false),
-    ] {
-        assert_eq!(hosts(entry).allows_component("cart"), expected, "{entry}");
-    }
     assert_eq!(service_chaining_target("cart.spin.internal"), Some("cart"));
     assert_eq!(service_chaining_target("a.cart.spin.internal"), None);
     assert_eq!(service_chaining_target(".spin.internal"), None);
     assert_eq!(service_chaining_target("cart.spin.internal.example"), None);
+}
+
+#[test]
+fn names_below_the_domain_of_components_are_told_from_others() {
+    for host in ["spin.internal", ".spin.internal", "a.cart.spin.internal", "Cart.SPIN.Internal."] {
+        assert!(is_service_chaining_host(host), "{host}");
+    }
+    for host in ["cartspin.internal", "internal", "cart.spin.internal.example", "self.alt", "é.pin.internal"] {
+        assert!(!is_service_chaining_host(host), "{host}");
+    }
 }
 
 #[test]
@@ -137,7 +141,8 @@ proptest! {
     fn no_text_makes_the_parser_panic(entry in "([a-z*]{0,3}://)?[\\[\\]a-z0-9.:*/é-]{0,12}|\\PC*", host in "\\PC*", port: Option<u16>) {
         if let Ok(hosts) = AllowedHosts::parse(&[&entry]) {
             hosts.allows_address("http", &host, port);
-            hosts.allows_component(&host);
+            service_chaining_target(&host);
+            is_service_chaining_host(&host);
         }
     }
 

@@ -64,19 +64,15 @@ impl Schedule {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         let Some(answer) = worker.call(&self.component.id, request, RequestContext::default()) else { return false };
-        match answer.await {
-            Ok(answer) => {
-                let status = answer.status();
-                // Taken to its end, so that the guest is not stopped in the middle.
-                let ended = answer.into_body().collect().await;
-                if !status.is_success() || ended.is_err() {
-                    tracing::warn!(component = %self.component.id, path = %self.path, %status, "a scheduled run failed");
-                }
-                status.is_success() && ended.is_ok()
-            }
-            // The worker has logged why.
-            Err(_) => false,
+        let answer = answer.await;
+        let status = answer.status();
+        // Taken to its end, so that the guest is not stopped in the middle.
+        let ended = answer.into_body().collect().await;
+        let is_success = status.is_success() && ended.is_ok();
+        if !is_success {
+            tracing::warn!(component = %self.component.id, path = %self.path, %status, "a scheduled run failed");
         }
+        is_success
     }
 }
 

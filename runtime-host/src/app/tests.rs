@@ -11,7 +11,8 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
     std::fs::write(dir.path().join("cart.wasm"), wasm)?;
     let path = dir.path().join("spin.toml");
     std::fs::write(&path, format!("spin_manifest_version = 2\n[application]\nname = \"shop\"\n{rest}"))?;
-    let manifest = manifest::load(&path)?;
+    let mut manifest = manifest::load(&path)?;
+    manifest.retain(&retain.iter().copied().map(str::to_owned).collect::<Vec<_>>())?;
     let state = StateDir::open(dir.path().join("state"))?;
     App::load(Parts {
         manifest: &manifest,
@@ -19,7 +20,6 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
         stores: &Stores::open(&stores_config(&manifest, &RuntimeConfig::default(), &state))?,
         state: &state,
         code_cache: &state.code_cache(),
-        components_to_retain: &retain.iter().copied().map(str::to_owned).collect::<Vec<_>>(),
         memory_bytes_max: None,
         workers: std::num::NonZeroUsize::MIN,
         outbound: OutboundShared::new(&OutboundHttp::default(), &[]).unwrap(),

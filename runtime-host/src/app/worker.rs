@@ -6,12 +6,13 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{App, Origin, Target};
+use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -19,7 +20,9 @@ use crate::engine::pool::{DispatchError, InstancePool};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
 use crate::problem::Problem;
-use crate::router::{Match, RequestFacts};
+use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
+use crate::telemetry::access_log::{self, LoggedBody};
+use crate::telemetry::metrics::HOST as HOST_COMPONENT;
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
 /// Where a request that one component sends to another by name seems to come from, as in Spin.
@@ -61,66 +64,109 @@ impl Worker {
         &self.app.schedules
     }
 
-    /// Has the component at `place` answer, and counts it.
+    /// Has the component at `place` answer, and counts it. A failure becomes the answer that tells of it.
     async fn dispatch(
         &self,
         place: usize,
         request: Request<WasiBody>,
         context: Arc<RequestContext>,
-    ) -> Result<Response<WasiBody>, DispatchError> {
+    ) -> Response<WasiBody> {
         let started = Instant::now();
         let method = request.method().clone();
         let loaded = &self.app.components[place];
         let metrics = &loaded.component.metrics;
-        let result = match loaded.pools.of(self.index) {
-            Some(pool) => pool.handle(request, context.clone()).await,
+        let Some(pool) = loaded.pools.of(self.index) else {
             // Nobody can ask before all threads have started.
-            None => Err(DispatchError::QueueFull { component: loaded.component.id.clone() }),
+            return Problem::Overloaded.response(context.request_id());
         };
-        let status = match &result {
-            Ok(response) => response.status(),
-            Err(error) => {
-                log_failure(error, &context);
-                if let Some(reason) = rejection(error) {
-                    metrics.request_rejected(reason);
-                }
-                problem(error).status()
+        let response = pool.handle(request, context.clone()).await.unwrap_or_else(|error| {
+            log_failure(&error, &context);
+            if let Some(reason) = rejection(&error) {
+                metrics.request_rejected(reason);
             }
-        };
-        metrics.request(&method, status, started.elapsed());
-        result
+            problem(&error).response(context.request_id())
+        });
+        metrics.request(&method, response.status(), started.elapsed());
+        response
     }
 
     /// The answer to a request of the public listener or of a component to the application itself.
     async fn answer(&self, arrival: Arrival, context: Arc<RequestContext>) -> Response<WasiBody> {
-        let mut response = self.answer_by_route(arrival, &context).await;
+        let asked = Asked::new(arrival.request.method(), context.clone());
+        let (mut response, answered) = self.answer_by_route(arrival, &context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        response
+        self.report(asked, answered, response)
     }
 
-    async fn answer_by_route(&self, arrival: Arrival, context: &Arc<RequestContext>) -> Response<WasiBody> {
+    async fn answer_by_route(
+        &self,
+        arrival: Arrival,
+        context: &Arc<RequestContext>,
+    ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
         let Some(route) = self.app.router.route(parts.uri.path()) else {
-            return Problem::NotFound.response(context.request_id());
+            return (Problem::NotFound.response(context.request_id()), Answered::default());
         };
+        let mut answered = Answered { place: None, route: route.pattern().as_str() };
         let place = match route.target {
             Target::Component(place) => *place,
-            Target::Static(response) => return static_response(response),
+            Target::Static(response) => return (static_response(response), answered),
         };
         let Some(authority) = authority(&parts) else {
-            return Problem::BadRequest.response(context.request_id());
+            return (Problem::BadRequest.response(context.request_id()), answered);
         };
+        answered.place = Some(place);
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        match self.dispatch(place, request, context.clone()).await {
-            Ok(response) => response,
-            Err(error) => problem(&error).response(context.request_id()),
-        }
+        (self.dispatch(place, request, context.clone()).await, answered)
     }
+
+    /// Counts an answer that no component gave, and has the access log know of every one.
+    fn report(&self, asked: Asked, answered: Answered<'_>, response: Response<WasiBody>) -> Response<WasiBody> {
+        let component = answered.place.map(|place| &self.app.components[place].component.id);
+        if component.is_none() {
+            let duration = asked.started.elapsed();
+            self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
+        }
+        if !access_log::is_on() {
+            return response;
+        }
+        let entry = access_log::Entry {
+            component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
+            route: answered.route.to_owned(),
+            method: asked.method,
+            status: response.status(),
+            started: asked.started,
+            context: asked.context,
+        };
+        response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
+    }
+}
+
+/// A request that is not answered yet.
+struct Asked {
+    method: Method,
+    started: Instant,
+    context: Arc<RequestContext>,
+}
+
+impl Asked {
+    fn new(method: &Method, context: Arc<RequestContext>) -> Self {
+        Self { method: method.clone(), started: Instant::now(), context }
+    }
+}
+
+/// Who answered a request.
+#[derive(Default)]
+struct Answered<'a> {
+    /// The component's place in [`App::components`]; `None` is the host itself.
+    place: Option<usize>,
+    /// The route as written; empty where none matched.
+    route: &'a str,
 }
 
 /// A request that looks for its route.
@@ -149,7 +195,9 @@ impl Handler for Arc<Worker> {
             Refusal::UriTooLong => Problem::UriTooLong,
             Refusal::BodyTimeout => Problem::BodyTimeout,
         };
-        problem.response(RequestContext::of_request(request.headers()).request_id())
+        let context = Arc::new(RequestContext::of_request(request.headers()));
+        let response = problem.response(context.request_id());
+        self.report(Asked::new(request.method(), context), Answered::default(), response)
     }
 }
 
@@ -159,8 +207,8 @@ impl ServiceChain for Worker {
         id: &str,
         request: Request<WasiBody>,
         context: RequestContext,
-    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>> {
-        let place = self.app.components.iter().position(|loaded| loaded.component.id == id)?;
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
+        let place = self.app.components.iter().position(|loaded| loaded.component.id.eq_ignore_ascii_case(id))?;
         Some(Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
@@ -168,8 +216,10 @@ impl ServiceChain for Worker {
             let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
             Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
             context.write_headers(&mut parts.headers);
-            let request = Request::from_parts(parts, body);
-            self.dispatch(place, request, Arc::new(context)).await.map_err(|error| chain_error(&error))
+            let (request, context) = (Request::from_parts(parts, body), Arc::new(context));
+            let asked = Asked::new(request.method(), context.clone());
+            let response = self.dispatch(place, request, context).await;
+            self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
         }))
     }
 
@@ -202,8 +252,7 @@ impl ServiceChain for Worker {
 fn log_failure(error: &DispatchError, context: &RequestContext) {
     // Requests that are turned away are logged by the second, so that a flood of them is not one of log lines.
     if !matches!(error, DispatchError::QueueFull { .. }) {
-        let traceparent = context.trace().to_traceparent();
-        tracing::error!(request_id = %context.request_id(), traceparent = %String::from_utf8_lossy(&traceparent), "{error}");
+        tracing::error!(request_id = context.request_id(), traceparent = context.traceparent(), "{error}");
     }
 }
 
@@ -227,24 +276,19 @@ fn rejection(error: &DispatchError) -> Option<&'static str> {
     }
 }
 
-/// What the calling component sees when the called one fails.
-fn chain_error(error: &DispatchError) -> Error {
-    match error {
-        DispatchError::QueueFull { .. } => Error::ConnectionLimitReached,
-        DispatchError::DeadlineExceeded { .. } => Error::HttpResponseTimeout,
-        DispatchError::BodyTooLarge { .. } => Error::HttpRequestBodySize(None),
-        DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {
-            Error::HttpResponseIncomplete
-        }
-    }
-}
-
-/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, else in `Host`.
+/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, in `Host`, or in both alike.
+///
+/// `None` is a bad request: who decides by one of two names must not be passed by with the other. Nor may a client use the
+/// name of a component, which only a request from within the application has.
 fn authority(parts: &http::request::Parts) -> Option<Authority> {
-    if let Some(authority) = parts.uri.authority() {
-        return Some(authority.clone());
-    }
-    Authority::try_from(parts.headers.get(HOST)?.as_bytes()).ok()
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next().map(|host| Authority::try_from(host.as_bytes())).transpose().ok()?;
+    let authority = match (host, parts.uri.authority()) {
+        (Some(host), Some(authority)) if host != *authority => return None,
+        (Some(authority), _) => authority,
+        (None, authority) => authority?.clone(),
+    };
+    (hosts.next().is_none() && !is_service_chaining_host(authority.host())).then_some(authority)
 }
 
 fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {

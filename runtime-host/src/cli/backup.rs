@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use http::Request;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 
 use super::advice::{about_stores, advise};
+use super::remote::Application;
 use super::{ManifestArgs, StateDirArgs, runtime_config};
 use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
@@ -72,7 +70,7 @@ impl Backup {
                     let host = state
                         .running_host()
                         .context("another process has the state folder and does not say where it answers")?;
-                    ask_host(&host, &admin_token(&state)?, &folder).await?;
+                    ask_host(host, admin_token(&state)?, &folder).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -82,24 +80,12 @@ impl Backup {
     }
 }
 
-async fn ask_host(host: &RunningHost, token: &str, folder: &Path) -> anyhow::Result<()> {
+async fn ask_host(host: RunningHost, token: String, folder: &Path) -> anyhow::Result<()> {
     let body = serde_json::json!({ "folder": folder }).to_string();
-    let uri: http::Uri = format!("{}{BACKUP_PATH}", host.admin_url).parse()?;
-    let request = Request::post(&uri)
-        .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
-        .header(AUTHORIZATION, format!("Bearer {token}"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
-    let response = Client::builder(TokioExecutor::new())
-        .build_http()
-        .request(request)
-        .await
-        .context("the host does not answer")?;
-    if !response.status().is_success() {
-        let words = response.into_body().collect().await?.to_bytes();
-        bail!("the host could not make the backup: {}", String::from_utf8_lossy(&words));
-    }
-    Ok(())
+    let request = Request::post(BACKUP_PATH).header(CONTENT_TYPE, "application/json");
+    let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
+    let host = Application { url: host.admin_url, token, token_is_given: true };
+    host.send(request, body).await.map(drop).context("the host could not make the backup")
 }
 
 /// Arguments of `bodega restore`.

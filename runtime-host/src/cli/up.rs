@@ -72,7 +72,7 @@ pub(super) struct Up {
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = Format::Human, env = "BODEGA_LOG_FORMAT")]
     log_format: Format,
-    /// What the log shows, as a filter such as `info` or `runtime_host=debug`.
+    /// What the log shows, as a filter such as `info`, `runtime_host=debug`, or `info,access=info` for a line per request.
     #[arg(long, default_value = "info", env = "BODEGA_LOG")]
     log: String,
     #[command(flatten)]
@@ -120,12 +120,14 @@ impl Up {
         // Dropped last, so that the last lines are written too.
         let _log = logs::init(self.log_format, &self.log)?;
         let mut manifest = self.manifest.load()?;
+        manifest.retain(&self.components())?;
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         self.add_environment(&mut manifest)?;
-        if self.build {
-            build::build(&manifest, &self.components())?;
-        }
+        // Before minutes of building end in a mistake that was there to be seen.
         manifest.check_stores(&config)?;
+        if self.build {
+            build::build(&manifest, &[])?;
+        }
         manifest.check_sources()?;
 
         // The acceptor and the admin listener need no more than one thread; requests have their own.
@@ -157,7 +159,6 @@ impl Up {
             stores: &stores,
             state: &state,
             code_cache: self.code_cache.as_ref().unwrap_or(&state.code_cache()),
-            components_to_retain: &self.components(),
             memory_bytes_max: self.max_instance_memory,
             workers: self.listener_config().workers,
             outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,

@@ -14,7 +14,8 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::activity::Activity;
+use super::body_end::{BodyEnd, Cut};
+use super::job::Job;
 use super::patience::Patience;
 
 /// What a guest had ready of a body when its response was.
@@ -92,14 +93,19 @@ impl Gathered {
         matches!(self, Self::Begun(..))
     }
 
-    /// The body for the client.
-    pub(super) fn into_body(self, activity: Arc<Activity>, stall_timeout: Duration, held: Held) -> WasiBody {
+    /// The body for the client of the request that `job` is.
+    pub(super) fn into_body(self, job: Arc<Job>, stall_timeout: Duration, end: BodyEnd, held: Held) -> WasiBody {
         match self {
-            Self::Whole(data) => Full::new(data).map_err(|never| match never {}).boxed_unsync(),
+            Self::Whole(data) => {
+                let mut end = end;
+                end.reached();
+                Full::new(data).map_err(|never| match never {}).boxed_unsync()
+            }
             Self::Begun(begun, rest) => StreamedBody {
                 begun: begun.into_iter(),
                 rest: Paced::new(rest, stall_timeout, Error::HttpResponseTimeout),
-                activity,
+                job,
+                end,
                 _held: held,
             }
             .boxed_unsync(),
@@ -119,8 +125,20 @@ impl Gathered {
 struct StreamedBody {
     begun: std::vec::IntoIter<Frame<Bytes>>,
     rest: Paced,
-    activity: Arc<Activity>,
+    job: Arc<Job>,
+    end: BodyEnd,
     _held: Held,
+}
+
+impl StreamedBody {
+    /// Whether the instance is gone that the rest would come from. wasmtime ends its body as if it were whole.
+    fn is_lost(&self) -> bool {
+        self.job.failure.get().is_some()
+    }
+
+    fn is_delivered(&self) -> bool {
+        self.is_end_stream() || self.size_hint().exact() == Some(0)
+    }
 }
 
 impl Body for StreamedBody {
@@ -132,12 +150,25 @@ impl Body for StreamedBody {
             return Poll::Ready(Some(Ok(frame)));
         }
         let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
-        self.activity.touch();
+        if let Some(activity) = self.job.activity.get() {
+            activity.touch();
+        }
+        let frame = match frame {
+            None if self.is_lost() => Some(Err(Error::HttpResponseIncomplete)),
+            frame => frame,
+        };
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(Error::HttpResponseTimeout)) => self.end.cut(Cut::Stalled),
+            Some(Err(_)) if self.is_lost() => self.end.cut(Cut::Trapped),
+            Some(Err(_)) => self.end.cut(Cut::Failed),
+            None => self.end.reached(),
+        }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.begun.as_slice().is_empty() && self.rest.is_end_stream()
+        self.begun.as_slice().is_empty() && self.rest.is_end_stream() && !self.is_lost()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -149,6 +180,15 @@ impl Body for StreamedBody {
             hint.set_upper(begun.saturating_add(upper));
         }
         hint
+    }
+}
+
+impl Drop for StreamedBody {
+    fn drop(&mut self) {
+        // Whoever knows the length does not ask whether there is more.
+        if self.is_delivered() {
+            self.end.reached();
+        }
     }
 }
 

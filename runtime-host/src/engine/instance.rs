@@ -103,6 +103,7 @@ async fn take_requests(
     let mut place = seat.offer(limits.reuse_max);
     accessor.with(|mut access| access.get().take_place(place.queue(), place.number()));
     let mut work = pin!(FuturesUnordered::new());
+    let mut is_late = false;
     poll_fn(|cx| {
         if activity.paused() {
             place.restore();
@@ -112,7 +113,10 @@ async fn take_requests(
                 match finished {
                     Ok(true) => {}
                     // A guest that is late with one request is not given another.
-                    Ok(false) => place.close(),
+                    Ok(false) => {
+                        place.close();
+                        is_late = true;
+                    }
                     Err(error) => return Poll::Ready(Err(error)),
                 }
                 place.finished();
@@ -132,7 +136,9 @@ async fn take_requests(
             if !is_busy {
                 requests.all_ended();
             }
-            return if place.is_closed() && !is_busy { Poll::Ready(Ok(())) } else { Poll::Pending };
+            // What it is late with nobody waits for, and others may wait for its seat.
+            let is_over = !is_busy || is_late && work.is_empty();
+            return if place.is_closed() && is_over { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
     })
     .await

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
@@ -11,7 +10,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::component::Component;
 use super::outbound_client::OutboundClient;
-use crate::allowed_hosts::service_chaining_target;
+use crate::allowed_hosts::{is_service_chaining_host, service_chaining_target};
 use crate::telemetry::request_context::RequestContext;
 
 /// The host of requests that name none, which are requests to the app itself, as in Spin.
@@ -23,13 +22,14 @@ type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Se
 
 /// Calls from component to component within the process.
 pub trait ServiceChain: Send + Sync {
-    /// Has the component `id` answer `request`, or `None` when the app has no such component.
+    /// Has the component `id` answer `request`, or `None` when the app has no such component. The case of `id` does not
+    /// matter, as it does not in the name of a host. A component that fails answers as it would to a client.
     fn call(
         self: Arc<Self>,
         id: &str,
         request: Request<WasiBody>,
         context: RequestContext,
-    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>>;
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
 
     /// Has the app answer `request` as if it had come in on the public listener, or `None` before there is one.
     fn call_self(
@@ -51,7 +51,7 @@ impl ServiceChain for NoChain {
         _: &str,
         _: Request<WasiBody>,
         _: RequestContext,
-    ) -> Option<BoxFuture<'static, Result<Response<WasiBody>, Error>>> {
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
         match *self {}
     }
 
@@ -88,12 +88,15 @@ impl Outbound {
     ) -> Result<BoxFuture<'static, Result<Sent, Error>>, Error> {
         let context = self.on_behalf_of.take().as_deref().map(RequestContext::child).unwrap_or_default();
         let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+        let host = authority.host().to_ascii_lowercase();
+        let destination = Destination::of(&host);
         let allowed_hosts = &self.component.allowed_hosts;
-        let destination = Destination::of(authority.host());
         let allowed = match destination {
-            Destination::Component(id) => allowed_hosts.allows_component(id),
             Destination::Own => allowed_hosts.allows_self(),
-            Destination::Outside => allowed_hosts.allows(request.uri()),
+            // The whole URL counts, also when it names a component: an entry speaks of one scheme and port.
+            Destination::Component(_) | Destination::Nobody | Destination::Outside => {
+                allowed_hosts.allows(request.uri())
+            }
         };
         if !allowed {
             return Err(self.denied(request.uri()));
@@ -113,12 +116,13 @@ impl Outbound {
                 tracing::warn!(component = %self.component.id, "the request passed through {CHAIN_DEPTH_MAX} components; taken for a loop");
                 return Err(Error::LoopDetected);
             }
+            Destination::Nobody => None,
             Destination::Component(id) => chain.call(id, request, context),
-            Destination::Own => chain.call_self(request, context).map(|answer| answer.map(Ok).boxed()),
+            Destination::Own => chain.call_self(request, context),
         };
         let answer = answer.ok_or(Error::DestinationNotFound)?;
         Ok(Box::pin(async move {
-            let response = answer.await?;
+            let response = answer.await;
             // Over a connection, nothing would follow the head.
             let response = if is_head { response.map(|_| nothing()) } else { response };
             Ok((response, done()))
@@ -138,21 +142,28 @@ impl Outbound {
 }
 
 /// Where a request goes, by its host.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Destination<'h> {
     /// A component of the app, by its id.
     Component(&'h str),
     /// The app's own routes.
     Own,
+    /// A name that only a component could have, and none has: asking the network would tell others what runs here.
+    Nobody,
     /// Any other host.
     Outside,
 }
 
 impl<'h> Destination<'h> {
+    /// Of a host in lower case.
     fn of(host: &'h str) -> Self {
+        // The same name, written so that no resolver completes it.
+        let host = host.strip_suffix('.').unwrap_or(host);
         match service_chaining_target(host) {
             Some(id) => Self::Component(id),
-            None if matches!(host, "self" | SELF_ALT) => Self::Own,
+            None if is_service_chaining_host(host) => Self::Nobody,
+            // Some SDKs turn a URL without a host into one with an empty host.
+            None if matches!(host, "" | SELF_ALT) => Self::Own,
             None => Self::Outside,
         }
     }
@@ -175,5 +186,27 @@ impl WasiHttpHooks for Outbound {
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let sending = self.send(request, options);
         Box::new(async move { sending?.await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_says_where_a_request_goes() {
+        for (host, destination) in [
+            ("cart.spin.internal", Destination::Component("cart")),
+            ("cart.spin.internal.", Destination::Component("cart")),
+            ("spin.internal", Destination::Nobody),
+            ("a.cart.spin.internal", Destination::Nobody),
+            ("self.alt", Destination::Own),
+            ("", Destination::Own),
+            // As in Spin, where only a URL without a host and `self.alt` mean the app itself.
+            ("self", Destination::Outside),
+            ("cart.spin.internal.example", Destination::Outside),
+        ] {
+            assert_eq!(Destination::of(host), destination, "{host:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use super::Engine;
 use super::admission::Admission;
 use super::body::Gathered;
+use super::body_end::BodyEnd;
 use super::component::Component;
 use super::instance;
 use super::job::{Answer, Job, Pending};
@@ -135,9 +136,13 @@ impl InstancePool {
         // The sender is dropped without a word when the instance traps.
         match answered.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
             Ok(Answer { response, held }) => {
-                let activity = job.activity.get().cloned().unwrap_or_default();
+                let end = if is_head || is_bodiless(response.status()) {
+                    BodyEnd::of_no_interest()
+                } else {
+                    BodyEnd::new(self.component.metrics.clone())
+                };
                 let response = if is_head { response.map(Gathered::of_unknown_length) } else { response };
-                Ok(response.map(|body| body.into_body(activity, deadline, held)))
+                Ok(response.map(|body| body.into_body(job.clone(), deadline, end, held)))
             }
             Err(error) => Err(self.failure(&error, &job, started)),
         }

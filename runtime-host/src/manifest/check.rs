@@ -19,6 +19,7 @@ impl Manifest {
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
+            self.check_schedules(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -59,6 +60,22 @@ impl Manifest {
         })
     }
 
+    /// A component that no trigger names runs only as part of others, so that nobody would answer.
+    fn check_schedules(&self, component: &Component) -> Result<(), ConfigError> {
+        let runs = self.triggers.iter().any(|trigger| trigger.runs(&component.id));
+        match component.schedules.first().filter(|_| !runs) {
+            Some(schedule) => Err(self.error(
+                schedule.position,
+                format!(
+                    "no trigger runs `{}`, which has a schedule; add a `[[trigger.http]]` for it, with \
+                     `route = {{ private = true }}` where it is not for clients",
+                    component.id
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn check_template(&self, template: &Located<Template>) -> Result<(), ConfigError> {
         let Some(name) = template.variables().find(|name| !self.variables.contains_key(*name)) else {
             return Ok(());
@@ -72,6 +89,8 @@ impl Manifest {
         let allowed =
             Some(host).filter(|host| host.is_literal()).and_then(|host| AllowedHost::parse(&host.to_string()).ok());
         match allowed.as_ref().and_then(AllowedHost::service_chaining_target) {
+            // The name of a host has no case.
+            Some(id) if self.components.iter().any(|component| component.id.eq_ignore_ascii_case(id)) => Ok(()),
             Some(id) => self.check_exists(&host.with(id.to_owned())).map(drop),
             None => Ok(()),
         }

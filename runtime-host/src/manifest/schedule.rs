@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
+use crate::config_file::{ConfigError, FromToml, Located, Position, Table, Value};
 use crate::variables::Template;
 
 /// The shortest period: a component is no real-time system.
@@ -16,6 +16,8 @@ const EVERY_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// One entry: `{ every = "5s", path = "/internal/sweep" }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
+    /// Where it is defined.
+    pub position: Position,
     /// The time between the starts of two runs.
     pub every: Duration,
     /// What is posted to, with an empty body; it need not be on a route.
@@ -30,6 +32,7 @@ impl<'f> FromToml<'f> for Schedule {
         let every: Value = table.required("every", "a duration such as \"5s\"")?;
         let path: Value = table.required("path", "a path of the component")?;
         let schedule = Self {
+            position: table.position(),
             every: every.parse(parse_every)?.value,
             path: path.parse(parse_path)?.value,
             headers: match table.optional::<Table>("headers")? {

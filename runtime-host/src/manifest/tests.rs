@@ -1,6 +1,7 @@
 //! What a good manifest means, and what is checked later.
 
 mod refused;
+mod retained;
 
 use std::collections::BTreeSet;
 

@@ -28,6 +28,13 @@ pub enum TriggerTarget {
     Static(StaticResponse),
 }
 
+impl HttpTrigger {
+    /// Whether the component with this id is what answers.
+    pub fn runs(&self, id: &str) -> bool {
+        matches!(&self.target, TriggerTarget::Component(target) if target.value == id)
+    }
+}
+
 /// A response that needs no component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticResponse {

@@ -28,7 +28,8 @@ impl GuestOutput {
     fn log(&self, line: &[u8], request: Option<&RequestContext>) {
         let line = String::from_utf8_lossy(line);
         let request_id = request.map(RequestContext::request_id);
-        tracing::info!(target: "guest", component = self.component, stream = self.stream, request_id, "{line}");
+        let trace_id = request.map(|request| request.trace().trace_id_text());
+        tracing::info!(target: "guest", component = self.component, stream = self.stream, request_id, trace_id, "{line}");
     }
 }
 

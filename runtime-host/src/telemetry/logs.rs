@@ -11,6 +11,9 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 /// Lines that wait to be written; what comes when they are as many is dropped rather than holding up a request.
 const LINES_WAITING_MAX: usize = 16_384;
 
+/// A line for each request is for those who ask for it.
+const ACCESS_LOG_OFF: &str = "access=off";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -46,7 +49,8 @@ pub struct LogWriter {
 /// Begins to log what `filter` lets through (`info`, `runtime_host=debug,guest=warn`, ...).
 pub fn init(format: Format, filter: &str) -> Result<LogWriter, LogError> {
     let filter_error = |source| LogError::Filter { filter: filter.to_owned(), source };
-    let filter = EnvFilter::builder().parse(filter).map_err(filter_error)?;
+    // What comes later counts more, so that whoever wants the access log names it.
+    let filter = EnvFilter::builder().parse(format!("{ACCESS_LOG_OFF},{filter}")).map_err(filter_error)?;
     let (writer, thread): (NonBlocking, WorkerGuard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING_MAX).thread_name("log").finish(io::stderr());
     let colours = io::IsTerminal::is_terminal(&io::stderr());
@@ -162,11 +166,13 @@ mod tests {
             lines.write(b"e\n", second.clone());
             lines.write(b"f", second);
         });
-        let found: Vec<(Value, Value)> = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .map(|mut line| (line["message"].take(), line["request_id"].take()))
-            .collect();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in &lines {
+            let trace_id = line["trace_id"].as_str().map(str::len);
+            assert_eq!(trace_id, line["request_id"].is_string().then_some(32), "{line}");
+        }
+        let found: Vec<(Value, Value)> =
+            lines.into_iter().map(|mut line| (line["message"].take(), line["request_id"].take())).collect();
         let expected = [("a", json!("one")), ("b", json!("one")), ("cc", Value::Null)];
         let expected = expected.into_iter().chain([("d", json!("two")), ("ee", Value::Null), ("f", json!("two"))]);
         assert_eq!(found, expected.map(|(line, id)| (json!(line), id)).collect::<Vec<_>>());

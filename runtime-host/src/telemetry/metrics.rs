@@ -7,10 +7,11 @@
 //! | `bodega_http_requests_total`, `bodega_http_request_duration_seconds` | component, revision, method, status_class |
 //! | `bodega_store_calls_total`, `bodega_store_call_duration_seconds` | component, revision, store_kind, operation, result |
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
-//! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total` | component, revision, reason |
+//! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
+//! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
 //! A gauge of the whole process is added with [`Metrics::gauge`].
 
 use std::collections::BTreeMap;
@@ -31,6 +32,9 @@ use super::process::ProcessMetrics;
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Stands for a component where there is none. No component can have this name.
+pub const HOST: &str = "(host)";
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -81,6 +85,8 @@ pub struct Metrics {
 struct Families {
     /// By component and revision.
     components: Mutex<BTreeMap<(String, String), Arc<ComponentMetrics>>>,
+    /// Requests that no component answered.
+    host: RequestCounts,
     gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
 }
 
@@ -103,6 +109,11 @@ impl Metrics {
         components.entry(name).or_insert_with(|| Arc::new(ComponentMetrics::new(component, revision))).clone()
     }
 
+    /// A request was answered after `duration` without a component.
+    pub fn host_request(&self, method: &Method, status: StatusCode, duration: Duration) {
+        self.families.host.add(method, status, duration);
+    }
+
     /// Adds a gauge without labels, whose value is read when it is asked for.
     pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
         lock(&self.families.gauges).push((name, help, Box::new(read)));
@@ -120,39 +131,17 @@ impl Metrics {
     }
 }
 
-/// The counters of one revision of a component.
-pub struct ComponentMetrics {
-    component: String,
-    revision: String,
-    requests: Histograms<{ METHODS.len() * STATUS_CLASSES.len() }>,
-    store_calls: Histograms<{ STORE_OPERATIONS.len() * RESULTS.len() }>,
-    instances_created: AtomicU64,
-    instances_dropped: AtomicU64,
-    trapped: Mutex<BTreeMap<&'static str, u64>>,
-    rejected: Mutex<BTreeMap<&'static str, u64>>,
-    /// By path and result.
-    scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
-    queue_length: OnceLock<Read>,
+/// Requests by method and class of status.
+struct RequestCounts(Histograms<{ METHODS.len() * STATUS_CLASSES.len() }>);
+
+impl Default for RequestCounts {
+    fn default() -> Self {
+        Self(Histograms::new())
+    }
 }
 
-impl ComponentMetrics {
-    fn new(component: &str, revision: &str) -> Self {
-        Self {
-            component: component.to_owned(),
-            revision: revision.to_owned(),
-            requests: Histograms::new(),
-            store_calls: Histograms::new(),
-            instances_created: AtomicU64::new(0),
-            instances_dropped: AtomicU64::new(0),
-            trapped: Mutex::default(),
-            rejected: Mutex::default(),
-            scheduled: Mutex::default(),
-            queue_length: OnceLock::new(),
-        }
-    }
-
-    /// A request was answered after `duration`.
-    pub fn request(&self, method: &Method, status: StatusCode, duration: Duration) {
+impl RequestCounts {
+    fn add(&self, method: &Method, status: StatusCode, duration: Duration) {
         let method = match *method {
             Method::GET => 0,
             Method::HEAD => 1,
@@ -164,7 +153,60 @@ impl ComponentMetrics {
             _ => METHODS.len() - 1,
         };
         let class = usize::from(status.as_u16() / 100).clamp(1, STATUS_CLASSES.len()) - 1;
-        self.requests.observe(method * STATUS_CLASSES.len() + class, duration);
+        self.0.observe(method * STATUS_CLASSES.len() + class, duration);
+    }
+
+    /// All that were counted, with `own` labels before those of method and class.
+    fn read<'m>(&'m self, own: [(&'static str, &'m str); 2]) -> impl Iterator<Item = (Labels<'m>, Observed)> {
+        let methods = METHODS.iter().flat_map(|method| STATUS_CLASSES.map(|class| (*method, class)));
+        methods.enumerate().filter_map(move |(index, (method, class))| {
+            let labels = own.into_iter().chain([("method", method), ("status_class", class)]);
+            Some((labels.collect(), self.0.read(index)?))
+        })
+    }
+}
+
+/// The counters of one revision of a component.
+pub struct ComponentMetrics {
+    component: String,
+    revision: String,
+    requests: RequestCounts,
+    store_calls: Histograms<{ STORE_OPERATIONS.len() * RESULTS.len() }>,
+    instances_created: AtomicU64,
+    instances_dropped: AtomicU64,
+    trapped: Mutex<BTreeMap<&'static str, u64>>,
+    rejected: Mutex<BTreeMap<&'static str, u64>>,
+    bodies_cut: Mutex<BTreeMap<&'static str, u64>>,
+    /// By path and result.
+    scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
+    queue_length: OnceLock<Read>,
+}
+
+impl ComponentMetrics {
+    fn new(component: &str, revision: &str) -> Self {
+        Self {
+            component: component.to_owned(),
+            revision: revision.to_owned(),
+            requests: RequestCounts::default(),
+            store_calls: Histograms::new(),
+            instances_created: AtomicU64::new(0),
+            instances_dropped: AtomicU64::new(0),
+            trapped: Mutex::default(),
+            rejected: Mutex::default(),
+            bodies_cut: Mutex::default(),
+            scheduled: Mutex::default(),
+            queue_length: OnceLock::new(),
+        }
+    }
+
+    /// A request was answered after `duration`.
+    pub fn request(&self, method: &Method, status: StatusCode, duration: Duration) {
+        self.requests.add(method, status, duration);
+    }
+
+    /// The body of an answer that had begun did not come to its end; `reason` is one of a few fixed words.
+    pub fn response_body_cut(&self, reason: &'static str) {
+        *lock(&self.bodies_cut).entry(reason).or_default() += 1;
     }
 
     /// A request was turned away before an instance saw it; `reason` is one of a few fixed words.
@@ -202,16 +244,12 @@ impl ComponentMetrics {
         let _ = self.queue_length.set(Box::new(move || length() as u64));
     }
 
-    fn labels<'m>(&'m self, more: &[(&'static str, &'static str)]) -> Labels<'m> {
-        let own = [("component", self.component.as_str()), ("revision", self.revision.as_str())];
-        own.into_iter().chain(more.iter().copied()).collect()
+    fn own_labels(&self) -> [(&'static str, &str); 2] {
+        [("component", &self.component), ("revision", &self.revision)]
     }
 
-    fn requests(&self) -> impl Iterator<Item = (Labels<'_>, Observed)> {
-        let methods = METHODS.iter().flat_map(|method| STATUS_CLASSES.map(|class| (*method, class)));
-        methods.enumerate().filter_map(|(index, (method, class))| {
-            Some((self.labels(&[("method", method), ("status_class", class)]), self.requests.read(index)?))
-        })
+    fn labels<'m>(&'m self, more: &[(&'static str, &'static str)]) -> Labels<'m> {
+        self.own_labels().into_iter().chain(more.iter().copied()).collect()
     }
 
     fn store_calls(&self) -> impl Iterator<Item = (Labels<'_>, Observed)> {
@@ -268,19 +306,18 @@ impl Collector for Families {
         let components: Vec<_> = lock(&self.components).values().cloned().collect();
         let each = || components.iter().map(|component| &**component);
         let count = |(labels, observed): (_, Observed)| (labels, observed.count);
+        let requests = || {
+            let components = each().flat_map(|component| component.requests.read(component.own_labels()));
+            components.chain(self.host.read([("component", HOST), ("revision", "")]))
+        };
         let encoder = &mut encoder;
 
-        counters(
-            encoder,
-            "bodega_http_requests",
-            "Requests answered",
-            each().flat_map(ComponentMetrics::requests).map(count),
-        )?;
+        counters(encoder, "bodega_http_requests", "Requests answered", requests().map(count))?;
         histograms(
             encoder,
             "bodega_http_request_duration",
             "Time from the dispatch of a request until its answer begins",
-            each().flat_map(ComponentMetrics::requests),
+            requests(),
         )?;
         counters(
             encoder,
@@ -305,6 +342,8 @@ impl Collector for Families {
         counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
         let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
         counters(encoder, "bodega_requests_rejected", "Requests turned away before an instance saw them", rejected)?;
+        let cut = each().flat_map(|component| component.by_reason(&component.bodies_cut));
+        counters(encoder, "bodega_response_bodies_cut", "Bodies of answers that did not come to their end", cut)?;
         let scheduled: Vec<_> = each().flat_map(ComponentMetrics::scheduled_runs).collect();
         let runs = scheduled.iter().map(|(component, path, result, count)| {
             let own = component.labels(&[]).into_iter();

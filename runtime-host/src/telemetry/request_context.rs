@@ -68,6 +68,12 @@ impl RequestContext {
         self.trace
     }
 
+    /// The place in the trace as the header's text.
+    pub fn traceparent(&self) -> String {
+        // Digits and dashes are what it is made of.
+        String::from_utf8_lossy(&self.trace.to_traceparent()).into_owned()
+    }
+
     /// How many components sent on their requests to lead to this one.
     pub fn depth(&self) -> u32 {
         self.depth

@@ -10,7 +10,10 @@ async fn open_requests_finish_and_idle_connections_close() {
     let mut silent = listener.connect().await;
     let mut busy = listener.connect().await;
     busy.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let mut http2 = listener.connect_http2().await;
+    let socket = TcpStream::connect(listener.address).await.unwrap();
+    let (mut http2, connection) =
+        http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
+    let connection = tokio::spawn(connection);
     let in_flight = http2.send_request(get("/slow"));
     listener.until_open(4).await;
     tokio::time::sleep(SHORT / 2).await;
@@ -31,7 +34,39 @@ async fn open_requests_finish_and_idle_connections_close() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("slow"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert_eq!(text(in_flight.await.unwrap()).await, "slow");
-    assert!(http2.send_request(get("/late")).await.is_err(), "GOAWAY was sent");
+    assert!(http2.send_request(get("/late")).await.is_err(), "it is closed for new requests");
+    let ended = tokio::time::timeout(PATIENCE, connection).await.unwrap().unwrap();
+    assert!(ended.is_ok(), "in order: {ended:?}");
+    assert_eq!(listener.drained().await, Drained { connections_cut: 0 });
+}
+
+#[tokio::test]
+async fn an_http2_client_is_told_to_go_away() {
+    const FRAME_HEAD_BYTES: usize = 9;
+    const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: u8 = 7;
+    let listener = Running::start(|_| {}).await;
+    let mut client = listener.connect().await;
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    client.send(EMPTY_SETTINGS).await;
+    listener.until_open(1).await;
+    tokio::time::sleep(SHORT / 2).await;
+    listener.drain.begin();
+    let told = async {
+        loop {
+            let mut head = [0; FRAME_HEAD_BYTES];
+            client.0.read_exact(&mut head).await.expect("the connection ended without GOAWAY");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            client.0.read_exact(&mut payload).await.unwrap();
+            if head[3] == GOAWAY {
+                return payload[4..8].to_vec();
+            }
+        }
+    };
+    let error_code = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(error_code, [0; 4], "without an error");
+    drop(client);
     assert_eq!(listener.drained().await, Drained { connections_cut: 0 });
 }
 

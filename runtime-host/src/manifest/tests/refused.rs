@@ -355,6 +355,7 @@ fn parts_that_do_not_fit_together_are_refused() {
         (component("allowed_outbound_hosts = ['http://{{ host }}']"), "6:27: `{{ host }}` is not declared in [variables]"),
         (component("allowed_outbound_hosts = ['http://crat.spin.internal']"), "6:27: there is no component `crat`; did you mean `cart`?"),
         (component("dependencies.\"a:b\" = { component = 'pricing' }"), "6:36: there is no component `pricing`; expected `cart`"),
+        ("[component.sweeper]\nsource = 's'\ntool.bodega.schedule = [{ every = '5s', path = '/' }]".into(), "6:25: no trigger runs `sweeper`, which has a schedule; add a `[[trigger.http]]` for it, with `route = { private = true }` where it is not for clients"),
         (component("dependencies.\"a:b\" = { component = 'pricing' }\n[component.pricing]\nsource = 'p'\nfiles = ['a']"), "6:36: `pricing` cannot be a dependency of `cart`, because it has `files` of its own"),
         (component("dependencies.\"a:b\" = { component = 'cart' }"), "6:36: `cart` cannot be a dependency of `cart`, because it has `dependencies` of its own"),
         (component("sqlite_databases = ['orders']\n[application.tool.bodega.sqlite_database.order]\n"), "7:1: no component opens the store `order`; did you mean `orders`?"),

@@ -56,6 +56,18 @@ fn requests_are_counted_by_revision_method_and_class() {
 }
 
 #[test]
+fn requests_without_a_component_are_counted_as_the_hosts() {
+    let metrics = Metrics::new();
+    metrics.host_request(&Method::GET, StatusCode::NOT_FOUND, Duration::ZERO);
+    let samples = samples(&metrics.render());
+    assert_eq!(
+        with_prefix(&samples, "bodega_http_requests_total"),
+        [(r#"bodega_http_requests_total{component="(host)",revision="",method="GET",status_class="4xx"}"#, 1.0)]
+    );
+    assert!(!samples.keys().any(|sample| sample.starts_with("bodega_instances")), "it has none");
+}
+
+#[test]
 fn store_calls_are_counted_by_their_end() {
     let metrics = Metrics::new();
     let component = metrics.component("cart", "a1");
@@ -86,6 +98,7 @@ fn instances_queue_and_rejections() {
     component.instance_trapped("unreachable");
     component.request_rejected("queue_full");
     component.request_rejected("queue_full");
+    component.response_body_cut("stalled");
     component.watch_queue(|| 7);
     metrics.gauge("bodega_connections_open", "Open connections", || 3);
     let samples = samples(&metrics.render());
@@ -95,6 +108,7 @@ fn instances_queue_and_rejections() {
         (format!("bodega_instances_live{{{own}}}"), 1.0),
         (format!("bodega_instances_trapped_total{{{own},reason=\"unreachable\"}}"), 1.0),
         (format!("bodega_requests_rejected_total{{{own},reason=\"queue_full\"}}"), 2.0),
+        (format!("bodega_response_bodies_cut_total{{{own},reason=\"stalled\"}}"), 1.0),
         (format!("bodega_queue_length{{{own}}}"), 7.0),
         ("bodega_connections_open".to_owned(), 3.0),
     ] {

@@ -10,6 +10,7 @@
 //! | `slow?ms=` | answers `slow` after that time: the well-behaved neighbour |
 //! | `never` | does not answer within a day |
 //! | `stall-body`, `endless-body` | begins a body that stalls, or never ends |
+//! | `trap-body?ms=` | begins a body and traps in the middle of it, after that time |
 //! | `headers-40000` | answers with that many header fields |
 //! | `allocate?bytes=` | takes that much memory and answers how much |
 //! | `chain-cycle`, `self-cycle` | asks itself through service chaining, or through its own public route |
@@ -67,12 +68,13 @@ async fn misbehave(request: Request) -> Result<types::Response> {
         }
         "stall-body" => stalled_body(),
         "endless-body" => endless_body(),
+        "trap-body" => trapping_body(milliseconds(&uri)),
         "headers-40000" => many_headers(40_000),
         "chain-cycle" => spin_sdk::http::get("http://misbehave.spin.internal/chain-cycle").await?.into_response(),
         "allocate" => exhaust::memory_of(number(&uri, "bytes=") as usize).to_string().into_response(),
         "requests" => requests.to_string().into_response(),
         "together" => together(milliseconds(&uri)).await.to_string().into_response(),
-        "self-cycle" => spin_sdk::http::get("http://self/misbehave/self-cycle").await?.into_response(),
+        "self-cycle" => spin_sdk::http::get("/misbehave/self-cycle").await?.into_response(),
         "ignore-body" => "ignored".into_response(),
         "count" => count(request).await?.to_string().into_response(),
         "print" => {
@@ -119,6 +121,17 @@ fn stalled_body() -> Result<types::Response, types::ErrorCode> {
         let _ = sender.send("the first words".to_owned()).await;
         sleep(DAY).await;
         drop(sender);
+    });
+    Response::new(body).into_response()
+}
+
+fn trapping_body(time: Duration) -> Result<types::Response, types::ErrorCode> {
+    let (mut sender, body) = stream::<String>();
+    spawn(async move {
+        // A host that takes nothing any more has no use for the trap either.
+        let _ = sender.send("the first words".to_owned()).await;
+        sleep(time).await;
+        trap()
     });
     Response::new(body).into_response()
 }

@@ -1,0 +1,91 @@
+//! The access log: one line for each request that is answered, with target `access`, once its body has been handed over.
+//!
+//! It is off unless the log's filter names it (`info,access=info`), and then nothing is done for it either.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use super::request_context::RequestContext;
+
+/// Whether anybody reads it.
+pub fn is_on() -> bool {
+    tracing::enabled!(target: "access", tracing::Level::INFO)
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub struct Entry {
+    /// Who answered: a component's id, or [`super::metrics::HOST`].
+    pub component: String,
+    /// The route as written; empty for a request without.
+    pub route: String,
+    /// The request's method.
+    pub method: Method,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// When the request's head had come.
+    pub started: Instant,
+    /// Its id and its place in a trace.
+    pub context: Arc<RequestContext>,
+}
+
+/// The body of an answer; the line is written when it is dropped, however much of it was read.
+#[derive(Debug)]
+pub struct LoggedBody<B> {
+    body: B,
+    bytes: u64,
+    entry: Entry,
+}
+
+impl<B> LoggedBody<B> {
+    /// The body of the answer that `entry` is about.
+    pub fn new(body: B, entry: Entry) -> Self {
+        Self { body, bytes: 0, entry }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for LoggedBody<B> {
+    fn drop(&mut self) {
+        let Entry { component, route, method, status, started, context } = &self.entry;
+        // Saturates after half a million years.
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "access",
+            component,
+            route,
+            %method,
+            status = status.as_u16(),
+            duration_us,
+            bytes = self.bytes,
+            request_id = context.request_id(),
+            traceparent = context.traceparent(),
+        );
+    }
+}
