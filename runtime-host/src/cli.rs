@@ -10,6 +10,7 @@ mod check;
 mod remote;
 mod transfer;
 mod up;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,8 @@ enum Command {
     Export(transfer::Export),
     /// Make accounts that run the shop.
     Admin(admin::Admin),
+    /// Hold the books of all services of the running application against each other.
+    Verify(verify::Verify),
 }
 
 /// The manifest, as most commands take it.
@@ -113,6 +116,7 @@ impl Cli {
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
             Command::Admin(admin) => admin.run(),
+            Command::Verify(verify) => verify.run(),
         }
     }
 }

@@ -1,0 +1,134 @@
+//! `bodega verify`: holds the books of all services against each other, while the application runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context as _, bail};
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use identity::Role;
+use serde::Deserialize;
+
+use super::remote::{self, Application, Remote};
+
+/// Where the application audits itself, page by page.
+const AUDIT_PATH: &str = "/api/orders/audit";
+
+/// Arguments of `bodega verify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// One page of the audit.
+#[derive(Debug, Deserialize)]
+struct Page {
+    /// How many of what were looked at.
+    checked: BTreeMap<String, u64>,
+    findings: Vec<Finding>,
+    next_cursor: Option<String>,
+}
+
+/// Something that does not add up.
+#[derive(Debug, Deserialize)]
+struct Finding {
+    kind: String,
+    order_id: Option<String>,
+    detail: String,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let application = self.remote.connect(Role::Admin)?;
+        let audit = remote::runtime()?.block_on(audit(&application))?;
+        print!("{audit}");
+        match audit.findings.len() {
+            0 => Ok(()),
+            1 => bail!("the books do not agree: 1 finding"),
+            many => bail!("the books do not agree: {many} findings"),
+        }
+    }
+}
+
+/// All pages together.
+#[derive(Debug, Default)]
+struct Audit {
+    checked: BTreeMap<String, u64>,
+    findings: Vec<Finding>,
+}
+
+async fn audit(application: &Application) -> anyhow::Result<Audit> {
+    let mut audit = Audit::default();
+    let mut path = AUDIT_PATH.to_owned();
+    loop {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let answer = application.send(Request::get(&path), body).await?.into_body().collect().await?.to_bytes();
+        let page: Page = serde_json::from_slice(&answer).context("the application's audit cannot be read")?;
+        let next = audit.add(page);
+        match next {
+            Some(cursor) => path = format!("{AUDIT_PATH}?cursor={cursor}"),
+            None => return Ok(audit),
+        }
+    }
+}
+
+impl Audit {
+    /// Takes a page in, and tells where the next one is.
+    fn add(&mut self, page: Page) -> Option<String> {
+        for (what, count) in page.checked {
+            *self.checked.entry(what).or_default() += count;
+        }
+        self.findings.extend(page.findings);
+        page.next_cursor
+    }
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.checked.keys().map(String::len).max().unwrap_or_default();
+        for (what, count) in &self.checked {
+            writeln!(f, "{:width$}  {count}", what.replace('_', " "))?;
+        }
+        for Finding { kind, order_id, detail } in &self.findings {
+            match order_id {
+                Some(order) => writeln!(f, "{kind}: order {order}: {detail}")?,
+                None => writeln!(f, "{kind}: {detail}")?,
+            }
+        }
+        if self.findings.is_empty() { writeln!(f, "the books of all services agree") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn page(json: serde_json::Value) -> Page {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn pages_add_up_and_findings_are_told_with_their_order() {
+        let mut audit = Audit::default();
+        let finding = json!({"kind": "stock-lost", "order_id": "o-1", "detail": "2 units are held for nobody"});
+        let first = json!({"checked": {"orders": 100, "in_motion": 1}, "findings": [finding], "next_cursor": "abc"});
+        assert_eq!(audit.add(page(first)).as_deref(), Some("abc"));
+        let total = json!({"kind": "wrong-count", "detail": "MUG"});
+        let last = json!({"checked": {"orders": 7, "in_motion": 0}, "findings": [total], "next_cursor": null});
+        assert_eq!(audit.add(page(last)), None);
+        assert_eq!(
+            audit.to_string(),
+            "in motion  1\norders     107\nstock-lost: order o-1: 2 units are held for nobody\nwrong-count: MUG\n"
+        );
+    }
+
+    #[test]
+    fn nothing_found_is_said_as_well() {
+        let mut audit = Audit::default();
+        audit.add(page(json!({"checked": {"orders": 0}, "findings": [], "next_cursor": null})));
+        assert_eq!(audit.to_string(), "orders  0\nthe books of all services agree\n");
+    }
+}
