@@ -11,7 +11,7 @@ use crate::programs;
 use crate::tokens::TokenIssuer;
 
 /// The databases of the services, by label.
-const DATABASES: [&str; 4] = ["auth", "catalog", "payments", "shipping"];
+const DATABASES: [&str; 5] = ["auth", "catalog", "orders", "payments", "shipping"];
 
 /// The key-value stores of the services, by label.
 const KEY_VALUE_STORES: [&str; 1] = ["cart"];
