@@ -50,8 +50,18 @@ async fn auth_keeps_its_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cart_keeps_its_word() {
+    keeps_its_word("cart").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn catalog_keeps_its_word() {
     keeps_its_word("catalog").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_keep_their_word() {
+    keeps_its_word("orders").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

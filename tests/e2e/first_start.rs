@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
+use tests::programs;
 use tests::shop::Shop;
+use tokio::process::Command;
 
 fn titles(page: &Value) -> Vec<&str> {
     let products = page["items"].as_array().expect("a list of products");
@@ -32,6 +34,27 @@ async fn the_demo_has_products_to_look_at() {
     assert!(titles(&page).len() >= 20, "{page}");
     let tree = host.json("/api/categories").await;
     assert!(tree["categories"].as_array().is_some_and(|categories| !categories.is_empty()), "{tree}");
+}
+
+/// The first part of the README below this heading that is a shell script.
+fn script_of_readme(heading: &str) -> String {
+    let readme = fs::read_to_string(programs::repository().join("README.md")).expect("a README");
+    let part = readme.split_once(heading).expect("the heading is there").1;
+    let script = part.split_once("```sh\n").expect("a script").1;
+    script.split_once("```").expect("the end of the script").0.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_walkthrough_works_as_it_is_written() {
+    let host = Shop::host_with_its_own_keys(|app| app.argument("--demo")).await;
+    host.log_line(&["the demo data is in"]).await;
+    let script = script_of_readme("## Buy something");
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", &script]).env("SHOP", host.url("")).current_dir(host.folder());
+    let output = command.output().await.expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(" is paid\n\"paid\"\n"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
