@@ -15,7 +15,7 @@ impl<'a> Visitor<'a> {
     async fn registered(shop: &'a Shop, email: &str) -> Self {
         let account = json!({ "email": email, "password": "correct horse battery staple" });
         let mut visitor = Self { shop, token: String::new() };
-        visitor.ask(Method::POST, "/api/auth/register", &account, 201).await;
+        visitor.ask(Method::POST, "/api/auth/register", &account, 202).await;
         let session = visitor.ask(Method::POST, "/api/auth/login", &account, 200).await;
         visitor.token = session["access_token"].as_str().expect("a token").to_owned();
         visitor
