@@ -1,6 +1,6 @@
 //! Whether an instance is at work, and when it last made progress that a client saw.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Epochs in a row that a guest may compute before requests are no longer kept for it.
@@ -11,6 +11,10 @@ pub(super) struct Activity {
     born: Instant,
     last_ms: AtomicU64,
     busy: AtomicBool,
+    /// Requests whose response has not begun.
+    unanswered: AtomicUsize,
+    /// When the last of them has to have begun.
+    latest_expiry_ms: AtomicU64,
     /// Epochs that the guest computed through since it last paused.
     epochs: AtomicU32,
 }
@@ -21,6 +25,8 @@ impl Default for Activity {
             born: Instant::now(),
             last_ms: AtomicU64::new(0),
             busy: AtomicBool::new(true),
+            unanswered: AtomicUsize::new(0),
+            latest_expiry_ms: AtomicU64::new(0),
             epochs: AtomicU32::new(0),
         }
     }
@@ -36,6 +42,20 @@ impl Activity {
     /// When there last was progress.
     pub(super) fn last(&self) -> Instant {
         self.born + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+    }
+
+    /// A request was taken whose response has to begin by `expires`; it counts as unanswered until the guard is dropped.
+    pub(super) fn request_begun(&self, expires: Instant) -> Unanswered<'_> {
+        let expires_ms = expires.saturating_duration_since(self.born).as_millis() as u64;
+        self.latest_expiry_ms.fetch_max(expires_ms, Ordering::Relaxed);
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        Unanswered(self)
+    }
+
+    /// When every request that is unanswered is too late, if there is one.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        let latest = || self.born + Duration::from_millis(self.latest_expiry_ms.load(Ordering::Relaxed));
+        (self.unanswered.load(Ordering::Relaxed) > 0).then(latest)
     }
 
     /// Counts an epoch that the guest computed through, and returns how many there were in a row.
@@ -56,5 +76,14 @@ impl Activity {
     /// Whether the instance has work.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// A request whose response has not begun.
+pub(super) struct Unanswered<'a>(&'a Activity);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
     }
 }

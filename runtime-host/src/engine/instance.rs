@@ -22,7 +22,7 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre};
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
 use super::Engine;
-use super::activity::Activity;
+use super::activity::{Activity, Unanswered};
 use super::body::gather;
 use super::component::Component;
 use super::epoch::EpochTicker;
@@ -126,7 +126,7 @@ async fn take_requests(
                 && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(pending) = place.poll_take(cx)
             {
-                work.push(answer(accessor, proxy, pending, patience));
+                work.push(answer(accessor, proxy, activity, pending, patience));
                 activity.touch();
                 continue;
             }
@@ -148,12 +148,14 @@ async fn take_requests(
 async fn answer(
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
+    activity: &Activity,
     pending: Pending,
     patience: &Patience,
 ) -> wasmtime::Result<bool> {
-    let Pending { request, job, answer, .. } = pending;
+    let Pending { request, job, answer, expires, .. } = pending;
+    let unanswered = activity.request_begun(expires);
     let (head, response) = oneshot::channel();
-    let (prepared, ends_with_answer, deadline) = accessor.with(|mut access| {
+    let (prepared, ends_with_answer) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, head)?;
         let (task, ends_with_answer) = match &prepared {
@@ -162,11 +164,11 @@ async fn answer(
             Prepared::P2 { call, .. } => (call.task(), Some(call.task())),
         };
         store.data_mut().request_started(task, job);
-        wasmtime::error::Ok((prepared, ends_with_answer, store.data().component.limits.deadline))
+        wasmtime::error::Ok((prepared, ends_with_answer))
     })?;
     // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
-    let (answered, body) =
-        join(prepared.run(accessor, tokio::time::sleep(deadline)), send(patience, response, answer)).await;
+    let expiry = tokio::time::sleep_until(expires.into());
+    let (answered, body) = join(prepared.run(accessor, expiry), send(patience, response, answer, unanswered)).await;
     match ends_with_answer {
         Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
         Some(_) => {}
@@ -194,8 +196,11 @@ async fn send(
     patience: &Patience,
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
+    unanswered: Unanswered<'_>,
 ) -> Reading {
-    let (result, reading) = match response.await {
+    let response = response.await;
+    drop(unanswered);
+    let (result, reading) = match response {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
             let body = gather(body, patience).await;
@@ -217,7 +222,8 @@ fn handler(proxy: &Proxy) -> Func {
     }
 }
 
-/// Ends an instance that is idle for too long, or at work without progress for longer than any request may take.
+/// Ends an instance that is idle for too long, or at work without progress for longer than any request may take, or still
+/// without an answer when it is too late for any: a WASI 0.2 guest that waits for the host cannot be told so from inside.
 struct Watch<'a> {
     activity: &'a Activity,
     deadline: Duration,
@@ -229,7 +235,10 @@ impl Watch<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<wasmtime::Result<()>> {
         loop {
             let busy = self.activity.is_busy();
-            let expires = self.activity.last() + if busy { self.deadline } else { self.idle_timeout };
+            let mut expires = self.activity.last() + if busy { self.deadline } else { self.idle_timeout };
+            if let Some(expiry) = self.activity.expiry() {
+                expires = expires.min(expiry + STALL_GRACE);
+            }
             if Instant::now() >= expires {
                 let stalled = || {
                     Err(wasmtime::format_err!(

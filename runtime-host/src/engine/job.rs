@@ -1,6 +1,7 @@
 //! A request on its way through the engine: as it waits, as an instance works on it, as it is answered.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use futures::channel::oneshot;
 use http::Response;
@@ -15,8 +16,17 @@ pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) job: Arc<Job>,
     pub(super) answer: oneshot::Sender<wasmtime::Result<Answer>>,
+    /// When it is too late for a response to begin, counted from when it came.
+    pub(super) expires: Instant,
     /// How often it may still be given to another instance when one cannot start.
     pub(super) retries: u32,
+}
+
+impl Pending {
+    /// Whether anybody would still have an answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.answer.is_canceled() && Instant::now() < self.expires
+    }
 }
 
 /// What an instance and the pool both know of a request.

@@ -123,17 +123,18 @@ impl InstancePool {
         let is_head = request.method() == Method::HEAD;
         let job = Job::new(context);
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { request, job: job.clone(), answer, retries: RETRIES_MAX };
+        let expires = started + deadline;
+        let pending = Pending { request, job: job.clone(), answer, expires, retries: RETRIES_MAX };
         if let Err(QueueFull) = self.queue.push(pending) {
             self.admission.turn_away();
             return Err(DispatchError::QueueFull { component: self.component.id.clone() });
         }
         let _waiting = Waiting { queue: &self.queue, job: &job };
         // The instance watches the deadline too; here it also covers the wait for one.
-        let Ok(answered) = tokio::time::timeout_at((started + deadline + QUEUE_GRACE).into(), answered).await else {
+        let Ok(answered) = tokio::time::timeout_at((expires + QUEUE_GRACE).into(), answered).await else {
             return Err(self.deadline_exceeded());
         };
-        // The sender is dropped without a word when the instance traps.
+        // The sender is dropped without a word when the instance traps, or when the time was up before one had room.
         match answered.unwrap_or_else(|_| Err(TrapOrPanicError.into())) {
             Ok(Answer { response, held }) => {
                 let end = if is_head || is_bodiless(response.status()) {

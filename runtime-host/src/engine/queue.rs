@@ -213,12 +213,12 @@ impl Place {
         self.left == 0
     }
 
-    /// The next request, as soon as there is one. Requests whose clients went away are passed over.
+    /// The next request, as soon as there is one. Requests whose clients went away or whose time is up are passed over.
     pub(super) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Pending> {
         let mut state = self.queue.lock();
         state.takers.retain(|(number, _)| *number != self.number);
         while let Some(pending) = state.waiting.pop_front() {
-            if !pending.answer.is_canceled() {
+            if pending.is_wanted() {
                 self.free -= 1;
                 self.left -= 1;
                 self.count(state);

@@ -42,6 +42,24 @@ async fn a_busy_instance_without_progress_is_lost() {
 }
 
 #[tokio::test]
+async fn an_instance_that_is_late_with_all_its_requests_is_lost_although_it_made_progress() {
+    let activity = Activity::default();
+    let started = Instant::now();
+    let expires = started + DEADLINE / 4;
+    let earlier = activity.request_begun(expires - DEADLINE / 8);
+    let later = activity.request_begun(expires);
+    drop(earlier);
+    activity.touch();
+    end(&mut watch(&activity)).await.unwrap_err();
+    let lost_after = started.elapsed();
+    let expected = DEADLINE / 4 + STALL_GRACE;
+    assert!(lost_after >= expected - Duration::from_millis(2) && lost_after < DEADLINE, "after {lost_after:?}");
+    drop(later);
+    activity.touch();
+    assert!(!is_ended(&mut watch(&activity)), "what is answered may go on");
+}
+
+#[tokio::test]
 async fn progress_gives_more_time() {
     let activity = Activity::default();
     let mut watch = watch(&activity);

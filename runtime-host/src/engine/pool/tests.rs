@@ -18,7 +18,8 @@ fn a_request_that_no_instance_could_start_for_tries_again_once() {
     let (answer, mut answered) = oneshot::channel();
     let job = Job::new(Arc::default());
     let request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
-    queue.push(Pending { request, job, answer, retries: RETRIES_MAX }).unwrap();
+    let expires = Instant::now() + Duration::from_secs(3600);
+    queue.push(Pending { request, job, answer, expires, retries: RETRIES_MAX }).unwrap();
 
     start_failed("cart", next().unwrap(), wasmtime::format_err!("no memory"));
     assert!(matches!(answered.try_recv(), Ok(None)), "it still waits");

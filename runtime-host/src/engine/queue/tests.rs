@@ -4,6 +4,7 @@ mod model;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Wake;
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use http::Request;
@@ -11,6 +12,9 @@ use http_body_util::{BodyExt as _, Empty};
 
 use super::super::job::Answer;
 use super::*;
+
+/// Longer than any test takes.
+const NEVER: Duration = Duration::from_secs(3600);
 
 /// Who waits for an answer; dropping it is going away.
 type Client = oneshot::Receiver<wasmtime::Result<Answer>>;
@@ -20,7 +24,7 @@ fn request(number: usize) -> (Pending, Client) {
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get(format!("http://shop/{number}")).body(body).unwrap();
     let job = Job::new(Arc::default());
-    (Pending { request, job, answer, retries: 0 }, client)
+    (Pending { request, job, answer, expires: Instant::now() + NEVER, retries: 0 }, client)
 }
 
 fn number(pending: &Pending) -> usize {
@@ -181,6 +185,18 @@ fn a_request_whose_client_went_away_is_passed_over() {
     drop(queue.push(3));
     assert_eq!(instance.take(), None);
     assert!(instance.place.has_room());
+}
+
+#[test]
+fn a_request_whose_time_is_up_is_told_and_passed_over() {
+    let queue = Tested::new(1);
+    let (mut late, mut client) = request(1);
+    late.expires = Instant::now();
+    queue.queue.push(late).unwrap();
+    let _client = queue.push(2);
+    let mut instance = queue.start(100);
+    assert_eq!(instance.take(), Some(2));
+    assert!(client.try_recv().is_err(), "nobody works on it any more");
 }
 
 #[test]

@@ -83,8 +83,9 @@ async fn an_idle_http2_connection_is_closed_in_order() {
     let builder = http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(socket)).await.unwrap();
     let connection = tokio::spawn(connection);
-    sender.send_request(get("/")).await.unwrap();
+    // Before the answer: the connection is idle as soon as that has left, which is before it is here.
     let started = Instant::now();
+    sender.send_request(get("/")).await.unwrap();
     let ended = tokio::time::timeout(PATIENCE, connection).await.unwrap().unwrap();
     assert!(ended.is_ok(), "GOAWAY without an error: {ended:?}");
     assert_timed(started.elapsed());
