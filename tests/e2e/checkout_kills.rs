@@ -1,7 +1,8 @@
 //! The host is killed again and again while shoppers check out: whoever asks again ends with one order or a clear
 //! refusal, nobody is charged twice, and no stock is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tests::shopper::{Shopper, Site};
 use tokio::time::{Instant, sleep};
 
 const KILLS: usize = 200;
-const SHOPPERS: usize = 6;
+const SHOPPERS: usize = 12;
 /// How long the host runs between two kills, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..250;
 const TOKENS: [&str; 5] = ["tok_approve", "tok_fail_after_charge", "tok_timeout", "tok_decline", "tok_approve"];
@@ -67,6 +68,17 @@ async fn settled(shop: &Shop) -> Vec<Value> {
     }
 }
 
+/// At which steps of their checkout the orders of a dead host stand.
+fn interrupted(database: &Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(database).expect("a database");
+    let found = database.prepare("SELECT step FROM orders WHERE step IS NOT NULL").and_then(|mut find| {
+        let steps = find.query_map([], |row| row.get(0))?;
+        steps.collect()
+    });
+    // It may have died before it made its tables.
+    found.unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
     let mut shop = Shop::start_with_internal_routes_of("payments", |app| app).await;
@@ -81,9 +93,11 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
         .collect();
     let seed = fastrand::get_seed();
     println!("seed {seed}");
+    let mut steps: BTreeSet<String> = BTreeSet::new();
     for _ in 0..KILLS {
         sleep(Duration::from_millis(fastrand::u64(LIFE_MS))).await;
         shop.host.kill_9().await;
+        steps.extend(interrupted(&shop.host.folder().join("orders.db")));
         shop.host.restart().await;
         site.moved_to(&shop.host);
     }
@@ -92,8 +106,10 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
     for shopper in shoppers {
         outcomes.extend(shopper.await.expect("every shopper gets an answer in the end"));
     }
-    println!("{} checkouts over {KILLS} kills", outcomes.len());
-    assert!(outcomes.len() >= SHOPPERS, "too few checkouts to mean anything");
+    println!("{} checkouts over {KILLS} kills, which met {steps:?}", outcomes.len());
+    for step in ["reserve", "authorize", "commit", "capture"] {
+        assert!(steps.contains(step), "no kill met an order at `{step}`: {steps:?}");
+    }
 
     let orders = settled(&shop).await;
     let by_id: BTreeMap<&str, &Value> =
