@@ -9,7 +9,8 @@ use crate::{Database, Error, Row};
 pub async fn migrate(database: &Database, migrations: &[&str]) -> Result<(), Error> {
     const VERSION: &str = "PRAGMA user_version";
     let current = |rows: Vec<Row>| rows.into_iter().next().map_or(Ok(0), |mut row| row.take::<u32>(0));
-    if current(database.read(VERSION, &[])?)? as usize >= migrations.len() {
+    // Not by a call that holds the instance: another of its requests may be in the middle of a migration.
+    if current(database.execute(VERSION, &[]).await?)? as usize >= migrations.len() {
         return Ok(());
     }
     let transaction = database.begin().await?;
