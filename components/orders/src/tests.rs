@@ -1,1 +1,8 @@
-//! The whole service over its router, on a real database, in a world of fake peers.
+//! The whole service over its router, on a real database in a folder of its own, in a world of other services that can
+//! be lost, slow, or dead.
+
+mod chaos;
+mod checkout;
+mod faults;
+mod shop;
+mod world;
