@@ -4,5 +4,6 @@
 mod chaos;
 mod checkout;
 mod faults;
+mod overtaken;
 mod shop;
 mod world;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use service::testing::Answered;
 
 use super::faults::Fault;
 use super::shop::{Shop, text};
@@ -131,6 +132,8 @@ fn any_single_accident_is_survived() {
 #[derive(Clone, Debug)]
 enum Step {
     CheckOut(usize),
+    /// A checkout waits at this call for its request or its answer, and others go first.
+    Overtake(usize, usize, Fault, Vec<Step>),
     Sweep,
     Cancel(usize),
     /// The shopper confirms, and payments tells of it, or does not.
@@ -146,6 +149,16 @@ enum Step {
 }
 
 fn any_step(buyers: usize) -> impl Strategy<Value = Step> {
+    let others = prop::collection::vec(any_simple_step(buyers), 1..4);
+    let slow = prop::sample::select(vec![Fault::SlowRequest, Fault::SlowAnswer]);
+    let overtake = (0..buyers, 0..14_usize, slow, others);
+    prop_oneof![
+        3 => any_simple_step(buyers),
+        1 => overtake.prop_map(|(buyer, call, slow, others)| Step::Overtake(buyer, call, slow, others)),
+    ]
+}
+
+fn any_simple_step(buyers: usize) -> impl Strategy<Value = Step> {
     let buyer = move || 0..buyers;
     prop_oneof![
         6 => buyer().prop_map(Step::CheckOut),
@@ -165,8 +178,7 @@ fn any_step(buyers: usize) -> impl Strategy<Value = Step> {
 
 /// Accidents at some of the calls of a step, of which a checkout has a dozen.
 fn any_faults() -> impl Strategy<Value = Vec<Fault>> {
-    let fault = prop_oneof![1 => Just(Fault::Slow), 5 => prop::sample::select(Fault::ALL.to_vec())];
-    let accidents = prop::collection::vec((0..14_usize, fault), 0..3);
+    let accidents = prop::collection::vec((0..14_usize, prop::sample::select(Fault::ALL.to_vec())), 0..3);
     accidents.prop_map(|accidents| {
         let mut faults = vec![Fault::None; 14];
         for (call, fault) in accidents {
@@ -210,16 +222,22 @@ fn take(shop: &Shop, buyers: &[Buyer], step: &Step, faults: &[Fault]) {
             assert!(answer.status.as_u16() < 500, "{step:?}: {}", answer.text());
         }
     };
+    let answered = |answer: Answered| {
+        // Before anything is written down a service that fails is told of; then the order goes on by itself.
+        assert!([201, 202, 402, 409, 503].contains(&answer.status.as_u16()), "{}", answer.text());
+        assert_ne!(answer.json()["type"], "urn:bodega:problem:price-changed");
+    };
     shop.world.faults.come(faults.iter().copied());
     match step {
         Step::CheckOut(buyer) => {
             let Buyer { key, wish } = &buyers[*buyer];
-            if let Some(answer) = shop.try_check_out(key, wish) {
-                // Before anything is written down a service that fails is told of; then the order goes on by itself.
-                let status = answer.status.as_u16();
-                assert!([201, 202, 402, 409, 503].contains(&status), "{}", answer.text());
-                assert_ne!(answer.json()["type"], "urn:bodega:problem:price-changed");
-            }
+            shop.try_check_out(key, wish).map(answered);
+        }
+        Step::Overtake(buyer, call, slow, others) => {
+            let Buyer { key, wish } = &buyers[*buyer];
+            shop.world.faults.clear();
+            shop.world.faults.come((0..*call).map(|_| Fault::None).chain([*slow]));
+            answered(shop.check_out_while(key, wish, || others.iter().for_each(|step| take(shop, buyers, step, &[]))));
         }
         Step::Sweep => {
             shop.try_sweep();

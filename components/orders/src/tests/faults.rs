@@ -17,14 +17,18 @@ pub(super) enum Fault {
     LostAnswer,
     /// The other service fails before it has acted.
     Fails,
-    /// Others go first.
-    Slow,
+    /// The instance dies, and the request arrives later.
+    Late,
+    /// The request takes its time, and others go first.
+    SlowRequest,
+    /// The answer takes its time.
+    SlowAnswer,
 }
 
 impl Fault {
     /// Those after which somebody has to go on.
-    pub(super) const ALL: [Self; 5] =
-        [Self::DeathBefore, Self::DeathAfter, Self::LostRequest, Self::LostAnswer, Self::Fails];
+    pub(super) const ALL: [Self; 6] =
+        [Self::DeathBefore, Self::DeathAfter, Self::LostRequest, Self::LostAnswer, Self::Fails, Self::Late];
 }
 
 /// The accidents to come: each happens to the next call whose name has a part.

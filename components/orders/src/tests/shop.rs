@@ -210,13 +210,27 @@ impl Shop {
         self.try_ask(self.checkout(key), wish)
     }
 
+    /// Sends a checkout that waits for a slow service while others do something.
+    pub(super) fn check_out_while(&self, key: &str, wish: &Value, others: impl FnOnce()) -> Answered {
+        let ask = self.checkout(key).header("content-type", "application/json").with_body(wish.to_string());
+        let mut answer = std::pin::pin!(ask.answer());
+        match answer.as_mut().now_or_never() {
+            Some(answer) => answer,
+            None => {
+                others();
+                block_on(answer)
+            }
+        }
+    }
+
     /// Sends JSON; `None` if the instance died of it.
     pub(super) fn try_ask(&self, ask: Ask, body: &Value) -> Option<Answered> {
         ask.header("content-type", "application/json").with_body(body.to_string()).answer().now_or_never()
     }
 
-    /// Every wait of orders has run out.
+    /// Every wait of orders has run out. By then every call has arrived.
     pub(super) fn waits_run_out(&self) {
+        self.world.books().late_calls_arrive();
         self.change("UPDATE tasks SET due_at_ms = 0, created_at_ms = 0");
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Books {
     pub(super) shipping: Shipping,
     /// Method, service and path of every call that reached its service.
     pub(super) calls: Vec<String>,
+    /// Calls that are still on their way.
+    late: Vec<(String, Request<Bytes>)>,
 }
 
 /// The other services.
@@ -58,12 +60,19 @@ impl World {
                 match world.faults.take(&name) {
                     Fault::DeathBefore => std::future::pending().await,
                     Fault::LostRequest => Err("the connection was refused".to_owned()),
+                    Fault::Late => {
+                        world.books().late.push((name, request));
+                        std::future::pending().await
+                    }
                     Fault::Fails => Ok(response((500, json!({"type": "urn:bodega:problem:internal"})))),
                     fault => {
-                        if fault == Fault::Slow {
+                        if fault == Fault::SlowRequest {
                             turn().await;
                         }
                         let answer = world.books().answer(&name, &request);
+                        if fault == Fault::SlowAnswer {
+                            turn().await;
+                        }
                         match fault {
                             Fault::DeathAfter => std::future::pending().await,
                             Fault::LostAnswer => Err("the connection broke off".to_owned()),
@@ -77,6 +86,13 @@ impl World {
 }
 
 impl Books {
+    /// What was on its way arrives.
+    pub(super) fn late_calls_arrive(&mut self) {
+        for (name, request) in std::mem::take(&mut self.late) {
+            self.answer(&name, &request);
+        }
+    }
+
     fn answer(&mut self, name: &str, request: &Request<Bytes>) -> Answer {
         self.calls.push(name.to_owned());
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
