@@ -16,7 +16,7 @@ pub(in super::super) struct Payments {
 pub(in super::super) struct Intent {
     pub(in super::super) state: &'static str,
     pub(in super::super) amount: i64,
-    token: String,
+    pub(in super::super) token: String,
     pub(in super::super) captured: i64,
     pub(in super::super) refunds: BTreeMap<String, (i64, &'static str)>,
     requests: u32,
