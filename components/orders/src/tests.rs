@@ -1,11 +1,14 @@
 //! The whole service over its router, on a real database in a folder of its own, in a world of other services that can
 //! be lost, slow, or dead.
 
+mod audit;
 mod cancelling;
 mod chaos;
 mod checkout;
 mod faults;
+mod journal;
 mod overtaken;
+mod ownership;
 mod refunds;
 mod shop;
 mod transitions;

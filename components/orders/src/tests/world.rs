@@ -16,8 +16,8 @@ use service::Transport;
 use super::faults::{Fault, Faults};
 
 pub(super) use carts::{Cart, Carts};
-pub(super) use catalog::{Catalog, Variant};
-pub(super) use payments::Payments;
+pub(super) use catalog::{Catalog, Reservation, Variant};
+pub(super) use payments::{Intent, Payments};
 pub(super) use shipping::{Shipping, quote};
 
 /// All that the other services keep.
