@@ -11,6 +11,7 @@ use service::{Error, Violation};
 
 use crate::error::Refusal;
 use crate::order::Order;
+use crate::state::State as OrderState;
 
 /// Longest reason, in bytes; as payments takes it.
 pub(crate) const REASON_BYTES_MAX: usize = 255;
@@ -129,7 +130,11 @@ impl RefundInput {
 
     /// What it comes to, beside the refunds that the order had before.
     pub(crate) fn part_of(&self, order: &Order, before: &[Refund]) -> Result<Part, Error> {
-        let left = Left::of(order, before);
+        let mut left = Left::of(order, before);
+        // The units of an order that was called off are back already.
+        if matches!(order.state, OrderState::Cancelled | OrderState::Failed) {
+            left.units.clear();
+        }
         let refundable = order.refundable();
         let is_whole = self.lines.is_empty() && self.amount.is_none() && !self.shipping;
         let (lines, shipping) = match is_whole {

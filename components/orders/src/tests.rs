@@ -1,1 +1,15 @@
-//! The whole service over its router, on a real database, in a world of fake peers.
+//! The whole service over its router, on a real database in a folder of its own, in a world of other services that can
+//! be lost, slow, or dead.
+
+mod audit;
+mod cancelling;
+mod chaos;
+mod checkout;
+mod faults;
+mod journal;
+mod overtaken;
+mod ownership;
+mod refunds;
+mod shop;
+mod transitions;
+mod world;

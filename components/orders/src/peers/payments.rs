@@ -124,7 +124,7 @@ pub(crate) async fn void(payments: &Peer, order: Id) -> Result<Released, PeerErr
 pub(crate) async fn give_back(payments: &Peer, refund: &Refund) -> Result<(refund::State, Option<String>), PeerError> {
     let wish = json!({"refund_id": refund.id, "amount": refund.part.amount, "reason": refund.reason});
     let reply = payments.post(&format!("/internal/intents/{}/refunds", refund.order), &wish).await?;
-    if reply.status == StatusCode::CONFLICT {
+    if matches!(reply.status, StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
         // More than was taken, or nothing was: payments and orders disagree, and staff has to look.
         return Ok((refund::State::Failed, reply.problem()));
     }

@@ -1,0 +1,140 @@
+//! What an audit finds when books have been tampered with, and that it finds nothing else.
+
+use identity::Role;
+use serde_json::{Value, json};
+
+use super::shop::{Shop, text};
+use super::world::{Books, Variant};
+
+/// A shop with an order in every state.
+fn shop() -> (Shop, Vec<Value>) {
+    let shop = Shop::open();
+    shop.stock("CUP", 500, 100);
+    let mut orders: Vec<Value> = (0..6).map(|_| shop.ordered(&[("CUP", 2)], "tok_approve")["id"].clone()).collect();
+    for (order, way) in orders.iter().skip(1).zip([1, 2, 3]) {
+        for to in ["packed", "shipped", "delivered"].iter().take(way) {
+            shop.transition(order, to).is(200);
+        }
+    }
+    shop.cancel(&orders[4]).is(200);
+    shop.refund(&orders[5], json!({"reason": "sent back", "restock": true})).is(201);
+    let declined = shop.check_out("k", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_decline")).is(402);
+    orders.push(declined["order_id"].clone());
+    (shop, orders)
+}
+
+fn kinds(shop: &Shop) -> Vec<(String, Value)> {
+    let kind = |finding: Value| (text(&finding["kind"]).to_owned(), finding["order_id"].clone());
+    shop.findings().into_iter().map(kind).collect()
+}
+
+#[test]
+fn what_agrees_is_counted_and_not_named() {
+    let (shop, orders) = shop();
+    shop.check_out("k2", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_action")).is(202);
+    shop.change("UPDATE orders SET touched_at_ms = touched_at_ms - 1000");
+    let page = shop.get("/api/orders/audit").role(Role::Admin).send().is(200);
+    let all = orders.len() + 1;
+    let checked = json!({"orders": all, "reservations": all, "intents": all, "in_motion": 1, "variants": 4});
+    assert_eq!(page, json!({"checked": checked, "findings": [], "next_cursor": null}));
+}
+
+#[test]
+fn what_was_tampered_with_elsewhere_is_named() {
+    let (_, orders) = shop();
+    type Tamper = fn(&mut Books, &str);
+    let cases: [(usize, Tamper, &[&str]); 13] = [
+        (0, |books, order| reservation(books, order).state = "released", &["stock-count", "stock-not-sold"]),
+        (0, |books, order| drop(books.catalog.reservations.remove(order)), &["stock-count", "stock-not-sold"]),
+        (1, |books, order| reservation(books, order).lines = json!([{"sku": "CUP", "quantity": 1}]), &["stock-count", "reservation-differs"]),
+        (4, |books, _| drop(books.catalog.restocks.clear()), &["stock-lost", "restock-differs"]),
+        (6, |books, order| reservation(books, order).state = "held", &["stock-count", "stock-held"]),
+        (2, |books, order| drop(books.payments.intents.remove(order)), &["payment-missing"]),
+        (3, |books, order| intent(books, order).captured -= 1, &["payment-missing"]),
+        (0, |books, order| intent(books, order).state = "authorized", &["payment-missing"]),
+        (5, |books, order| intent(books, order).refunds.clear(), &["refunds-differ", "payment-kept"]),
+        (6, |books, order| intent(books, order).state = "authorized", &["payment-held"]),
+        (4, |books, order| intent(books, order).refunds.clear(), &["payment-kept", "refunds-differ"]),
+        (0, |books, order| intent(books, order).amount += 1, &["payment-differs"]),
+        (0, |books, order| drop(books.catalog.redemptions.insert(order.to_owned(), ("redeemed", json!([])))), &["coupons"]),
+    ];
+    assert_eq!(orders.len(), 7);
+    for (index, (which, tamper, expected)) in cases.into_iter().enumerate() {
+        let (shop, orders) = self::shop();
+        tamper(&mut shop.world.books(), text(&orders[which]));
+        let found = kinds(&shop);
+        let named: Vec<&str> = found.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(named, expected, "case {index}");
+    }
+}
+
+fn reservation<'a>(books: &'a mut Books, order: &str) -> &'a mut super::world::Reservation {
+    books.catalog.reservations.get_mut(order).unwrap()
+}
+
+fn intent<'a>(books: &'a mut Books, order: &str) -> &'a mut super::world::Intent {
+    books.payments.intents.get_mut(order).unwrap()
+}
+
+#[test]
+fn what_was_tampered_with_here_is_named() {
+    for (sql, expected) in [
+        ("DELETE FROM outbox", "event-missing"),
+        ("UPDATE orders SET refunded = refunded + 1 WHERE state = 'paid'", "refund-sums"),
+        ("UPDATE orders SET state = 'delivered' WHERE state = 'packed'", "history"),
+        ("UPDATE orders SET state = 'pending', step = 'commit' WHERE state = 'failed'", "stuck"),
+    ] {
+        let (shop, _) = shop();
+        shop.change(sql);
+        assert!(kinds(&shop).iter().any(|(kind, _)| kind == expected), "{expected}");
+    }
+    let (shop, _) = shop();
+    let asked = shop.check_out("k2", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_action")).is(202);
+    assert_eq!(kinds(&shop), []);
+    // Nobody swept for a day.
+    shop.change("UPDATE tasks SET due_at_ms = due_at_ms - 86400000");
+    assert_eq!(kinds(&shop), [("stuck".to_owned(), asked["id"].clone())]);
+}
+
+#[test]
+fn what_belongs_to_no_order_is_named() {
+    let (shop, orders) = shop();
+    {
+        let mut books = shop.world.books();
+        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        books.catalog.reservations.insert("zzz".to_owned(), held);
+        books.catalog.variants.get_mut("CUP").unwrap().reserved += 1;
+    }
+    shop.change("DROP TRIGGER history_stays_removed");
+    let order = text(&orders[0]);
+    for table in ["history WHERE order_id", "steps WHERE order_id", "orders WHERE id"] {
+        shop.change(&format!("DELETE FROM {table} = '{order}'"));
+    }
+    assert_eq!(
+        kinds(&shop),
+        [
+            ("reservation-without-order".to_owned(), json!(order)),
+            ("intent-without-order".to_owned(), json!(order)),
+            ("reservation-without-order".to_owned(), json!("zzz")),
+        ]
+    );
+}
+
+#[test]
+fn every_page_is_looked_at() {
+    let shop = Shop::open();
+    shop.stock("CUP", 500, 1000);
+    let orders: Vec<Value> = (0..105).map(|_| shop.ordered(&[("CUP", 1)], "tok_approve")["id"].clone()).collect();
+    assert_eq!(shop.findings(), [Value::Null; 0]);
+    let first = shop.get("/api/orders/audit").role(Role::Admin).send().is(200);
+    assert_eq!(first["checked"]["orders"], 100);
+    let next = shop.get(&format!("/api/orders/audit?cursor={}", text(&first["next_cursor"]))).role(Role::Admin);
+    let next = next.send().is(200);
+    assert_eq!((&next["checked"]["orders"], &next["checked"]["variants"]), (&json!(5), &json!(0)));
+    intent(&mut shop.world.books(), text(&orders[104])).captured = 0;
+    assert_eq!(kinds(&shop), [("payment-missing".to_owned(), orders[104].clone())]);
+    assert_eq!(shop.get("/api/orders/audit?cursor=x").role(Role::Admin).send().status, 400);
+    let counted = Variant { price: 1, on_hand: 1, reserved: 2, counted: 1, archived: false };
+    shop.world.books().catalog.variants.insert("ODD".to_owned(), counted);
+    assert_eq!(kinds(&shop)[0].0, "stock-count");
+}

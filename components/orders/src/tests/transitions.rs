@@ -1,0 +1,61 @@
+//! An order on its way to the door, and who is told.
+
+use serde_json::{Value, json};
+
+use super::faults::Fault;
+use super::shop::{Shop, text};
+
+#[test]
+fn an_order_is_packed_shipped_and_delivered() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    assert_eq!(shop.transition(&order["id"], "packed").is(200)["state"], "packed");
+    let sent = shop.act(&order["id"], "transitions", json!({"to": "shipped", "tracking": "T-1", "reason": "by van"}));
+    assert_eq!((&sent.is(200)["state"], &sent.json()["tracking"]), (&json!("shipped"), &json!("T-1")));
+    let parcel = |shop: &Shop| {
+        let books = shop.world.books();
+        let shipment = &books.shipping.shipments[text(&order["id"])];
+        (shipment.state.clone(), shipment.tracking.clone())
+    };
+    assert_eq!(parcel(&shop), ("handed_over".to_owned(), json!("T-1")));
+    let delivered = shop.transition(&order["id"], "delivered").is(200);
+    assert_eq!(shop.transition(&order["id"], "delivered").is(200), delivered, "again changes nothing");
+    assert_eq!(parcel(&shop).0, "delivered");
+    assert_eq!((shop.tasks(), shop.findings()), (vec![], vec![]));
+}
+
+#[test]
+fn an_order_keeps_to_its_way() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    let refused = shop.transition(&order["id"], "delivered");
+    let members = json!({"state": "paid", "next": ["packed", "cancelled", "refunded"]});
+    refused.is_problem(409, "order-state", "an order that is paid cannot become delivered", members);
+    for wrong in [json!({"to": "paid"}), json!({"to": "lost"}), json!({"to": "packed", "tracking": "T"})] {
+        assert_eq!(shop.act(&order["id"], "transitions", wrong.clone()).status, 422, "{wrong}");
+    }
+    let path = format!("/api/orders/{}/transitions", text(&order["id"]));
+    assert_eq!(shop.post(&path).staff().json(json!({"to": "packed"})).status, 428);
+    assert_eq!(shop.post(&path).staff().header("if-match", "\"9-0\"").json(json!({"to": "packed"})).status, 412);
+    shop.post(&path).staff().header("if-match", "\"2-0\"").json(json!({"to": "packed"})).is(200);
+}
+
+#[test]
+fn shipping_hears_of_it_in_order_however_late() {
+    for fault in Fault::ALL {
+        let shop = Shop::open();
+        let wish = shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve");
+        // Not even the parcel is made yet.
+        shop.world.faults.next("internal/shipments", Fault::Fails);
+        let order = shop.check_out("k", &wish).is(201);
+        for to in ["packed", "shipped"] {
+            shop.world.faults.next("/events", fault);
+            let path = format!("/api/orders/{}/transitions", text(&order["id"]));
+            shop.try_ask(shop.post(&path).staff().header("if-match", "*"), &json!({"to": to}));
+        }
+        assert_eq!(shop.order(&order["id"])["state"], "shipped");
+        shop.settle();
+        assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "handed_over", "{fault:?}");
+        assert_eq!(shop.findings(), [Value::Null; 0]);
+    }
+}
