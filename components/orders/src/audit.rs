@@ -62,7 +62,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
     if after.is_none() {
         let stock = catalog::audit_stock(&app.peers.catalog).await?;
         checked.variants = stock.variants;
-        findings.extend(stock.wrong.iter().map(|wrong| wrong_count(wrong)));
+        findings.extend(stock.wrong.iter().map(wrong_count));
     }
     let after = after.unwrap_or_default();
     let (reserved, paid) = try_join!(
@@ -107,7 +107,7 @@ fn page_end(facts: &[Facts], reserved: &[Reserved], paid: &[Sums]) -> Option<Str
     ends.into_iter().flatten().min().cloned()
 }
 
-fn least<'a>(orders: [Option<&'a str>; 3]) -> Option<&'a str> {
+fn least(orders: [Option<&str>; 3]) -> Option<&str> {
     orders.into_iter().flatten().min()
 }
 

@@ -28,9 +28,8 @@ async fn build() -> Result<Router, SettingError> {
     let currency = commerce::parse_currency(&variable("currency").await?)?;
     let tokens = Tokens::new(&variable("orders_token_secret").await?)?;
     let internal_secret = variable("internal_secret").await?;
-    let peer = async |name, url| {
-        Ok::<_, SettingError>(Peer::new(name, &variable(url).await?, &internal_secret, wasi_http()))
-    };
+    let peer =
+        async |name, url| Ok::<_, SettingError>(Peer::new(name, &variable(url).await?, &internal_secret, wasi_http()));
     let catalog = peer("catalog", "catalog_url").await?;
     let peers = Peers {
         offers: Catalog::new(catalog.clone(), currency),

@@ -49,15 +49,17 @@ impl From<Refusal> for Error {
                 .header(header::RETRY_AFTER, HeaderValue::from_static("1")),
             Refusal::EmptyCart => conflict("cart-empty", "The cart is empty"),
             Refusal::NoCart => conflict("cart-gone", "There is no such cart"),
-            Refusal::NotForSale(lines) => conflict("not-for-sale", "The shop does not sell this").member("lines", lines),
+            Refusal::NotForSale(lines) => {
+                conflict("not-for-sale", "The shop does not sell this").member("lines", lines)
+            }
             Refusal::NotThere { from, .. } => order_state(from),
             Refusal::NotCancellable(state) => order_state(state),
             Refusal::RefundExceeds { refundable } => {
                 conflict("refund-exceeds", "More than what is left of the order").member("refundable", refundable)
             }
-            Refusal::UnitsExceed { sku, left } => conflict("refund-units-exceed", "More units than are left")
-                .member("sku", sku)
-                .member("left", left),
+            Refusal::UnitsExceed { sku, left } => {
+                conflict("refund-units-exceed", "More units than are left").member("sku", sku).member("left", left)
+            }
             Refusal::ShippingRefunded => conflict("shipping-refunded", "The delivery was refunded before"),
             Refusal::TooManyRefunds(_) => conflict("too-many-refunds", "The order has too many refunds"),
             Refusal::Random(_) => {

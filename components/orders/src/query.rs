@@ -41,8 +41,7 @@ impl Query {
             match name.as_str() {
                 "limit" => query.limit = parse_limit(&value).map_err(refuse)?,
                 "cursor" => {
-                    let cursor: Cursor<Id> =
-                        Cursor::decode(&value, SORT).map_err(|error| refuse(error.to_string()))?;
+                    let cursor: Cursor<Id> = Cursor::decode(&value, SORT).map_err(|error| refuse(error.to_string()))?;
                     query.before = Some(cursor.after);
                 }
                 "state" => {

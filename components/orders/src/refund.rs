@@ -203,9 +203,8 @@ impl Left {
     }
 
     fn lines(&self) -> Vec<Line> {
-        let line = |(sku, units): &(Sku, u32)| {
-            Some(Line { sku: sku.clone(), quantity: Quantity::try_from(*units).ok()? })
-        };
+        let line =
+            |(sku, units): &(Sku, u32)| Some(Line { sku: sku.clone(), quantity: Quantity::try_from(*units).ok()? });
         self.units.iter().filter_map(line).collect()
     }
 

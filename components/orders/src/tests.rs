@@ -7,6 +7,7 @@ mod chaos;
 mod checkout;
 mod faults;
 mod journal;
+mod openapi;
 mod overtaken;
 mod ownership;
 mod refunds;

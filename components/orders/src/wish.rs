@@ -144,8 +144,15 @@ mod tests {
         let wrong = serde_json::to_value(wrong.check(true).unwrap_err()).unwrap();
         let fields: Vec<_> = wrong.as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap()).collect();
         let expected = [
-            "email", "shipping_address.name", "billing_address.name", "cart.token", "shipping_quote",
-            "payment_method", "return_url", "expected_total", "note",
+            "email",
+            "shipping_address.name",
+            "billing_address.name",
+            "cart.token",
+            "shipping_quote",
+            "payment_method",
+            "return_url",
+            "expected_total",
+            "note",
         ];
         assert_eq!(fields, expected);
     }

@@ -134,7 +134,8 @@ fn money_of_dead(facts: &Facts, paid: Option<&Sums>, wrong: &mut Wrong<'_>) {
     let has_ended = ["captured", "voided", "declined", "failed"].contains(&paid.state.as_str());
     wrong.unless(has_ended, "payment-held", || format!("it is {}, and its intent is {}", facts.state, paid.state));
     let kept = paid.captured.minor() - paid.refunded.minor() - paid.refund_pending.minor();
-    wrong.unless(kept == 0, "payment-kept", || format!("it is {}, and {kept} minor units did not go back", facts.state));
+    wrong
+        .unless(kept == 0, "payment-kept", || format!("it is {}, and {kept} minor units did not go back", facts.state));
     refunds_agree(facts, paid, wrong);
 }
 

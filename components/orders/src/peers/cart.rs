@@ -64,13 +64,8 @@ pub(crate) async fn resolve(peer: &Peer, cart: &Cart) -> Result<Basket, Error> {
 /// Takes what was ordered out of the cart. A cart that is gone has nothing left to take out.
 pub(crate) async fn check_out(peer: &Peer, cart: &Cart, order: &Order) -> Result<(), PeerError> {
     let mut body = json!(cart);
-    let lines: Vec<Value> = order
-        .content
-        .priced
-        .lines
-        .iter()
-        .map(|line| json!({"sku": line.sku, "quantity": line.quantity}))
-        .collect();
+    let lines: Vec<Value> =
+        order.content.priced.lines.iter().map(|line| json!({"sku": line.sku, "quantity": line.quantity})).collect();
     body["order_id"] = json!(Id::to_string(&order.id));
     body["lines"] = json!(lines);
     let reply = peer.post("/internal/carts/checked-out", &body).await?;

@@ -121,10 +121,7 @@ pub(crate) async fn void(payments: &Peer, order: Id) -> Result<Released, PeerErr
 }
 
 /// Gives money back, or tells how that stands; and if it failed, why.
-pub(crate) async fn give_back(
-    payments: &Peer,
-    refund: &Refund,
-) -> Result<(refund::State, Option<String>), PeerError> {
+pub(crate) async fn give_back(payments: &Peer, refund: &Refund) -> Result<(refund::State, Option<String>), PeerError> {
     let wish = json!({"refund_id": refund.id, "amount": refund.part.amount, "reason": refund.reason});
     let reply = payments.post(&format!("/internal/intents/{}/refunds", refund.order), &wish).await?;
     if matches!(reply.status, StatusCode::CONFLICT | StatusCode::NOT_FOUND) {

@@ -35,12 +35,7 @@ struct Quote {
 }
 
 /// What a shipping quote promises for a parcel to an address, or why it is not good for it.
-pub(crate) async fn verify(
-    shipping: &Peer,
-    token: &str,
-    address: &Address,
-    parcel: Parcel,
-) -> Result<Verified, Error> {
+pub(crate) async fn verify(shipping: &Peer, token: &str, address: &Address, parcel: Parcel) -> Result<Verified, Error> {
     let claim = json!({
         "token": token,
         "destination": {

@@ -47,11 +47,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segmen
 }
 
 /// `GET /api/orders/{id}/history`: who changed the order's state, when and why; for staff also what came of each step.
-pub(crate) async fn history(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    Segments(key): Segments<String>,
-) -> Reply {
+pub(crate) async fn history(State(app): State<Arc<App>>, headers: HeaderMap, Segments(key): Segments<String>) -> Reply {
     let caller = Caller::from_headers(&app.access, &headers).await?;
     let order = caller.find(&app, &key)?;
     let mut history = json!({"items": journal::history(&app.database, order.id, caller.is_staff())?});

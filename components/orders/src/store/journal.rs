@@ -96,8 +96,7 @@ pub(crate) async fn note(
     now_ms: i64,
 ) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO steps (order_id, step, outcome, note, attempts, at_ms)";
-    let row =
-        vec![id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
+    let row = vec![id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
     Ok(transaction.insert(INSERT, vec![row], "").await?)
 }
 

@@ -71,11 +71,7 @@ pub(crate) enum Inserted {
 }
 
 /// Writes a new order down.
-pub(crate) async fn insert(
-    transaction: &Transaction,
-    order: &Order,
-    request: &Request<'_>,
-) -> Result<Inserted, Error> {
+pub(crate) async fn insert(transaction: &Transaction, order: &Order, request: &Request<'_>) -> Result<Inserted, Error> {
     const INSERT: &str = "
         INSERT INTO orders (id, number, actor, key, fingerprint, customer, email, token_digest, state, step, currency,
             total, created_at_ms, updated_at_ms, touched_at_ms, content)";

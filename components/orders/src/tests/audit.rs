@@ -46,8 +46,12 @@ fn what_was_tampered_with_elsewhere_is_named() {
     let cases: [(usize, Tamper, &[&str]); 13] = [
         (0, |books, order| reservation(books, order).state = "released", &["stock-count", "stock-not-sold"]),
         (0, |books, order| drop(books.catalog.reservations.remove(order)), &["stock-count", "stock-not-sold"]),
-        (1, |books, order| reservation(books, order).lines = json!([{"sku": "CUP", "quantity": 1}]), &["stock-count", "reservation-differs"]),
-        (4, |books, _| drop(books.catalog.restocks.clear()), &["stock-lost", "restock-differs"]),
+        (
+            1,
+            |books, order| reservation(books, order).lines = json!([{"sku": "CUP", "quantity": 1}]),
+            &["stock-count", "reservation-differs"],
+        ),
+        (4, |books, _| books.catalog.restocks.clear(), &["stock-lost", "restock-differs"]),
         (6, |books, order| reservation(books, order).state = "held", &["stock-count", "stock-held"]),
         (2, |books, order| drop(books.payments.intents.remove(order)), &["payment-missing"]),
         (3, |books, order| intent(books, order).captured -= 1, &["payment-missing"]),
@@ -56,7 +60,11 @@ fn what_was_tampered_with_elsewhere_is_named() {
         (6, |books, order| intent(books, order).state = "authorized", &["payment-held"]),
         (4, |books, order| intent(books, order).refunds.clear(), &["payment-kept", "refunds-differ"]),
         (0, |books, order| intent(books, order).amount += 1, &["payment-differs"]),
-        (0, |books, order| drop(books.catalog.redemptions.insert(order.to_owned(), ("redeemed", json!([])))), &["coupons"]),
+        (
+            0,
+            |books, order| drop(books.catalog.redemptions.insert(order.to_owned(), ("redeemed", json!([])))),
+            &["coupons"],
+        ),
     ];
     assert_eq!(orders.len(), 7);
     for (index, (which, tamper, expected)) in cases.into_iter().enumerate() {

@@ -23,7 +23,10 @@ fn a_shopper_calls_a_pending_order_off() {
         ask.json(json!({"reason": "too dear"}))
     };
     let cancelled = cancel(&asked);
-    assert_eq!((&cancelled.is(200)["state"], cancelled.header("etag".parse().unwrap())), (&json!("cancelled"), "\"3-0\""));
+    assert_eq!(
+        (&cancelled.is(200)["state"], cancelled.header("etag".parse().unwrap())),
+        (&json!("cancelled"), "\"3-0\"")
+    );
     assert_eq!(cancel(&asked).is(200), cancelled.json(), "again changes nothing");
     assert_eq!(shop.world.books().payments.intents[text(&asked["id"])].state, "voided");
     nothing_is_left(&shop);

@@ -74,7 +74,8 @@ fn check(shop: &Shop, what: &str) -> Vec<Value> {
     assert_eq!(shop.findings(), [json!(null); 0], "{what}");
     let orders = shop.orders();
     let sold = |order: &&Value| !["pending", "failed", "cancelled"].contains(&text(&order["state"]));
-    let kept = |order: &Value| order["total"]["amount"].as_i64().unwrap() - order["refunded"]["amount"].as_i64().unwrap();
+    let kept =
+        |order: &Value| order["total"]["amount"].as_i64().unwrap() - order["refunded"]["amount"].as_i64().unwrap();
     let income: i64 = orders.iter().filter(sold).map(kept).sum();
     assert_eq!(shop.money(), income, "{what}: {orders:?}");
     let books = shop.world.books();

@@ -247,7 +247,10 @@ fn the_shopper_confirms_with_their_bank() {
         assert_eq!((&order["state"], &order["next_action"]), (&json!(state), &Value::Null));
         let answer = shop.check_out(&key, &wish);
         if confirmed {
-            assert_eq!((&answer.is(201)["order_token"], &answer.json()["state"]), (&asked["order_token"], &json!("paid")));
+            assert_eq!(
+                (&answer.is(201)["order_token"], &answer.json()["state"]),
+                (&asked["order_token"], &json!("paid"))
+            );
         } else {
             assert_eq!(answer.is(402)["code"], "declined");
         }

@@ -50,10 +50,6 @@ impl Faults {
         self.0.lock().unwrap().clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap().is_empty()
-    }
-
     pub(super) fn take(&self, name: &str) -> Fault {
         let mut faults = self.0.lock().unwrap();
         let found = faults.iter().position(|(part, _)| name.contains(part.as_str()));

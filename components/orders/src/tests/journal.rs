@@ -30,7 +30,11 @@ fn who_when_and_why() {
     );
     assert!(commerce::parse_rfc3339(text(&shown["items"][0]["at"])).is_some());
     let own = shop.get(&path).account("ann", Role::Customer).send().is(200);
-    assert_eq!((&own["items"][2]["by"], own.get("steps")), (&json!({"role": "staff"}), None), "whose account is for staff");
+    assert_eq!(
+        (&own["items"][2]["by"], own.get("steps")),
+        (&json!({"role": "staff"}), None),
+        "whose account is for staff"
+    );
     let failed = shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 1)]), "tok_decline")).is(402);
     let shown = shop.get(&format!("/api/orders/{}/history", text(&failed["order_id"]))).staff().send().is(200);
     assert_eq!(shown["items"][1]["reason"], "The card was declined.");

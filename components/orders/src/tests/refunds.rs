@@ -16,7 +16,10 @@ fn a_part_of_an_order_goes_back() {
     let wish = json!({"lines": [line("MUG", 2)], "reason": "broken", "restock": true});
     let answer = shop.refund(&order["id"], wish);
     let refund = answer.is(201);
-    assert_eq!((&refund["state"], &refund["amount"], &refund["restock"]), (&json!("succeeded"), &usd(2000), &json!(true)));
+    assert_eq!(
+        (&refund["state"], &refund["amount"], &refund["restock"]),
+        (&json!("succeeded"), &usd(2000), &json!(true))
+    );
     assert_eq!(answer.header("etag".parse().unwrap()), "\"4-0\"", "asked for, and given");
     let shown = shop.order(&order["id"]);
     assert_eq!((&shown["state"], &shown["refunded"]), (&json!("paid"), &usd(2000)));
@@ -37,7 +40,10 @@ fn a_whole_order_goes_back() {
     let order = shop.ordered(&[("MUG", 3)], "tok_approve");
     shop.refund(&order["id"], json!({"lines": [line("MUG", 1)], "reason": "broken", "restock": false})).is(201);
     let rest = shop.refund(&order["id"], json!({"reason": "sent back", "restock": true})).is(201);
-    assert_eq!((&rest["amount"], &rest["lines"], &rest["shipping"]), (&usd(2490), &json!([line("MUG", 2)]), &json!(true)));
+    assert_eq!(
+        (&rest["amount"], &rest["lines"], &rest["shipping"]),
+        (&usd(2490), &json!([line("MUG", 2)]), &json!(true))
+    );
     let shown = shop.order(&order["id"]);
     assert_eq!((&shown["state"], &shown["refunded"]), (&json!("refunded"), &usd(3000 + DELIVERY)));
     assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "cancelled", "it is not sent any more");
@@ -78,7 +84,10 @@ fn not_one_unit_more_than_was_paid_goes_back() {
     assert_eq!(refund(other).is(409)["left"], 0);
 
     refund(json!({"shipping": true, "reason": "late", "restock": false})).is(201);
-    assert_eq!(refund(json!({"shipping": true, "reason": "late", "restock": false})).is(409)["type"], "urn:bodega:problem:shipping-refunded");
+    assert_eq!(
+        refund(json!({"shipping": true, "reason": "late", "restock": false})).is(409)["type"],
+        "urn:bodega:problem:shipping-refunded"
+    );
     refund(json!({"amount": usd(1500), "reason": "goodwill", "restock": false})).is(201);
     // The units are there, and their price is not.
     let one = json!({"lines": [line("MUG", 1)], "reason": "r", "restock": true});
@@ -160,7 +169,10 @@ fn what_breaks_rules_is_named() {
         refused["errors"].as_array().unwrap().iter().map(|error| text(&error["field"]).to_owned()).collect()
     };
     assert_eq!(fields(json!({"amount": usd(0), "reason": " ", "restock": true})), ["amount", "reason", "restock"]);
-    assert_eq!(fields(json!({"amount": {"amount": 1, "currency": "EUR"}, "reason": "r", "restock": false})), ["amount.currency"]);
+    assert_eq!(
+        fields(json!({"amount": {"amount": 1, "currency": "EUR"}, "reason": "r", "restock": false})),
+        ["amount.currency"]
+    );
     assert_eq!(fields(json!({"reason": "r"})), [""], "whether it goes back into stock is for staff to say");
     let path = format!("/api/orders/{}/refunds", text(&order["id"]));
     let wish = json!({"reason": "r", "restock": false});

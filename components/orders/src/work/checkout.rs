@@ -129,9 +129,7 @@ async fn end(
 /// Somebody else moved the order meanwhile. If they ended it, what the step has done since has to be undone as well.
 async fn overtaken(transaction: &Transaction, order: &Order, saga: Saga, now_ms: i64) -> Result<Vec<Task>, Error> {
     match orders::load(transaction, order.id).await?.state {
-        State::Failed | State::Cancelled => {
-            open_undo(transaction, order.id, saga.may_have_been_done(), now_ms).await
-        }
+        State::Failed | State::Cancelled => open_undo(transaction, order.id, saga.may_have_been_done(), now_ms).await,
         _ => Ok(Vec::new()),
     }
 }

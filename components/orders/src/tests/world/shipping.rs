@@ -89,7 +89,9 @@ fn verify(body: &Value) -> Answer {
             let _ = (weight, of);
             problem(422, "quote-differs", json!({"detail": "another place", "renewed": null}))
         }
-        [weight, of, _, _] if weight == weight_g.to_string() && Some(of) == value.map(|value| value.to_string()).as_deref() => {
+        [weight, of, _, _]
+            if weight == weight_g.to_string() && Some(of) == value.map(|value| value.to_string()).as_deref() =>
+        {
             (200, promise)
         }
         [_, _, _, _] => {
