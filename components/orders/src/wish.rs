@@ -9,7 +9,9 @@ use crate::address::Address;
 
 /// Where the body has tokens that the shop itself has made.
 pub(crate) const TOKEN_PLACES: [&str; 2] = ["/cart/token", "/shipping_quote"];
-/// Longest token of a cart or a payment provider, in bytes.
+/// Longest token of a cart, in bytes, which is as much as carts read.
+const CART_TOKEN_BYTES_MAX: usize = 128;
+/// Longest token of a payment provider, in bytes.
 const TOKEN_BYTES_MAX: usize = 255;
 /// Longest token of a shipping quote, in bytes.
 const QUOTE_BYTES_MAX: usize = 4096;
@@ -77,7 +79,7 @@ impl CheckoutInput {
         let billing = self.billing_address.iter().flat_map(Address::check);
         wrong.extend(billing.map(|one| one.within("billing_address")));
         for (field, token, bytes_max) in [
-            ("cart.token", self.cart_token(), TOKEN_BYTES_MAX),
+            ("cart.token", self.cart_token(), CART_TOKEN_BYTES_MAX),
             ("shipping_quote", Some(self.shipping_quote.as_str()), QUOTE_BYTES_MAX),
             ("payment_method", Some(self.payment_method.as_str()), TOKEN_BYTES_MAX),
         ] {

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use identity::Role;
 use serde_json::{Value, json};
-use service::testing::{Answered, Contract, INTERNAL_SECRET};
+use service::testing::{Answered, Ask, Contract, INTERNAL_SECRET};
 
 use super::faults::Fault;
 use super::shop::{Shop, nobody, text, usd};
@@ -173,13 +173,21 @@ fn checkouts_that_come_to_nothing(shop: &Shop, contract: &mut Contract) {
     check(shop.checkout("x").body(" ".repeat(600_000)), 413);
 }
 
-/// Requests that are refused, and what they ask for.
-fn refusals(shop: &Shop, id: &str) -> Vec<(&'static str, String, Answered)> {
-    let mut refusals = Vec::new();
-    let missing = nobody();
-    let ids = [id, text(&missing), "B-222222", "%FF", "%00", "a%2Fb", " ", "🦀"].map(|id| id.replace(' ', "%20"));
-    for id in &ids {
-        let id = id.replace('🦀', "%F0%9F%A6%80");
+/// Method and path of requests, and how they were refused.
+type Refusals = Vec<(&'static str, String, Answered)>;
+
+fn refusals(shop: &Shop, id: &str) -> Refusals {
+    let mut refusals = of_strangers(shop, id);
+    refusals.extend(of_changes(shop, id));
+    refusals.extend(of_lists(shop));
+    refusals.extend(of_other_services(shop, id));
+    refusals
+}
+
+/// Who may not see an order, and ids that no order has.
+fn of_strangers(shop: &Shop, id: &str) -> Refusals {
+    let mut refusals = Refusals::new();
+    for id in [id, text(&nobody()), "B-222222", "%FF", "%00", "a%2Fb", "%20", "%F0%9F%A6%80"] {
         for (method, path) in [(Method::GET, ""), (Method::GET, "/history"), (Method::POST, "/cancel")] {
             let (path, name) = (format!("/api/orders/{id}{path}"), if method == Method::GET { "get" } else { "post" });
             let ask = || shop.request(method.clone(), &path);
@@ -189,6 +197,11 @@ fn refusals(shop: &Shop, id: &str) -> Vec<(&'static str, String, Answered)> {
             refusals.push((name, path.clone(), ask().header("authorization", "Bearer x").send()));
         }
     }
+    refusals
+}
+
+fn of_changes(shop: &Shop, id: &str) -> Refusals {
+    let (mut refusals, missing) = (Refusals::new(), nobody());
     for (what, body) in [
         ("cancel", json!({"reason": "late"})),
         ("refunds", json!({"reason": "late", "restock": false})),
@@ -224,8 +237,12 @@ fn refusals(shop: &Shop, id: &str) -> Vec<(&'static str, String, Answered)> {
         let ask = shop.post(&path).staff().header("if-match", "*").header("idempotency-key", "refused");
         refusals.push(("post", path.clone(), ask.json(body)));
     }
-    let lists = ["limit=0", "limit=x", "cursor=x", "state=lost", "created_from=now", "sort=id", "customer=ann"];
-    for query in lists {
+    refusals
+}
+
+fn of_lists(shop: &Shop) -> Refusals {
+    let mut refusals = Refusals::new();
+    for query in ["limit=0", "limit=x", "cursor=x", "state=lost", "created_from=now", "sort=id", "customer=ann"] {
         let path = format!("/api/orders?{query}");
         let answer = shop.get(&path).account("ann", Role::Customer).send();
         refusals.push(("get", path, answer));
@@ -239,14 +256,19 @@ fn refusals(shop: &Shop, id: &str) -> Vec<(&'static str, String, Answered)> {
     shop.world.faults.next("stock/audit", Fault::Fails);
     let path = "/api/orders/audit";
     refusals.push(("get", path.to_owned(), shop.get(path).role(Role::Admin).send()));
-    let internal = |ask: service::testing::Ask| ask.header("x-internal-secret", INTERNAL_SECRET);
+    refusals
+}
+
+fn of_other_services(shop: &Shop, id: &str) -> Refusals {
+    let mut refusals = Refusals::new();
+    let internal = |ask: Ask| ask.header("x-internal-secret", INTERNAL_SECRET);
     for query in ["after=x", "limit=101", "cursor=x"] {
         let path = format!("/internal/outbox?{query}");
         let answer = internal(shop.get(&path)).send();
         refusals.push(("get", path, answer));
     }
     let path = "/internal/payments/changed";
-    refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": missing}))));
+    refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": nobody()}))));
     shop.world.faults.next("GET payments/", Fault::Fails);
     refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": id}))));
     refusals
