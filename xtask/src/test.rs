@@ -1,10 +1,9 @@
 //! `cargo xtask test`: everything that has to be true before a change goes in.
-//!
-//! The target of components is not seen to here: `rust-toolchain.toml` has rustup install it.
 
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::packages::{WASM, components, guests, root};
 use crate::steps::{cargo, last_step, step, succeeds};
@@ -22,6 +21,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let native = Selection::native(&guests);
     let wasm = Selection::wasm(components.iter().chain(&guests));
 
+    add_target()?;
     if options.filter.is_none() {
         step("format", cargo().current_dir(root()).args(["fmt", "--all", "--check"]))?;
     }
@@ -73,6 +73,20 @@ fn test(native: &Selection, filter: Option<&str>) -> Result<()> {
     };
     command.args(["--no-fail-fast", "--bins", "--tests", "--lib"]).args(filter);
     last_step("test", &mut command)
+}
+
+fn add_target() -> Result<()> {
+    if target_is_installed() {
+        return Ok(());
+    }
+    let advice = format!("components need the target {WASM}; add it with the tool that manages your toolchain");
+    step("WebAssembly target", Command::new("rustup").args(["target", "add", WASM])).context(advice)
+}
+
+/// Asks the compiler, since not every toolchain comes from rustup.
+fn target_is_installed() -> bool {
+    let output = Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]).output();
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
 /// The packages that a cargo command is about, as its arguments.
