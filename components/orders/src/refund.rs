@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use service::{Error, Violation};
 
 use crate::error::Refusal;
-use crate::order::Order;
+use crate::order::{Actor, Order};
 use crate::state::State as OrderState;
 
 /// Longest reason, in bytes; as payments takes it.
@@ -66,12 +66,19 @@ pub(crate) struct Refund {
     pub(crate) reason: String,
     /// Whether the units go back into stock.
     pub(crate) restock: bool,
+    /// The account that asked for it; what the shop gives back by itself has none.
+    pub(crate) account: Option<String>,
     /// Why it failed, for staff.
     pub(crate) failure: Option<String>,
     pub(crate) created_at_ms: i64,
 }
 
 impl Refund {
+    /// On whose behalf it is given.
+    pub(crate) fn actor(&self) -> Actor {
+        self.account.clone().map_or(Actor::System, Actor::Staff)
+    }
+
     /// A new one, on its way.
     pub(crate) fn new(order: Id, part: Part, reason: &str, restock: bool, now_ms: i64) -> Self {
         Self {
@@ -81,6 +88,7 @@ impl Refund {
             part,
             reason: reason.to_owned(),
             restock,
+            account: None,
             failure: None,
             created_at_ms: now_ms,
         }

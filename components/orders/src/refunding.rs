@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::order::Order;
 use crate::refund::{Refund, RefundInput, State};
 use crate::state::State as OrderState;
-use crate::store::{orders, refunds, tasks};
+use crate::store::{journal, orders, refunds, tasks};
 use crate::work;
 
 /// Gives back what staff wishes, and tells what came of it.
@@ -49,6 +49,10 @@ pub(crate) async fn refund(
     let refund = Refund::new(order.id, input.part_of(&order, &before)?, &input.reason, input.restock, now_ms);
     let request = refunds::Request { actor: staff, key, fingerprint: attempt.fingerprint() };
     let held = work::open_refund(&transaction, &refund, Some(&request), now_ms).await?;
+    if let Some(task) = &held {
+        let who = format!("by {staff}: {}", refund.reason);
+        journal::note(&transaction, task, task.kind.as_str(), "asked", Some(&who), now_ms).await?;
+    }
     transaction.commit().await?;
 
     work::run(app, held.into_iter().collect(), now_ms + LIVE_MS_MAX).await;

@@ -28,6 +28,10 @@ pub(crate) struct Swept {
 /// Takes up what is due.
 pub(crate) async fn sweep(app: &App) -> Result<Swept, Error> {
     let (taken, until_ms) = (AtomicU32::new(0), unix_ms() + SWEEP_MS_MAX);
+    // Most sweeps find nothing, and need not write to find that.
+    if !tasks::is_any_due(&app.database, unix_ms())? {
+        return Ok(Swept { tasks: 0 });
+    }
     try_join_all((0..WORKERS).map(|_| take_up(app, &taken, until_ms))).await?;
     Ok(Swept { tasks: taken.into_inner() })
 }

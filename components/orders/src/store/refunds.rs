@@ -12,7 +12,7 @@ pub(crate) const REFUNDS_MAX: u32 = 100;
 
 const SELECT: &str = "
     SELECT refunds.id, order_id, refunds.state, amount, lines, shipping, reason, restock, refunds.failure,
-        refunds.created_at_ms, currency
+        refunds.created_at_ms, currency, refunds.actor
     FROM refunds JOIN orders ON orders.id = order_id";
 
 /// How a refund was asked for; what the shop gives back by itself was not.
@@ -111,6 +111,7 @@ fn read(mut row: Row) -> Result<Refund, Error> {
         },
         reason: row.take(6)?,
         restock: row.take(7)?,
+        account: row.take(11)?,
         failure: row.take(8)?,
         created_at_ms: row.take(9)?,
     })

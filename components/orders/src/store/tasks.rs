@@ -47,6 +47,11 @@ pub(crate) async fn open(
     Ok(is_held.then_some(task))
 }
 
+/// Whether there is anything to take up.
+pub(crate) fn is_any_due(database: &Database, now_ms: i64) -> Result<bool, Error> {
+    Ok(!database.read("SELECT 1 FROM tasks WHERE due_at_ms <= ?1 LIMIT 1", &[now_ms.into()])?.is_empty())
+}
+
 /// Takes up the task that has been due for longest, of all orders. The tasks of a lane go in their order.
 pub(crate) async fn claim(database: &Database, now_ms: i64) -> Result<Option<Task>, Error> {
     let claim = format!(

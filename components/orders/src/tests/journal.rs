@@ -41,6 +41,32 @@ fn who_when_and_why() {
 }
 
 #[test]
+fn who_gave_money_back_and_why() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 2)], "tok_approve");
+    let lines = json!([{"sku": "MUG", "quantity": 1}]);
+    shop.refund(&order["id"], json!({"lines": lines, "reason": "broken", "restock": true})).is(201);
+    shop.refund(&order["id"], json!({"reason": "sent back", "restock": false})).is(201);
+    let shown = shop.get(&format!("/api/orders/{}/history", text(&order["id"]))).staff().send().is(200);
+    let last = shown["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["to"], &last["reason"]), (&json!("refunded"), &json!("sent back")));
+    assert_eq!(last["by"], json!({"role": "staff", "account": "tester"}));
+    let steps = shown["steps"].as_array().unwrap().iter();
+    let steps: Vec<Value> = steps.skip(6).map(|step| json!([step["step"], step["outcome"], step["note"]])).collect();
+    assert_eq!(
+        steps,
+        [
+            json!(["refund", "asked", "by tester: broken"]),
+            json!(["refund", "succeeded", null]),
+            json!(["restock", "restocked", null]),
+            json!(["refund", "asked", "by tester: sent back"]),
+            json!(["refund", "succeeded", null]),
+            json!(["recall", "recalled", null]),
+        ]
+    );
+}
+
+#[test]
 fn what_came_of_each_step() {
     use super::faults::Fault;
     let shop = Shop::open();

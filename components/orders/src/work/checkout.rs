@@ -119,11 +119,12 @@ async fn end(
         (None, Event::TimeUp) => "The payment did not come in time.",
         (None, event) => event.as_str(),
     };
-    if let Some(failure) = &report.failure {
+    let step = Move { to: ending.state, actor: &Actor::System, reason: Some(reason) };
+    let is_moved = orders::move_to(transaction, order, &step, now_ms).await?.is_some();
+    if let (true, Some(failure)) = (is_moved, &report.failure) {
         orders::set_failure(transaction, order.id, failure).await?;
     }
-    let step = Move { to: ending.state, actor: &Actor::System, reason: Some(reason) };
-    Ok(orders::move_to(transaction, order, &step, now_ms).await?.is_some())
+    Ok(is_moved)
 }
 
 /// Somebody else moved the order meanwhile. If they ended it, what the step has done since has to be undone as well.

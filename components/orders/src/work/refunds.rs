@@ -7,7 +7,6 @@ use sql::Transaction;
 use super::undo::restocked;
 use super::{Outcome, finish, outcome};
 use crate::app::App;
-use crate::order::Actor;
 use crate::peers::{catalog, payments};
 use crate::refund::{Refund, State};
 use crate::state::State as OrderState;
@@ -87,7 +86,7 @@ pub(crate) async fn settle(
     let is_whole = order.refunded == order.total().minor() && order.state.can_become(OrderState::Refunded);
     if state == State::Succeeded && is_whole {
         let was_here = order.state.is_before_shipping();
-        let step = Move { to: OrderState::Refunded, actor: &Actor::System, reason: Some(&refund.reason) };
+        let step = Move { to: OrderState::Refunded, actor: &refund.actor(), reason: Some(&refund.reason) };
         if let Some(moved) = orders::move_to(transaction, &order, &step, now_ms).await? {
             order = moved;
         }
