@@ -12,6 +12,8 @@ use crate::error::Refusal;
 use crate::number::Number;
 use crate::order::{Actor, Content, Order};
 use crate::peers::cart::Cart;
+use crate::priced::Priced;
+use crate::quoting;
 use crate::saga::Saga;
 use crate::state::State;
 use crate::store::journal::{self, Move};
@@ -21,7 +23,6 @@ use crate::task::{Kind, Task};
 use crate::token;
 use crate::wish::Wish;
 use crate::work;
-use crate::{priced::Priced, quoting};
 
 /// How long a request works on an order before it leaves the rest to the sweep, so that it answers before the host's
 /// deadline: every call that it waits for is bounded too.

@@ -102,39 +102,39 @@ pub(crate) async fn insert(transaction: &Transaction, order: &Order, request: &R
     }
 }
 
-/// Moves the checkout from one step to the next, and tells whether it stood there.
-pub(crate) async fn advance(
-    transaction: &Transaction,
-    order: Id,
-    from: Step,
-    to: Step,
-    now_ms: i64,
-) -> Result<bool, Error> {
-    const ADVANCE: &str = "
-        UPDATE orders SET step = ?3, touched_at_ms = ?4, next_action = NULL,
-            version = version + (next_action IS NOT NULL)
-        WHERE id = ?1 AND state = 'pending' AND step = ?2 RETURNING id";
-    let params = [id(order), from.as_str().into(), to.as_str().into(), now_ms.into()];
-    Ok(!transaction.execute(ADVANCE, &params).await?.is_empty())
+/// Where an order stands in the transaction, and at which step of its checkout.
+pub(crate) async fn stand(transaction: &Transaction, order: Id) -> Result<(State, Option<Step>), Error> {
+    let found = transaction.execute("SELECT state, step FROM orders WHERE id = ?1", &[id(order)]).await?.pop();
+    let mut row = found.ok_or_else(|| missing(order))?;
+    Ok((state(&mut row, 0)?, step(&mut row, 1)?))
 }
 
-/// Keeps what the shopper has to do, while the checkout stands at a step.
+/// Moves the checkout to another step.
+pub(crate) async fn advance(transaction: &Transaction, order: Id, to: Step, now_ms: i64) -> Result<(), Error> {
+    const ADVANCE: &str = "
+        UPDATE orders SET step = ?2, touched_at_ms = ?3, next_action = NULL,
+            version = version + (next_action IS NOT NULL)
+        WHERE id = ?1 AND state = 'pending'";
+    transaction.execute(ADVANCE, &[id(order), to.as_str().into(), now_ms.into()]).await?;
+    Ok(())
+}
+
+/// Keeps what the shopper has to do.
 pub(crate) async fn set_next_action(
     transaction: &Transaction,
     order: Id,
-    step: Step,
     action: Option<&Json>,
     now_ms: i64,
 ) -> Result<(), Error> {
     const SET: &str = "
-        UPDATE orders SET next_action = ?3, version = version + 1, updated_at_ms = ?4, touched_at_ms = ?4
-        WHERE id = ?1 AND step = ?2 AND next_action IS NOT ?3";
-    transaction.execute(SET, &[id(order), step.as_str().into(), json(action)?, now_ms.into()]).await?;
+        UPDATE orders SET next_action = ?2, version = version + 1, updated_at_ms = ?3, touched_at_ms = ?3
+        WHERE id = ?1 AND next_action IS NOT ?2";
+    transaction.execute(SET, &[id(order), json(action)?, now_ms.into()]).await?;
     Ok(())
 }
 
-/// Moves an order to another state, with its history and its event, and tells how it stands then. `false` if it is
-/// not where it was thought to be: of two who move it, one does.
+/// Moves an order to another state, with its history and its event, and tells how it stands then; nothing, if it is not
+/// where it was thought to be: of two who move it, one does.
 pub(crate) async fn move_to(
     transaction: &Transaction,
     order: &Order,
@@ -195,10 +195,18 @@ fn missing(order: Id) -> Error {
     Error::NotFound { what: "order", key: order.to_string() }
 }
 
+fn state(row: &mut Row, column: usize) -> Result<State, Error> {
+    let state = State::parse(&row.take::<String>(column)?);
+    Ok(state.ok_or(sql::Error::Column { column, expected: "State" })?)
+}
+
+fn step(row: &mut Row, column: usize) -> Result<Option<Step>, Error> {
+    let step: Option<String> = row.take(column)?;
+    let step = step.map(|step| Step::parse(&step).ok_or(sql::Error::Column { column, expected: "Step" }));
+    Ok(step.transpose()?)
+}
+
 fn read(mut row: Row) -> Result<Order, Error> {
-    let step: Option<String> = row.take(7)?;
-    let step = step.map(|step| Step::parse(&step).ok_or(sql::Error::Column { column: 7, expected: "Step" }));
-    let state = State::parse(&row.take::<String>(6)?);
     let paid: (Option<i64>, Option<i64>) = (row.take(16)?, row.take(17)?);
     Ok(Order {
         id: name(&mut row, 0)?,
@@ -207,8 +215,8 @@ fn read(mut row: Row) -> Result<Order, Error> {
         email: row.take(3)?,
         token_digest: row.take(4)?,
         fingerprint: row.take(5)?,
-        state: state.ok_or(sql::Error::Column { column: 6, expected: "State" })?,
-        step: step.transpose()?,
+        state: state(&mut row, 6)?,
+        step: step(&mut row, 7)?,
         version: row.take(8)?,
         content: serde_json::from_str(&row.take::<String>(9)?)?,
         refunded: row.take(10)?,

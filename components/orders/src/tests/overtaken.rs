@@ -62,6 +62,22 @@ fn a_checkout_that_was_called_off_meanwhile_undoes_what_it_has_done() {
 }
 
 #[test]
+fn an_outcome_that_is_not_known_is_undone_as_well() {
+    let (shop, mut wish) = open();
+    wish["payment_method"] = json!("tok_slow");
+    shop.world.faults.next("internal/intents", Fault::SlowRequest);
+    let answer = shop.check_out_while("k", &wish, || {
+        shop.cancel(&only_order(&shop)).is(200);
+        for _ in 0..3 {
+            shop.waits_run_out();
+            shop.sweep();
+        }
+    });
+    answer.is(409);
+    nothing_is_left(&shop, "tok_slow");
+}
+
+#[test]
 fn the_sweep_takes_over_from_who_is_too_slow() {
     for call in TAKING {
         for slow in [Fault::SlowRequest, Fault::SlowAnswer] {

@@ -22,7 +22,7 @@ pub(crate) const CHECKOUT_MS_MAX: i64 = 30 * 60 * 1000;
 /// Takes the step at which the checkout of an order stands.
 pub(super) async fn step(app: &App, order: &Order, task: &Task) -> Result<Vec<Task>, Error> {
     let Some(saga) = order.saga() else {
-        // It has ended, and its task was made no end of.
+        // The checkout has ended, and its task is of no use.
         let transaction = app.database.begin().await?;
         tasks::close(&transaction, task, unix_ms()).await?;
         transaction.commit().await?;
@@ -61,77 +61,83 @@ async fn ask(app: &App, order: &Order, task: &Task, step: Step) -> Result<Report
 
 /// Writes down what came of a step, and what follows from it.
 async fn record(app: &App, order: &Order, saga: Saga, task: &Task, report: Report) -> Result<Vec<Task>, Error> {
-    let (event, now_ms) = (report.event, unix_ms());
-    let step = saga.step.as_str();
+    let now_ms = unix_ms();
     let transaction = app.database.begin().await?;
-    let held = match saga.next(event) {
-        Action::Go(next) => match orders::advance(&transaction, order.id, saga.step, next, now_ms).await? {
-            true => {
-                journal::note(&transaction, task, step, event.as_str(), None, now_ms).await?;
-                tasks::renew(&transaction, task, now_ms).await?.into_iter().collect()
-            }
-            false => overtaken(&transaction, order, saga, now_ms).await?,
-        },
-        Action::Wait => {
-            let next_action = report.next_action.as_ref();
-            orders::set_next_action(&transaction, order.id, saga.step, next_action, now_ms).await?;
-            postpone(&transaction, task, step, report.note.as_deref().unwrap_or_default()).await?;
-            Vec::new()
+    // From here on nobody else writes.
+    let held = match orders::stand(&transaction, order.id).await? {
+        (State::Pending, Some(step)) if step == saga.step => {
+            follow(&transaction, order, saga, task, &report, now_ms).await?
         }
-        Action::Complete => {
-            let paid = Move { to: State::Paid, actor: &Actor::System, reason: None };
-            match orders::move_to(&transaction, order, &paid, now_ms).await? {
-                Some(_) => {
-                    journal::note(&transaction, task, step, event.as_str(), None, now_ms).await?;
-                    tasks::close(&transaction, task, now_ms).await?;
-                    open_fulfilment(&transaction, task, now_ms).await?
-                }
-                None => overtaken(&transaction, order, saga, now_ms).await?,
-            }
+        // Somebody else ended the order meanwhile, so what the step has done since has to be undone as well.
+        (State::Failed | State::Cancelled, _) => {
+            open_undo(&transaction, order.id, saga.may_have_been_done(), now_ms).await?
         }
-        Action::End(ending) => match end(&transaction, order, ending, &report, now_ms).await? {
-            true => {
-                journal::note(&transaction, task, step, event.as_str(), report.note.as_deref(), now_ms).await?;
-                tasks::close(&transaction, task, now_ms).await?;
-                open_undo(&transaction, order.id, ending.undo, now_ms).await?
-            }
-            false => overtaken(&transaction, order, saga, now_ms).await?,
-        },
-        Action::Nothing => {
-            postpone(&transaction, task, step, event.as_str()).await?;
-            Vec::new()
-        }
+        // Somebody else goes on with it.
+        _ => Vec::new(),
     };
     transaction.commit().await?;
     Ok(held)
 }
 
-/// Moves an order to a bad end, and tells whether it was where it was thought to be.
+/// What follows from a report, about an order that stands where it was thought to.
+async fn follow(
+    transaction: &Transaction,
+    order: &Order,
+    saga: Saga,
+    task: &Task,
+    report: &Report,
+    now_ms: i64,
+) -> Result<Vec<Task>, Error> {
+    let (step, outcome) = (saga.step.as_str(), report.event.as_str());
+    match saga.next(report.event) {
+        Action::Go(next) => {
+            journal::note(transaction, task, step, outcome, None, now_ms).await?;
+            orders::advance(transaction, order.id, next, now_ms).await?;
+            Ok(tasks::renew(transaction, task, now_ms).await?.into_iter().collect())
+        }
+        Action::Wait => {
+            orders::set_next_action(transaction, order.id, report.next_action.as_ref(), now_ms).await?;
+            postpone(transaction, task, step, report.note.as_deref().unwrap_or_default()).await?;
+            Ok(Vec::new())
+        }
+        Action::Complete => {
+            journal::note(transaction, task, step, outcome, None, now_ms).await?;
+            let paid = Move { to: State::Paid, actor: &Actor::System, reason: None };
+            orders::move_to(transaction, order, &paid, now_ms).await?;
+            tasks::close(transaction, task, now_ms).await?;
+            open_fulfilment(transaction, task, now_ms).await
+        }
+        Action::End(ending) => {
+            journal::note(transaction, task, step, outcome, report.note.as_deref(), now_ms).await?;
+            end(transaction, order, ending, report, now_ms).await?;
+            tasks::close(transaction, task, now_ms).await?;
+            open_undo(transaction, order.id, ending.undo, now_ms).await
+        }
+        Action::Nothing => {
+            postpone(transaction, task, step, outcome).await?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// Moves an order to a bad end.
 async fn end(
     transaction: &Transaction,
     order: &Order,
     ending: Ending,
     report: &Report,
     now_ms: i64,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let reason = match (&report.failure, report.event) {
         (Some(failure), _) => failure.message(),
         (None, Event::TimeUp) => "The payment did not come in time.",
         (None, event) => event.as_str(),
     };
     let step = Move { to: ending.state, actor: &Actor::System, reason: Some(reason) };
-    let is_moved = orders::move_to(transaction, order, &step, now_ms).await?.is_some();
-    if let (true, Some(failure)) = (is_moved, &report.failure) {
-        orders::set_failure(transaction, order.id, failure).await?;
-    }
-    Ok(is_moved)
-}
-
-/// Somebody else moved the order meanwhile. If they ended it, what the step has done since has to be undone as well.
-async fn overtaken(transaction: &Transaction, order: &Order, saga: Saga, now_ms: i64) -> Result<Vec<Task>, Error> {
-    match orders::load(transaction, order.id).await?.state {
-        State::Failed | State::Cancelled => open_undo(transaction, order.id, saga.may_have_been_done(), now_ms).await,
-        _ => Ok(Vec::new()),
+    orders::move_to(transaction, order, &step, now_ms).await?;
+    match &report.failure {
+        Some(failure) => orders::set_failure(transaction, order.id, failure).await,
+        None => Ok(()),
     }
 }
 
