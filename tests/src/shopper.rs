@@ -110,12 +110,6 @@ impl Shopper {
         added.await.is(200)
     }
 
-    /// The cart as it is now.
-    pub async fn cart(&self) -> Value {
-        let shown = self.site.ask(Method::GET, "/api/cart", |request| request.header("x-cart-token", &self.cart)).await;
-        shown.is(200)
-    }
-
     /// Asks what the delivery of what is in `cart` costs, and words the wish to buy it with a payment token.
     pub async fn wish(&self, cart: &Value, payment_method: &str) -> Value {
         let subtotal = &cart["totals"]["subtotal"];
