@@ -31,6 +31,7 @@ mod limits;
 mod login_elsewhere;
 mod misbehaving_guests;
 mod outbound_tls;
+mod ownership;
 mod payments;
 mod pricing;
 mod schedules;
