@@ -20,6 +20,7 @@ mod command_line;
 mod conformance;
 mod contracts;
 mod counters;
+mod customer_groups;
 mod disk_full;
 mod drain;
 mod first_start;

@@ -50,6 +50,7 @@ GET    /api/auth/accounts                            401   401    401   403  200
 POST   /api/auth/accounts                            401   401    401   403  403   403   422   403
 GET    /api/auth/accounts/{id}                       401   401    401   403  200   200   200   403
 PUT    /api/auth/accounts/{id}/role                  401   401    401   403  403   403   428   403 {"role":"admin"}
+PUT    /api/auth/accounts/{id}/customer-group        401   401    401   403  428   428   428   403 {"customer_group":"trade"}
 POST   /api/auth/accounts/{id}/unlock                401   401    401   403  204   204   204   403
 POST   /api/auth/keys/rotate                         401   401    401   403  403   403   200   403
 GET    /api/auth/openapi.json                        200   200    200   200  200   200   200   200

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cart::Cart;
 use crate::error::Refusal;
+use crate::owner::Owner;
 
 /// Bytes of the digest that tells two representations of one version apart.
 const TAG_BYTES: usize = 8;
@@ -22,10 +23,15 @@ pub(crate) struct Shown {
     pub(crate) etag: String,
 }
 
-/// Has a cart priced, and shows it.
-pub(crate) fn shown(cart: &Cart, offer: &Offer) -> Result<Shown, Error> {
+/// Has the cart of an owner priced, and shows it.
+pub(crate) fn shown(cart: &Cart, owner: &Owner, offer: &Offer) -> Result<Shown, Error> {
     let lines = offer.check(cart.wishes());
-    let terms = Terms { destination: cart.destination.clone(), coupons: cart.coupons.clone(), ..Terms::default() };
+    let terms = Terms {
+        customer_group: owner.customer_group().to_owned(),
+        destination: cart.destination.clone(),
+        coupons: cart.coupons.clone(),
+        ..Terms::default()
+    };
     let quote = match pricing_client::price(&offer.cart(&lines, terms)) {
         Ok(quote) => Some(quote),
         // A shopper may wish for more than any amount of money. It is shown, so that it can be changed.

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use service::Error;
 
 use crate::app::App;
+use crate::checkout::Request;
 use crate::error::Refusal;
 use crate::failure::out_of_stock;
-use crate::peers::cart::{self, Cart};
+use crate::peers::cart;
 use crate::peers::shipping::{self, Parcel, Verified};
 use crate::priced::{Priced, Promise, rejected};
 use crate::wish::Wish;
@@ -21,8 +22,8 @@ use crate::wish::Wish;
 const LINES_MAX: usize = 100;
 
 /// What the cart costs, which is what the shopper agreed to.
-pub(crate) async fn quote(app: &App, cart: &Cart, wish: &Wish) -> Result<Priced, Error> {
-    let basket = cart::resolve(&app.peers.cart, cart).await?;
+pub(crate) async fn quote(app: &App, request: &Request, wish: &Wish) -> Result<Priced, Error> {
+    let basket = cart::resolve(&app.peers.cart, &request.cart).await?;
     let coupons = basket.coupons.clone();
     let wishes = basket.wishes();
     if wishes.len() > LINES_MAX {
@@ -39,6 +40,7 @@ pub(crate) async fn quote(app: &App, cart: &Cart, wish: &Wish) -> Result<Priced,
         Verified::Renewed { promise, token } => (promise, Some(token)),
     };
     let terms = Terms {
+        customer_group: request.customer_group.clone(),
         destination: Some(wish.shipping_address.destination()),
         coupons,
         shipping: Some(delivery(&promise)?),

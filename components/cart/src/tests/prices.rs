@@ -1,10 +1,12 @@
 //! Prices, stock and coupons as they are when the cart is looked at.
 
 use axum::http::Method;
+use identity::Role;
 use serde_json::{Value, json};
+use service::testing::Ask;
 
 use super::shelf::euro;
-use super::shop::{ANN, Shop, list, problems};
+use super::shop::{ANN, Shop, Who, list, problems};
 
 #[test]
 fn a_cart_is_priced_anew_whenever_it_is_read() {
@@ -151,4 +153,31 @@ fn more_than_any_money_is_shown_without_a_total() {
     assert_eq!((&cart["totals"], &cart["problems"]), (&Value::Null, &json!([{"kind": "total_too_large"}])));
     assert_eq!((&cart["can_be_ordered"], &cart["lines"][1]["amounts"]), (&json!(false), &Value::Null));
     assert_eq!(shop.remove(&ANN, "GOLD").is(200)["totals"]["total"], euro(900));
+}
+
+#[test]
+fn what_is_for_a_group_is_for_its_members_alone() {
+    let shop = Shop::open();
+    let trade = json!({
+        "id": "p1", "title": "Trade", "customer_groups": ["trade"],
+        "reward": {"kind": "percentage", "basis_points": 1000},
+    });
+    shop.shelf.set_promotions(json!([trade]));
+    let line = json!({"sku": "MUG", "quantity": 2});
+    let add = |ask: Ask| ask.json(line.clone()).is(200)["totals"]["total"].clone();
+    let ask = || Ask::new(&shop.router, Method::POST, "/api/cart/lines");
+    assert_eq!(add(ask().member("tom", "trade")), euro(1620));
+    assert_eq!(add(ask().member("may", "press")), euro(1800));
+    let guest = shop.guest();
+    assert_eq!(shop.add(&guest, "MUG", 2).is(200)["totals"]["total"], euro(1800));
+    assert_eq!(add(shop.ask(&ANN, Method::POST, "/api/cart/lines")), euro(1800));
+
+    // It is the group of now, whatever the cart was shown at before, and a header says nothing.
+    let show = || Ask::new(&shop.router, Method::GET, "/api/cart");
+    assert_eq!(show().member("may", "trade").send().is(200)["totals"]["total"], euro(1620));
+    let claimed = show().account("tom", Role::Customer).header("x-customer-group", "trade");
+    assert_eq!(claimed.send().is(200)["totals"]["total"], euro(1800));
+    let Who::Guest(token) = guest else { unreachable!("it was made as one") };
+    let merge = Ask::new(&shop.router, Method::POST, "/api/cart/merge").member("tom", "trade");
+    assert_eq!(merge.json(json!({"token": token})).is(200)["cart"]["totals"]["total"], euro(3240));
 }
