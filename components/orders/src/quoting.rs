@@ -4,7 +4,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use catalog_client::{Fault, Line, Offer, Terms};
-use commerce::{Currency, Money, Problem};
+use commerce::Problem;
 use pricing_client::{Amount, Quote, Shipping};
 use serde_json::{Value, json};
 use service::Error;
@@ -14,7 +14,7 @@ use crate::checkout::Request;
 use crate::error::Refusal;
 use crate::failure::out_of_stock;
 use crate::peers::cart;
-use crate::peers::shipping::{self, Parcel, Verified};
+use crate::peers::shipping::{self, Verified};
 use crate::priced::{Priced, Promise, rejected};
 use crate::wish::Wish;
 
@@ -33,7 +33,7 @@ pub(crate) async fn quote(app: &App, request: &Request, wish: &Wish) -> Result<P
     let lines = offer.check(wishes);
     check(&lines)?;
 
-    let parcel = parcel(&lines, app.currency)?;
+    let parcel = offer.parcel(&lines).map_err(|error| Error::invalid("cart", error))?;
     let verified = shipping::verify(&app.peers.shipping, &wish.shipping_quote, &wish.shipping_address, parcel).await?;
     let (promise, renewed) = match verified {
         Verified::Kept(promise) => (promise, None),
@@ -78,21 +78,6 @@ fn check(lines: &[Line]) -> Result<(), Error> {
         0 => Ok(()),
         count => Err(out_of_stock(short.into()).detail(format!("{count} SKUs are short")).into()),
     }
-}
-
-/// What is to be carried: the weight of all units, and what they cost by the list.
-fn parcel(lines: &[Line], currency: Currency) -> Result<Parcel, Error> {
-    let too_much = |what: &str| Error::invalid("cart", format!("the {what} is too large"));
-    let (mut weight_g, mut value) = (0_u64, 0_i128);
-    for (line, variant) in lines.iter().filter_map(|line| Some((line, line.variant.as_ref()?))) {
-        weight_g += u64::from(variant.weight_g) * u64::from(line.quantity.get());
-        value += i128::from(variant.price.minor()) * i128::from(line.quantity.get());
-    }
-    let value = i64::try_from(value).ok().and_then(|value| Money::from_minor(value, currency).ok());
-    Ok(Parcel {
-        weight_g: u32::try_from(weight_g).map_err(|_| too_much("weight"))?,
-        value: value.ok_or_else(|| too_much("value"))?,
-    })
 }
 
 fn delivery(promise: &Promise) -> Result<Shipping, Error> {

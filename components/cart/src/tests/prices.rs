@@ -13,10 +13,11 @@ fn a_cart_is_priced_anew_whenever_it_is_read() {
     let shop = Shop::open();
     let guest = shop.guest();
     shop.add(&guest, "MUG", 2).is(200);
-    shop.shelf.put("MUG", json!({"price": euro(1000), "title": "Big mug"}));
+    shop.shelf.put("MUG", json!({"price": euro(1000), "title": "Big mug", "weight_g": 300}));
     let cart = shop.cart(&guest);
     let mug = &cart["lines"][0];
     assert_eq!((&mug["unit_price"], &mug["product"]["title"]), (&euro(1000), &json!("Big mug")));
+    assert_eq!(cart["parcel"], json!({"weight_g": 2 * 300, "value": euro(2000)}));
     assert_eq!(mug["problems"], json!([{"kind": "price_changed", "from": euro(900), "to": euro(1000)}]));
     assert_eq!((&cart["totals"]["total"], &cart["can_be_ordered"]), (&euro(2000), &json!(true)));
     // A shopper who changes the line has seen the new price.
@@ -150,7 +151,10 @@ fn more_than_any_money_is_shown_without_a_total() {
     shop.shelf.put("GOLD", json!({"price": euro(commerce::AMOUNT_MAX)}));
     shop.add(&ANN, "MUG", 1).is(200);
     let cart = shop.add(&ANN, "GOLD", 2).is(200);
-    assert_eq!((&cart["totals"], &cart["problems"]), (&Value::Null, &json!([{"kind": "total_too_large"}])));
+    assert_eq!(
+        (&cart["totals"], &cart["parcel"], &cart["problems"]),
+        (&Value::Null, &Value::Null, &json!([{"kind": "total_too_large"}]))
+    );
     assert_eq!((&cart["can_be_ordered"], &cart["lines"][1]["amounts"]), (&json!(false), &Value::Null));
     assert_eq!(shop.remove(&ANN, "GOLD").is(200)["totals"]["total"], euro(900));
 }

@@ -1,8 +1,9 @@
 //! Shipping: promises of a price, and the parcel of an order.
 
 use axum::http::StatusCode;
-use commerce::{Id, Money, Problem};
-use serde::{Deserialize, Serialize};
+use catalog_client::Parcel;
+use commerce::{Id, Problem};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use service::{Error, Peer, PeerError, Violation};
 
@@ -10,13 +11,6 @@ use super::member;
 use crate::address::Address;
 use crate::order::Order;
 use crate::priced::Promise;
-
-/// What is to be carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Parcel {
-    pub(crate) weight_g: u32,
-    pub(crate) value: Money,
-}
 
 /// What a token promises.
 #[derive(Debug)]
