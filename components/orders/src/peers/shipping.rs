@@ -77,6 +77,31 @@ pub(crate) async fn make(shipping: &Peer, order: &Order) -> Result<Result<(), St
     done(shipping, "/internal/shipments", &wish).await
 }
 
+/// The parcel of an order, as far as its order cares.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shipment {
+    pub(crate) tracking_number: Option<String>,
+    /// What happened to it, the earliest first.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Something that happened to a parcel.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) state: String,
+    /// The account that reported it, or the service.
+    pub(crate) actor: String,
+}
+
+/// The parcel of an order, if there is one.
+pub(crate) async fn find(shipping: &Peer, order: Id) -> Result<Option<Shipment>, PeerError> {
+    let reply = shipping.get(&format!("/internal/shipments/{order}")).await?;
+    match reply.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => reply.expect().map(Some),
+    }
+}
+
 /// Tells where the parcel of an order is. A refusal is final: shipping knows better.
 pub(crate) async fn report(
     shipping: &Peer,
