@@ -115,7 +115,7 @@ impl Shopper {
         let subtotal = &cart["totals"]["subtotal"];
         let wish = json!({
             "destination": { "country": "US", "region": "MA", "postcode": "02108" },
-            "parcel": { "weight_g": 0, "value": subtotal },
+            "parcel": cart["parcel"],
         });
         let quotes = self.site.ask(Method::POST, "/api/shipping/quotes", |request| request.json(&wish)).await.is(200);
         let quote = &quotes["quotes"][0];

@@ -211,27 +211,6 @@ fn intents_are_listed_by_order() {
 }
 
 #[test]
-fn only_the_shops_services_get_in() {
-    let shop = Shop::with_internal_secret("between-us");
-    let order = Id::new();
-    assert_eq!(shop.authorize(order, "tok_approve").status, 401);
-    for path in [
-        "/internal/intents".into(),
-        format!("/internal/intents/{order}"),
-        "/internal/outbox".into(),
-        "/internal/test-provider/ledger".into(),
-    ] {
-        assert_eq!(shop.get(&path).status, 401, "{path}");
-    }
-    for how in ["capture", "void", "refunds"] {
-        assert_eq!(shop.end(order, how).status, 401, "{how}");
-    }
-    assert_eq!(shop.post("/internal/intents/sweep").send().status, 401);
-    let known = shop.post("/internal/intents").header("x-internal-secret", "between-us");
-    known.json(charge(order, "tok_approve")).is(200);
-}
-
-#[test]
 fn what_is_not_there_is_not_found() {
     let shop = Shop::open();
     let order = Id::new();
