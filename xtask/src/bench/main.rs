@@ -24,6 +24,9 @@ use crate::wasmtime::Wasmtime;
 
 mod app;
 mod catalogue;
+mod checkout;
+mod checkout_steps;
+mod counts;
 #[cfg(test)]
 mod fixture;
 mod hello;
@@ -38,6 +41,7 @@ mod search;
 mod search_sql;
 mod server;
 mod shop;
+mod shoppers;
 mod start;
 mod statistics;
 mod wasmtime;
@@ -70,6 +74,7 @@ enum SectionName {
     Product,
     Search,
     Reservations,
+    Checkout,
     Import,
     Start,
 }
@@ -142,6 +147,7 @@ impl Bench {
             SectionName::Product => product::run,
             SectionName::Search => search::run,
             SectionName::Reservations => reservations::run,
+            SectionName::Checkout => checkout::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
         };
@@ -154,7 +160,7 @@ impl Bench {
         format!(
             "Both sides of a comparison run on the same machine at the same time and take turns: {} rounds of {} s after \
              a warm-up of {} s.\nFigures are medians of the rounds, and ratios are taken round by round.\n\
-             Requests come over loopback from `wrk`, which shares the cores with what it measures.",
+             Requests come over loopback from `wrk` where nothing else is said, which shares the cores with what it measures.",
             self.rounds,
             self.round.as_secs(),
             self.warm_up.as_secs()
