@@ -32,6 +32,7 @@ mod fixture;
 mod hello;
 mod import;
 mod load;
+mod login;
 mod machine;
 mod native_shop;
 mod product;
@@ -75,6 +76,7 @@ enum SectionName {
     Search,
     Reservations,
     Checkout,
+    Login,
     Import,
     Start,
 }
@@ -148,6 +150,7 @@ impl Bench {
             SectionName::Search => search::run,
             SectionName::Reservations => reservations::run,
             SectionName::Checkout => checkout::run,
+            SectionName::Login => login::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
         };
