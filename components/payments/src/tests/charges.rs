@@ -4,6 +4,7 @@ use std::sync::Barrier;
 
 use axum::http::Method;
 use commerce::Id;
+use futures::executor::block_on;
 use serde_json::{Value, json};
 use service::testing::Ask;
 
@@ -163,6 +164,18 @@ fn two_at_once_make_one_charge() {
     let booked = shop.booked(order);
     assert_eq!((booked.len(), &booked[0]["requests"], &booked[0]["state"]), (1, &json!(1), &json!("captured")));
     assert_eq!(shop.count("SELECT count(*) FROM operations"), 2);
+}
+
+#[test]
+fn no_sweep_takes_a_capture_from_its_caller() {
+    let shop = Shop::open();
+    let order = Id::new();
+    shop.authorize(order, "tok_approve").is(200);
+    let refuse_what_a_sweep_could_take = "
+        CREATE TRIGGER nothing_due BEFORE INSERT ON operations WHEN NEW.due_at_ms <= NEW.created_at_ms
+        BEGIN SELECT RAISE(ABORT, 'a sweep could take it'); END";
+    block_on(shop.database().execute(refuse_what_a_sweep_could_take, &[])).unwrap();
+    assert_eq!(shop.end(order, "capture").is(200)["state"], "captured");
 }
 
 #[test]
