@@ -7,6 +7,7 @@ mod advice;
 mod backup;
 mod build;
 mod check;
+mod control;
 mod remote;
 mod transfer;
 mod up;
@@ -39,6 +40,14 @@ enum Command {
     Build(build::Build),
     /// Read the manifest and all that it names, and report the first mistake.
     Check(check::Check),
+    /// Put another revision of one component in force in the running host, with no request lost.
+    Deploy(control::Deploy),
+    /// Put a former revision of a component in force again.
+    Rollback(control::Rollback),
+    /// Tell which revisions run.
+    Status(control::Status),
+    /// List the revisions of a component.
+    History(control::History),
     /// Copy all stores of a running or stopped application to a folder.
     Backup(backup::Backup),
     /// Put a backup into an unused state folder.
@@ -111,6 +120,10 @@ impl Cli {
             Command::Up(up) => up.run(),
             Command::Build(build) => build.run(),
             Command::Check(check) => check.run(),
+            Command::Deploy(deploy) => deploy.run(),
+            Command::Rollback(rollback) => rollback.run(),
+            Command::Status(status) => status.run(),
+            Command::History(history) => history.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Import(import) => import.run(),

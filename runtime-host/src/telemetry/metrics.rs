@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
@@ -84,7 +84,8 @@ pub struct Metrics {
 #[derive(Default)]
 struct Families {
     /// By component and revision.
-    components: Mutex<BTreeMap<(String, String), Arc<ComponentMetrics>>>,
+    /// A revision that nobody has any more counts no more, and is no longer told of.
+    components: Mutex<BTreeMap<(String, String), Weak<ComponentMetrics>>>,
     /// Requests that no component answered.
     host: RequestCounts,
     gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
@@ -102,11 +103,17 @@ impl Metrics {
         Self { families: Arc::default(), process: ProcessMetrics::new() }
     }
 
-    /// The counters of a component's revision; always the same ones for the same names.
+    /// The counters of a component's revision; the same ones for the same names as long as somebody has them.
     pub fn component(&self, component: &str, revision: &str) -> Arc<ComponentMetrics> {
         let mut components = lock(&self.families.components);
+        components.retain(|_, counters| counters.strong_count() > 0);
         let name = (component.to_owned(), revision.to_owned());
-        components.entry(name).or_insert_with(|| Arc::new(ComponentMetrics::new(component, revision))).clone()
+        if let Some(counters) = components.get(&name).and_then(Weak::upgrade) {
+            return counters;
+        }
+        let counters = Arc::new(ComponentMetrics::new(component, revision));
+        components.insert(name, Arc::downgrade(&counters));
+        counters
     }
 
     /// A request was answered after `duration` without a component.
@@ -179,7 +186,7 @@ pub struct ComponentMetrics {
     bodies_cut: Mutex<BTreeMap<&'static str, u64>>,
     /// By path and result.
     scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
-    queue_length: OnceLock<Read>,
+    queue_length: Mutex<Option<Read>>,
 }
 
 impl ComponentMetrics {
@@ -195,7 +202,7 @@ impl ComponentMetrics {
             rejected: Mutex::default(),
             bodies_cut: Mutex::default(),
             scheduled: Mutex::default(),
-            queue_length: OnceLock::new(),
+            queue_length: Mutex::default(),
         }
     }
 
@@ -239,9 +246,9 @@ impl ComponentMetrics {
         *lock(&self.scheduled).entry((path.to_owned(), result)).or_default() += 1;
     }
 
-    /// Says how many requests wait, when it is asked for. The first one to be set stays.
+    /// Says how many requests wait, when it is asked for; in place of what said so before.
     pub fn watch_queue(&self, length: impl Fn() -> usize + Send + Sync + 'static) {
-        let _ = self.queue_length.set(Box::new(move || length() as u64));
+        *lock(&self.queue_length) = Some(Box::new(move || length() as u64));
     }
 
     fn own_labels(&self) -> [(&'static str, &str); 2] {
@@ -303,7 +310,7 @@ type Labels<'m> = Vec<(&'static str, &'m str)>;
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let components: Vec<_> = lock(&self.components).values().cloned().collect();
+        let components: Vec<_> = lock(&self.components).values().filter_map(Weak::upgrade).collect();
         let each = || components.iter().map(|component| &**component);
         let count = |(labels, observed): (_, Observed)| (labels, observed.count);
         let requests = || {
@@ -336,7 +343,8 @@ impl Collector for Families {
         counters(encoder, "bodega_instances_created", "Instances made", created)?;
         let live = each().map(|component| (component.labels(&[]), component.instances_live()));
         gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
-        let queues = each().filter_map(|component| Some((component.labels(&[]), component.queue_length.get()?())));
+        let queues =
+            each().filter_map(|component| Some((component.labels(&[]), lock(&component.queue_length).as_ref()?())));
         gauges(encoder, "bodega_queue_length", "Requests that wait for an instance", queues)?;
         let trapped = each().flat_map(|component| component.by_reason(&component.trapped));
         counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;

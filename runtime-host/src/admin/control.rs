@@ -1,0 +1,173 @@
+//! The control of revisions:
+//!
+//! | route | what it does |
+//! |---|---|
+//! | `POST /v1/deploy?component=` | puts the artifact in the body in force; `source`, `why`, `smoke` (a path), `smoke_status` |
+//! | `POST /v1/rollback?component=` | puts a former revision in force again; `to` (a number), `why` |
+//! | `GET /v1/status` | what runs of each component |
+//! | `GET /v1/history?component=` | the component's revisions, the latest first |
+//! | `GET /v1/actions` | what was done through this API, the latest first; `limit` |
+//!
+//! All need the admin token. Answers are JSON; a refusal is a problem document whose `detail` says why, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::{Body, Caller, Routes, answer, detailed_problem, problem};
+use crate::app::{App, DeployError, Deployment, Rollback, Smoke};
+use crate::listener::IncomingBody;
+
+/// Where an artifact is put in force.
+pub const DEPLOY_PATH: &str = "/v1/deploy";
+/// Where a former revision is.
+pub const ROLLBACK_PATH: &str = "/v1/rollback";
+/// What runs.
+pub const STATUS_PATH: &str = "/v1/status";
+/// A component's revisions.
+pub const HISTORY_PATH: &str = "/v1/history";
+/// What was done.
+pub const ACTIONS_PATH: &str = "/v1/actions";
+
+/// Actions that are told where nothing is said, and at most.
+const ACTIONS_DEFAULT: u32 = 100;
+const ACTIONS_MAX: u32 = 1_000;
+/// Characters of a reason or a source.
+const TEXT_CHARS_MAX: usize = 1_000;
+
+/// Adds the routes.
+pub fn add(routes: Routes, token: &str, app: &Arc<App>) -> Routes {
+    let with_app = |route: fn(Arc<App>, Request<IncomingBody>) -> Answering| {
+        let app = app.clone();
+        move |request| {
+            let answering = route(app.clone(), request);
+            async move { answering.await.unwrap_or_else(Failure::into_response) }
+        }
+    };
+    routes
+        .control(token, Method::POST, DEPLOY_PATH, with_app(|app, request| Box::pin(deploy(app, request))))
+        .control(token, Method::POST, ROLLBACK_PATH, with_app(|app, request| Box::pin(roll_back(app, request))))
+        .control(token, Method::GET, STATUS_PATH, with_app(|app, _| Box::pin(async move { json(&app.status()) })))
+        .control(token, Method::GET, HISTORY_PATH, with_app(|app, request| Box::pin(history(app, request))))
+        .control(token, Method::GET, ACTIONS_PATH, with_app(|app, request| Box::pin(actions(app, request))))
+}
+
+type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
+
+/// Why there is no success to tell of.
+enum Failure {
+    /// The request is wrong.
+    Request(String),
+    /// The body broke off.
+    Body,
+    /// It was not done.
+    Deploy(DeployError),
+}
+
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        Self::Deploy(error)
+    }
+}
+
+impl Failure {
+    fn into_response(self) -> Response<Body> {
+        let error = match self {
+            Self::Request(reason) => {
+                return detailed_problem(StatusCode::UNPROCESSABLE_ENTITY, "The request is not understood", &reason);
+            }
+            Self::Body => return problem(StatusCode::BAD_REQUEST, "The request body broke off"),
+            Self::Deploy(error) => error,
+        };
+        let (status, title) = match error {
+            DeployError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "There is no such component"),
+            DeployError::UnknownRevision { .. } => (StatusCode::NOT_FOUND, "There is no such revision"),
+            DeployError::Refused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "The revision is refused"),
+            DeployError::NothingEarlier { .. } => (StatusCode::CONFLICT, "There is no earlier revision"),
+            DeployError::NotReady | DeployError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
+            DeployError::Registry(_) => (StatusCode::INTERNAL_SERVER_ERROR, "It cannot be written down"),
+        };
+        detailed_problem(status, title, &error.to_string())
+    }
+}
+
+/// The parameters of a request, each at most once.
+struct Query(BTreeMap<String, String>);
+
+impl Query {
+    fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+            if !known.contains(&&*name) {
+                return Err(Failure::Request(format!("unknown parameter `{name}`; expected {}", known.join(", "))));
+            }
+            if value.chars().count() > TEXT_CHARS_MAX {
+                return Err(Failure::Request(format!("`{name}` has more than {TEXT_CHARS_MAX} characters")));
+            }
+            if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(Failure::Request(format!("`{name}` is there twice")));
+            }
+        }
+        Ok(Self(parameters))
+    }
+
+    fn component(&mut self) -> Result<String, Failure> {
+        self.text("component").ok_or_else(|| Failure::Request("`component` is missing".to_owned()))
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Failure> {
+        let number = self.text(name).map(|text| text.parse().map_err(|_| text)).transpose();
+        number.map_err(|text| Failure::Request(format!("`{name}` is {text:?}; expected a number")))
+    }
+}
+
+async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
+    let mut query = Query::of(&request, &["component", "source", "why", "smoke", "smoke_status"])?;
+    let component = query.component()?;
+    let status = query.number("smoke_status")?;
+    let smoke = query.text("smoke").map(|path| Smoke { path, status });
+    let source = query.text("source").unwrap_or_default();
+    let why = query.text("why").unwrap_or_default();
+    let who = Caller::of(&request);
+    let wasm = body(request).await?;
+    let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke };
+    json(&app.deploy(deployment).await?)
+}
+
+async fn roll_back(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
+    let mut query = Query::of(&request, &["component", "to", "why"])?;
+    let component = query.component()?;
+    let to = query.number("to")?;
+    let why = query.text("why").unwrap_or_default();
+    json(&app.roll_back(Rollback { component, to, who: Caller::of(&request), why }).await?)
+}
+
+async fn history(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
+    let component = Query::of(&request, &["component"])?.component()?;
+    json(&app.history(&component)?)
+}
+
+async fn actions(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
+    let limit = Query::of(&request, &["limit"])?.number("limit")?.unwrap_or(ACTIONS_DEFAULT);
+    json(&app.actions(limit.min(ACTIONS_MAX))?)
+}
+
+async fn body(request: Request<IncomingBody>) -> Result<Bytes, Failure> {
+    // Whoever sends it has shown the token, and the listener bounds it.
+    Ok(request.into_body().collect().await.map_err(|_| Failure::Body)?.to_bytes())
+}
+
+fn json(value: &impl Serialize) -> Result<Response<Body>, Failure> {
+    // Texts and numbers always serialize.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    Ok(answer(StatusCode::OK, "application/json", text))
+}
