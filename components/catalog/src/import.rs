@@ -5,13 +5,15 @@ mod apply;
 mod draft;
 mod records;
 pub(crate) mod report;
+mod source;
 mod unwritten;
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use commerce::{rfc3339, unix_ms};
-use futures::StreamExt;
+use futures::future::{Either, select};
 use service::Error;
 
 use crate::app::App;
@@ -21,15 +23,16 @@ use crate::store::save::save;
 use crate::store::stock::Cause;
 
 use apply::Batch;
-use draft::Draft;
 pub(crate) use draft::Mapping;
 pub(crate) use records::Format;
-use records::{Record, Records};
 use report::{BadRow, Totals};
+use source::{Row, Source};
 use unwritten::{Reading, Unwritten};
 
 /// Records that one transaction writes at most.
-pub(crate) const BATCH_RECORDS: usize = 250;
+pub(crate) const BATCH_RECORDS: usize = 500;
+/// Bytes of the file that make a batch, however few records they are.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What an import is to do.
 pub(crate) struct Job {
@@ -42,62 +45,53 @@ pub(crate) struct Job {
 
 /// An import on its way through a file.
 pub(crate) struct Import {
+    source: Source,
+    writer: Writer,
+}
+
+/// The side of an import that writes.
+struct Writer {
     app: Arc<App>,
     job: Job,
-    file: BodyDataStream,
-    records: Records,
-    /// Records that were read and are in no batch yet.
-    waiting: Vec<Record>,
-    is_read: bool,
     /// Empty unless this is a dry run.
     unwritten: Unwritten,
     totals: Totals,
 }
 
-/// A record as far as it could be read.
-struct Row {
-    line: u64,
-    draft: Result<Draft, String>,
-    /// The record itself, in a dry run.
-    text: Option<String>,
-}
-
 impl Import {
     /// An import of the file that `body` is.
     pub(crate) fn new(app: Arc<App>, job: Job, body: Body) -> Self {
-        Self {
-            file: body.into_data_stream(),
-            records: Records::new(job.format),
-            waiting: Vec::new(),
-            is_read: false,
-            unwritten: Unwritten::default(),
-            totals: Totals { dry_run: job.dry_run, ..Totals::default() },
-            app,
-            job,
-        }
+        let source = Source::new(body.into_data_stream(), &job, app.currency);
+        let totals = Totals { dry_run: job.dry_run, ..Totals::default() };
+        Self { source, writer: Writer { app, job, unwritten: Unwritten::default(), totals } }
     }
 
     /// Works on the next batch and gives its bad rows by their lines; `None` when there is no more. What the batches
     /// before a failure wrote stays written.
     async fn next(&mut self) -> Result<Option<Vec<BadRow>>, Error> {
-        while self.waiting.len() < BATCH_RECORDS && !self.is_read {
-            match self.file.next().await {
-                Some(chunk) => self.records.push(&chunk.map_err(|_| Error::BrokenBody)?, &mut self.waiting),
-                None => {
-                    self.records.finish(&mut self.waiting);
-                    self.is_read = true;
-                }
-            }
-        }
-        if self.waiting.is_empty() {
+        let Self { source, writer } = self;
+        source.fill().await?;
+        let rows = source.take();
+        if rows.is_empty() {
             return Ok(None);
         }
-        let records = self.waiting.drain(..BATCH_RECORDS.min(self.waiting.len())).collect();
-        self.take(records).await.map(Some)
+        // The database works on one batch while the next is read. What breaks off meanwhile is told by the next call.
+        let written = match select(pin!(writer.write(rows)), pin!(source.fill())).await {
+            Either::Left((written, _)) => written,
+            Either::Right((_, writing)) => writing.await,
+        };
+        written.map(Some)
     }
 
-    async fn take(&mut self, records: Vec<Record>) -> Result<Vec<BadRow>, Error> {
-        let rows: Vec<Row> = records.into_iter().map(|record| self.read(record)).collect();
+    /// What was done so far.
+    fn totals(mut self) -> Totals {
+        self.writer.totals.ignored_fields = self.source.into_ignored();
+        self.writer.totals
+    }
+}
+
+impl Writer {
+    async fn write(&mut self, rows: Vec<Row>) -> Result<Vec<BadRow>, Error> {
         let rows_read = rows.len() as u64;
         let (mut batch, transaction) = self.begin(&rows).await?;
         let (mut bad_rows, mut taken) = (Vec::new(), Vec::new());
@@ -123,18 +117,6 @@ impl Import {
         self.totals.unchanged += outcome.unchanged;
         self.totals.failed += bad_rows.len() as u64;
         Ok(bad_rows)
-    }
-
-    fn read(&mut self, record: Record) -> Row {
-        let Record { line, fields } = record;
-        let text = match &fields {
-            // JSON that was read can be written.
-            Ok(fields) if self.job.dry_run => serde_json::to_string(fields).ok(),
-            _ => None,
-        };
-        let ignore = |name| self.totals.ignore(name);
-        let draft = fields.and_then(|fields| Draft::read(fields, &self.job.mapping, self.app.currency, ignore));
-        Row { line, draft, text }
     }
 
     /// The products that the rows could be about, and the transaction that writes them unless this is a dry run.

@@ -89,10 +89,12 @@ impl Transaction {
     /// them. Few long statements cost far fewer host calls than one per row, and full ones share their text
     /// and so the host's prepared statement.
     pub async fn insert(&self, head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Result<(), Error> {
-        for rows in rows.chunks(ROWS_PER_INSERT) {
-            let tuples: Vec<String> = rows.iter().map(|row| format!("({})", vec!["?"; row.len()].join(","))).collect();
-            let sql = format!("{head} VALUES {} {tail}", tuples.join(","));
-            let params: Vec<Value> = rows.iter().flatten().cloned().collect();
+        let mut rows = rows.into_iter().peekable();
+        while let Some(first) = rows.peek() {
+            let tuple = format!("({})", vec!["?"; first.len()].join(","));
+            let rows: Vec<Vec<Value>> = rows.by_ref().take(ROWS_PER_INSERT).collect();
+            let sql = format!("{head} VALUES {} {tail}", vec![tuple.as_str(); rows.len()].join(","));
+            let params: Vec<Value> = rows.into_iter().flatten().collect();
             self.execute(&sql, &params).await?;
         }
         Ok(())

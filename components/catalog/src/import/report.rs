@@ -31,13 +31,18 @@ pub(crate) struct Totals {
     /// Rows of a dry run that later ones were not checked against, for want of room to keep them.
     pub(crate) forgotten: u64,
     /// Fields that mean nothing to the catalog and were left out.
-    pub(crate) ignored_fields: BTreeSet<String>,
+    pub(crate) ignored_fields: IgnoredFields,
 }
 
-impl Totals {
-    pub(super) fn ignore(&mut self, field: String) {
-        if self.ignored_fields.len() < IGNORED_LISTED_MAX {
-            self.ignored_fields.insert(shortened(field));
+/// Names of fields, of which the first are kept.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct IgnoredFields(BTreeSet<String>);
+
+impl IgnoredFields {
+    pub(super) fn add(&mut self, field: String) {
+        if self.0.len() < IGNORED_LISTED_MAX {
+            self.0.insert(shortened(field));
         }
     }
 }
@@ -75,7 +80,7 @@ pub(crate) async fn whole(mut import: Import) -> Result<String, Error> {
         let room = ERRORS_LISTED_MAX - errors.len();
         errors.extend(bad_rows.into_iter().take(room));
     }
-    Ok(serde_json::to_string(&Whole { totals: import.totals, errors })?)
+    Ok(serde_json::to_string(&Whole { totals: import.totals(), errors })?)
 }
 
 /// The report as JSON lines: every bad row as soon as it is found, and the totals last.
@@ -93,8 +98,8 @@ pub(crate) async fn lines(
         };
         match found {
             Ok(Some(bad_rows)) => Some((json_lines(&bad_rows), Some((import, None)))),
-            Ok(None) => Some((last_line(import.totals, None), None)),
-            Err(error) => Some((last_line(import.totals, Some(error.into_problem().to_json())), None)),
+            Ok(None) => Some((last_line(import.totals(), None), None)),
+            Err(error) => Some((last_line(import.totals(), Some(error.into_problem().to_json())), None)),
         }
     }))
 }

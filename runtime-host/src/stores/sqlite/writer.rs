@@ -1,7 +1,7 @@
 //! The one writer of a file: a thread that commits the writes of many callers together.
 //!
 //! Every unit of writes is a savepoint in one transaction of the writer, and so is every transaction that a guest keeps
-//! open over several calls. The answers wait for the COMMIT, which one fsync makes true for all of them. While the disk
+//! open over several calls; only the first of a group needs none, because it can be undone with the whole. The answers wait for the COMMIT, which one fsync makes true for all of them. While the disk
 //! syncs, the next writes queue up: that is what makes the groups, no write waits for company.
 //! Readers see a write when it is on disk, never before.
 
@@ -46,6 +46,8 @@ pub(super) struct Writer {
     /// Requests that came while a transaction of another handle was open, in their order.
     backlog: VecDeque<Request>,
     open: Option<Transaction>,
+    /// Whether what is written now stands apart from what the group wrote before, by a savepoint.
+    in_savepoint: bool,
     group: Vec<Done>,
     group_since: Instant,
     /// How long guests keep their transactions open, averaged over the latest ones.
@@ -84,6 +86,7 @@ impl Writer {
             shared,
             backlog: VecDeque::new(),
             open: None,
+            in_savepoint: false,
             group: Vec::new(),
             group_since: Instant::now(),
             hold_time: Duration::ZERO,
@@ -167,22 +170,43 @@ impl Writer {
         }
     }
 
-    /// Opens the group's transaction where it is not, and a savepoint in it.
+    /// Opens the group's transaction, or a savepoint in it.
     fn begin(&mut self) -> Result<(), Error> {
-        if self.raw.connection.is_autocommit() {
-            self.raw.control("BEGIN IMMEDIATE")?;
-            self.group_since = Instant::now();
+        self.in_savepoint = !self.raw.connection.is_autocommit();
+        if self.in_savepoint {
+            return self.raw.control("SAVEPOINT host");
         }
-        self.raw.control("SAVEPOINT host")
+        // A savepoint would have SQLite copy every page before it changes.
+        self.raw.control("BEGIN IMMEDIATE")?;
+        self.group_since = Instant::now();
+        Ok(())
+    }
+
+    /// Makes what was written since `begin` a part of the group.
+    fn keep(&mut self) -> Result<(), Error> {
+        if self.in_savepoint { self.raw.control("RELEASE host") } else { Ok(()) }
     }
 
     /// Takes back what was written since `begin`; false when only the whole group could be taken back.
     fn undo(&mut self) -> bool {
-        let undone = self.raw.control("ROLLBACK TO host").and_then(|()| self.raw.control("RELEASE host")).is_ok();
-        if !undone {
+        let undone = if self.in_savepoint {
+            self.raw.control("ROLLBACK TO host").and_then(|()| self.raw.control("RELEASE host"))
+        } else {
+            self.raw.control("ROLLBACK")
+        };
+        if undone.is_err() {
             self.lose_group();
         }
-        undone
+        undone.is_ok()
+    }
+
+    /// Has the answer wait for the group's COMMIT, if there will be one.
+    fn settle(&mut self, done: Done) {
+        if self.raw.connection.is_autocommit() {
+            done.answer(Ok(()));
+        } else {
+            self.group.push(done);
+        }
     }
 
     fn unit(&mut self, mut unit: Box<dyn Unit>, alone: bool) {
@@ -203,11 +227,11 @@ impl Writer {
             if !self.undo() {
                 return unit.answer(Ok(()));
             }
-        } else if let Err(error) = self.raw.control("RELEASE host") {
+        } else if let Err(error) = self.keep() {
             unit.answer(Err(error));
             return self.lose_group();
         }
-        self.group.push(Done::Unit { unit, alone });
+        self.settle(Done::Unit { unit, alone });
         if alone {
             self.commit();
         }
@@ -286,10 +310,10 @@ impl Writer {
             return step.answer(Err(foreign_key_failed()));
         }
         let Some(open) = self.close_transaction(TransactionState::None) else { return };
-        let ended = if keep { self.raw.control("RELEASE host").is_ok() } else { self.undo() };
+        let ended = if keep { self.keep().is_ok() } else { self.undo() };
         let settled = ended && (!open.ran_pragma || self.raw.stop_deferring_keys().is_ok());
         if settled {
-            self.group.push(Done::Transaction(step));
+            self.settle(Done::Transaction(step));
         } else {
             step.answer(Err(Error::TransactionLost));
             self.lose_group();
