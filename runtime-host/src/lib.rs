@@ -2,7 +2,7 @@
 //!
 //! Arrows go one way: `cli -> app -> engine -> stores`. Only `engine` names wasmtime's engine, linker and stores; `app` and
 //! `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component. `manifest`, `router`, `registry`
-//! and `stores` know nothing of HTTP servers.
+//! and `stores` know nothing of HTTP servers; `rollout` decides and does nothing.
 
 pub mod admin;
 pub mod allowed_hosts;
@@ -15,6 +15,7 @@ pub mod listener;
 pub mod manifest;
 pub mod problem;
 pub mod registry;
+pub mod rollout;
 pub mod router;
 pub mod runtime_config;
 pub mod state_dir;
