@@ -2,12 +2,17 @@
 //!
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
+mod choice;
+mod counts;
 mod deploy;
 mod files;
 mod loader;
 mod pools;
+mod restart;
 mod revision;
+mod rollouts;
 pub mod schedule;
+mod shadow;
 mod smoke;
 mod status;
 mod stores;
@@ -26,11 +31,12 @@ use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::WasiBody;
 
+pub use choice::PREVIEW;
 use deploy::Deployments;
 pub use deploy::{DeployError, Deployed, Deployment, Rollback};
 use loader::{AtHand, InForce, Loader, instances_max};
 use revision::{Live, WorkerThread};
-pub use smoke::Smoke;
+pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
 pub use stores::stores_config;
 use table::{Split, Table};
@@ -73,6 +79,8 @@ pub struct App {
     table: ArcSwap<Table>,
     loader: Loader,
     deployments: Deployments,
+    /// What a tester has to show to be answered by a revision that is rolled out.
+    preview_token: Arc<str>,
     /// Each sets itself when it starts.
     workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
@@ -103,6 +111,8 @@ pub struct Parts {
     pub workers: NonZeroUsize,
     /// How requests to hosts outside of the application are sent.
     pub outbound: OutboundShared,
+    /// What a tester has to show to be answered by a revision that is rolled out.
+    pub preview_token: String,
     /// Where to report.
     pub telemetry: Arc<Telemetry>,
 }
@@ -147,10 +157,17 @@ impl App {
         }
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
-        Ok(Arc::new(Self {
+        let preview_token: Arc<str> = parts.preview_token.into();
+        let table = Table::new(live);
+        let (table, rollouts) =
+            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, table).await?;
+        let deployments = Deployments::new(found.in_force, found.bases);
+        deployments.rollouts().extend(rollouts.iter().cloned());
+        let app = Arc::new(Self {
             router,
-            table: ArcSwap::from_pointee(Table::new(live)),
-            deployments: Deployments::new(found.in_force, found.bases),
+            table: ArcSwap::from_pointee(table),
+            deployments,
+            preview_token,
             loader,
             served,
             workers,
@@ -158,7 +175,11 @@ impl App {
             outbound: Arc::new(parts.outbound),
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
-        }))
+        });
+        for (component, entry) in rollouts {
+            app.watch(component, entry);
+        }
+        Ok(app)
     }
 
     /// Says where the public listener answers.

@@ -19,6 +19,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use self::advice::advise;
+use crate::admin::control::{ABORT_PATH, PAUSE_PATH, RESUME_PATH};
 use crate::config_file::ConfigError;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
@@ -42,6 +43,14 @@ enum Command {
     Check(check::Check),
     /// Put another revision of one component in force in the running host, with no request lost.
     Deploy(control::Deploy),
+    /// Let a rollout go on to its next step.
+    Promote(control::Promote),
+    /// Keep a rollout where it is.
+    Pause(control::Steer),
+    /// Let a rollout go on that was paused.
+    Resume(control::Steer),
+    /// Take back a revision that is rolled out.
+    Abort(control::Steer),
     /// Put a former revision of a component in force again.
     Rollback(control::Rollback),
     /// Tell which revisions run.
@@ -121,6 +130,10 @@ impl Cli {
             Command::Build(build) => build.run(),
             Command::Check(check) => check.run(),
             Command::Deploy(deploy) => deploy.run(),
+            Command::Promote(promote) => promote.run(),
+            Command::Pause(steer) => steer.run(PAUSE_PATH, &[]),
+            Command::Resume(steer) => steer.run(RESUME_PATH, &[]),
+            Command::Abort(steer) => steer.run(ABORT_PATH, &[]),
             Command::Rollback(rollback) => rollback.run(),
             Command::Status(status) => status.run(),
             Command::History(history) => history.run(),

@@ -10,6 +10,7 @@ pub mod code_cache;
 pub mod component;
 pub mod compose;
 mod epoch;
+mod growth;
 mod guest_io;
 mod instance;
 pub mod interfaces;

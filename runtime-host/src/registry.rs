@@ -103,6 +103,28 @@ pub struct NewRevision<'a> {
     pub base: Base<'a>,
 }
 
+/// A rollout that goes on, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutRecord {
+    /// The component's id.
+    pub component: String,
+    /// The revision that is rolled out.
+    pub number: u32,
+    /// Its artifact.
+    pub digest: Digest,
+    /// How it goes, in the words of whoever decides it.
+    pub state: String,
+}
+
+/// How a rollout has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new revision is in force.
+    Promoted,
+    /// The new revision was taken back.
+    TakenBack,
+}
+
 /// The artifact that the manifest names.
 #[derive(Debug, Clone, Copy)]
 pub struct Base<'a> {
@@ -201,6 +223,8 @@ impl Registry {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
             let number = records::add(transaction, revision, now_ms())?;
+            // What was being rolled out is not what anybody wants any more.
+            records::remove_rollout(transaction, revision.component)?;
             records::set_live(transaction, revision.component, number, Some(revision.base.digest))?;
             records::forget_old(transaction, revision.component, before, self.revisions_kept)?;
             Ok(number)
@@ -217,6 +241,45 @@ impl Registry {
                 None => Ok(()),
             }
         })
+    }
+
+    /// Records a revision that is not in force yet, and its rollout; returns its number. On disk when this returns.
+    pub fn begin_rollout(&self, revision: &NewRevision<'_>, state: &str) -> Result<u32, RegistryError> {
+        self.write(|transaction| {
+            let before = records::live(transaction, revision.component)?;
+            let number = records::add(transaction, revision, now_ms())?;
+            if before.is_none() {
+                // Nothing was recorded yet, so `add` has put the manifest's own in front.
+                records::set_live(transaction, revision.component, 1, Some(revision.base.digest))?;
+            }
+            records::forget_old(transaction, revision.component, Some(number), self.revisions_kept)?;
+            records::set_rollout(transaction, revision.component, number, state)?;
+            Ok(number)
+        })
+    }
+
+    /// Records how a rollout goes. On disk when this returns.
+    pub fn save_rollout(&self, component: &str, number: u32, state: &str) -> Result<(), RegistryError> {
+        self.write(|transaction| records::set_rollout(transaction, component, number, state))
+    }
+
+    /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            records::remove_rollout(transaction, component)?;
+            match outcome {
+                Outcome::Promoted => records::set_live(transaction, component, number, None),
+                Outcome::TakenBack => records::set_rolled_back(transaction, component, number, true),
+            }
+        })
+    }
+
+    /// The rollouts that go on.
+    pub fn rollouts(&self) -> Result<Vec<RolloutRecord>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(records::rollouts)
     }
 
     /// All revisions of a component, the latest first.

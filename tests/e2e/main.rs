@@ -9,6 +9,7 @@ mod bad_manifests;
 mod build;
 mod busy_guests;
 mod buying;
+mod canary;
 mod cart;
 mod catalog;
 mod chain_cycles;

@@ -2,7 +2,9 @@
 //!
 //! | route | what it does |
 //! |---|---|
-//! | `POST /v1/deploy?component=` | puts the artifact in the body in force; `source`, `why`, `smoke` (a path), `smoke_status` |
+//! | `POST /v1/deploy?component=` | puts the artifact in the body in force, or begins its rollout; `source`, `why`, `strategy`, `smoke` (a path), `smoke_status` |
+//! | `POST /v1/promote?component=` | lets a rollout go on to its next step, or with `full=true` to its end; `why` |
+//! | `POST /v1/pause`, `/v1/resume`, `/v1/abort` `?component=` | keeps a rollout where it is, lets it go on, takes it back; `why` |
 //! | `POST /v1/rollback?component=` | puts a former revision in force again; `to` (a number), `why` |
 //! | `GET /v1/status` | what runs of each component |
 //! | `GET /v1/history?component=` | the component's revisions, the latest first |
@@ -20,13 +22,22 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use super::{Body, Caller, Routes, answer, detailed_problem, problem};
-use crate::app::{App, DeployError, Deployment, Rollback, Smoke};
+use crate::app::{App, DeployError, Deployment, Rollback, Steer};
 use crate::listener::IncomingBody;
+use crate::manifest::Smoke;
 
 /// Where an artifact is put in force.
 pub const DEPLOY_PATH: &str = "/v1/deploy";
 /// Where a former revision is.
 pub const ROLLBACK_PATH: &str = "/v1/rollback";
+/// Where a rollout is steered.
+pub const PROMOTE_PATH: &str = "/v1/promote";
+/// Where it is paused,
+pub const PAUSE_PATH: &str = "/v1/pause";
+/// resumed,
+pub const RESUME_PATH: &str = "/v1/resume";
+/// and taken back.
+pub const ABORT_PATH: &str = "/v1/abort";
 /// What runs.
 pub const STATUS_PATH: &str = "/v1/status";
 /// A component's revisions.
@@ -52,6 +63,15 @@ pub fn add(routes: Routes, token: &str, app: &Arc<App>) -> Routes {
     routes
         .control(token, Method::POST, DEPLOY_PATH, with_app(|app, request| Box::pin(deploy(app, request))))
         .control(token, Method::POST, ROLLBACK_PATH, with_app(|app, request| Box::pin(roll_back(app, request))))
+        .control(token, Method::POST, PROMOTE_PATH, with_app(|app, request| Box::pin(promote(app, request))))
+        .control(token, Method::POST, PAUSE_PATH, with_app(|app, request| Box::pin(steer(app, request, Steer::Pause))))
+        .control(
+            token,
+            Method::POST,
+            RESUME_PATH,
+            with_app(|app, request| Box::pin(steer(app, request, Steer::Resume))),
+        )
+        .control(token, Method::POST, ABORT_PATH, with_app(|app, request| Box::pin(steer(app, request, Steer::Abort))))
         .control(token, Method::GET, STATUS_PATH, with_app(|app, _| Box::pin(async move { json(&app.status()) })))
         .control(token, Method::GET, HISTORY_PATH, with_app(|app, request| Box::pin(history(app, request))))
         .control(token, Method::GET, ACTIONS_PATH, with_app(|app, request| Box::pin(actions(app, request))))
@@ -89,6 +109,9 @@ impl Failure {
             DeployError::UnknownRevision { .. } => (StatusCode::NOT_FOUND, "There is no such revision"),
             DeployError::Refused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "The revision is refused"),
             DeployError::NothingEarlier { .. } => (StatusCode::CONFLICT, "There is no earlier revision"),
+            DeployError::RolloutGoesOn { .. } => (StatusCode::CONFLICT, "A rollout goes on"),
+            DeployError::NoRollout { .. } => (StatusCode::CONFLICT, "No rollout goes on"),
+            DeployError::Steer(_) => (StatusCode::CONFLICT, "The rollout is elsewhere"),
             DeployError::NotReady | DeployError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
             DeployError::Registry(_) => (StatusCode::INTERNAL_SERVER_ERROR, "It cannot be written down"),
         };
@@ -131,15 +154,17 @@ impl Query {
 }
 
 async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
-    let mut query = Query::of(&request, &["component", "source", "why", "smoke", "smoke_status"])?;
+    let mut query = Query::of(&request, &["component", "source", "why", "strategy", "smoke", "smoke_status"])?;
     let component = query.component()?;
-    let status = query.number("smoke_status")?;
-    let smoke = query.text("smoke").map(|path| Smoke { path, status });
+    let strategy = query.text("strategy").map(|name| name.parse().map_err(Failure::Request)).transpose()?;
+    let status = query.number("smoke_status")?.map(StatusCode::from_u16).transpose();
+    let status = status.map_err(|_| Failure::Request("`smoke_status` is no status".to_owned()))?;
+    let smoke = query.text("smoke").map(|path| Smoke { path, method: Method::GET, status, body_contains: None });
     let source = query.text("source").unwrap_or_default();
     let why = query.text("why").unwrap_or_default();
     let who = Caller::of(&request);
     let wasm = body(request).await?;
-    let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke };
+    let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke, strategy };
     json(&app.deploy(deployment).await?)
 }
 
@@ -149,6 +174,27 @@ async fn roll_back(app: Arc<App>, request: Request<IncomingBody>) -> Result<Resp
     let to = query.number("to")?;
     let why = query.text("why").unwrap_or_default();
     json(&app.roll_back(Rollback { component, to, who: Caller::of(&request), why }).await?)
+}
+
+async fn promote(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
+    let mut query = Query::of(&request, &["component", "full", "why"])?;
+    let steer = match query.text("full").as_deref() {
+        Some("true") => Steer::PromoteFully,
+        None | Some("false") => Steer::Promote,
+        Some(other) => return Err(Failure::Request(format!("`full` is {other:?}; expected `true` or `false`"))),
+    };
+    steer_with(&app, query, steer, Caller::of(&request)).await
+}
+
+async fn steer(app: Arc<App>, request: Request<IncomingBody>, steer: Steer) -> Result<Response<Body>, Failure> {
+    let query = Query::of(&request, &["component", "why"])?;
+    steer_with(&app, query, steer, Caller::of(&request)).await
+}
+
+async fn steer_with(app: &Arc<App>, mut query: Query, steer: Steer, who: String) -> Result<Response<Body>, Failure> {
+    let component = query.component()?;
+    let why = query.text("why").unwrap_or_default();
+    json(&app.steer(&component, steer, who, why).await?)
 }
 
 async fn history(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {

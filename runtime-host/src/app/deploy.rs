@@ -8,6 +8,7 @@
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
 //! to component reads the table at each step, as it would between machines.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,14 +17,15 @@ use serde::Serialize;
 use super::App;
 use super::loader::{AtHand, InForce};
 use super::revision::{Draining, Live, Revision, drained};
-use super::smoke::Smoke;
+use super::rollouts::Entry;
+use super::smoke;
 use super::table::Split;
 use crate::config_file::suggestion;
 use crate::engine;
+use crate::manifest::{RolloutSettings, Smoke};
 use crate::registry::{Action, Base, Digest, NewRevision, RegistryError, RevisionRecord, now_ms};
+use crate::rollout::{self, Gate, Strategy, StrategyName};
 
-/// Revisions of each component that stay compiled and linked after others took their place.
-const WARM_REVISIONS_MAX: usize = 3;
 /// How long a deployment waits for instances of former revisions to end when there is no room for more.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it looks whether there is room.
@@ -42,8 +44,10 @@ pub struct Deployment {
     pub who: String,
     /// Why.
     pub why: String,
-    /// What it has to answer before it gets requests.
+    /// What it has to answer before it gets requests; what the manifest says where this is `None`.
     pub smoke: Option<Smoke>,
+    /// How it takes over; as the manifest says where this is `None`.
+    pub strategy: Option<StrategyName>,
 }
 
 /// A return to a former revision.
@@ -72,7 +76,9 @@ pub struct Deployed {
     pub switched: Vec<String>,
     /// Whether it was in force already, so that nothing was done.
     pub unchanged: bool,
-    /// How long it took from the artifact to the switch.
+    /// Whether it is not in force yet, but takes over by a rollout that has begun.
+    pub rollout: bool,
+    /// How long it took from the artifact to the switch, or to the beginning of the rollout.
     pub took_ms: u64,
 }
 
@@ -116,12 +122,29 @@ pub enum DeployError {
         /// The component's id.
         component: String,
     },
+    /// A rollout has the component, or one that it is a part of, to itself.
+    #[error(
+        "a rollout of component `{component}` goes on; end it with `bodega promote {component}` or `bodega abort {component}`"
+    )]
+    RolloutGoesOn {
+        /// What is rolled out.
+        component: String,
+    },
+    /// There is nothing to steer.
+    #[error("no rollout of component `{component}` goes on")]
+    NoRollout {
+        /// The component's id.
+        component: String,
+    },
+    /// The rollout is not where this could be done.
+    #[error(transparent)]
+    Steer(#[from] rollout::Refused),
     /// It could not be written down, so it was not done.
     #[error("{}", with_causes(.0))]
     Registry(#[from] RegistryError),
 }
 
-fn with_causes(error: &RegistryError) -> String {
+pub(super) fn with_causes(error: &RegistryError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -132,6 +155,10 @@ pub(super) struct Deployments {
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     draining: Mutex<Vec<Arc<Draining>>>,
+    /// Held while one table takes another one's place.
+    publishing: Mutex<()>,
+    /// By the component's id: the one that goes on, or the last one.
+    rollouts: Mutex<BTreeMap<String, Entry>>,
 }
 
 pub(super) struct State {
@@ -145,7 +172,21 @@ pub(super) struct State {
 impl Deployments {
     pub(super) fn new(in_force: InForce, bases: InForce) -> Self {
         let state = Mutex::new(State { bases, in_force, warm: Vec::new() });
-        Self { turn: tokio::sync::Mutex::default(), state, draining: Mutex::default() }
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            state,
+            draining: Mutex::default(),
+            publishing: Mutex::default(),
+            rollouts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rollouts(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -160,26 +201,27 @@ impl Deployments {
 
 impl State {
     /// Keeps what answered until now, and no longer what answers from now on.
-    fn switched(&mut self, former: Arc<Revision>, current: &Revision) {
+    fn switched(&mut self, former: Arc<Revision>, current: &Revision, kept: usize) {
         self.warm.retain(|warm| !warm.is(&former) && !warm.is(current));
         self.warm.insert(0, former.clone());
         let mut others = self.warm.iter().filter(|warm| warm.component.id == former.component.id);
-        if let Some(oldest) = others.nth(WARM_REVISIONS_MAX).cloned() {
+        if let Some(oldest) = others.nth(kept).cloned() {
             self.warm.retain(|warm| !warm.is(&oldest));
         }
     }
 }
 
 /// An artifact that takes another one's place.
-struct Change {
-    component: String,
-    digest: Digest,
-    source: String,
-    at_hand: AtHand,
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) component: String,
+    pub(super) digest: Digest,
+    pub(super) source: String,
+    pub(super) at_hand: AtHand,
 }
 
 /// Revisions that are ready to answer, by the components' places.
-type Prepared = Vec<(usize, Arc<Live>)>;
+pub(super) type Prepared = Vec<(usize, Arc<Live>)>;
 
 impl App {
     /// Puts an artifact in force for a component. Requests that come after this has returned are answered by it.
@@ -215,34 +257,57 @@ impl App {
             at_hand: AtHand::from([(component.clone(), wasm.clone())]),
         };
         let prepared = self.prepare(&change).await?;
-        if let Some(smoke) = &deployment.smoke {
+        let settings = self.rollout_settings(component);
+        if let Some(smoke) = deployment.smoke.as_ref().or(settings.smoke.as_ref()) {
             self.try_out(smoke, component, &prepared).await?;
+        }
+        let plan = settings.plan(deployment.strategy);
+        if plan.strategy != Strategy::Rolling || plan.gate == Gate::Manual {
+            // What is rolled out for hours is read from its file when it is needed again.
+            let change = Change { at_hand: AtHand::new(), ..change };
+            return self.begin_rollout(deployment, plan, change, prepared, started).await;
         }
         let recorded = blocking({
             let (app, deployment, digest) = (self.clone(), deployment.clone(), digest.clone());
-            move || app.record(&deployment, &digest)
+            move || app.record(&deployment, &digest, None)
         });
         let number = recorded.await?;
         Ok(self.switch(change, prepared, Some(number), started))
     }
 
-    /// Writes down that the artifact is in force from now on.
-    fn record(&self, deployment: &Deployment, digest: &Digest) -> Result<u32, RegistryError> {
-        let Deployment { component, wasm, source, who, why, smoke } = deployment;
+    /// Writes down that the artifact is in force from now on, or rolled out as `rollout` says; returns the revision's number.
+    pub(super) fn record(
+        &self,
+        deployment: &Deployment,
+        digest: &Digest,
+        rollout: Option<&str>,
+    ) -> Result<u32, RegistryError> {
+        let Deployment { component, wasm, source, who, why, smoke, strategy } = deployment;
         let registry = &self.loader.registry;
         registry.artifacts().keep(digest, wasm, true)?;
         let base = self.deployments.state().bases.get(component).cloned().unwrap_or_else(|| digest.clone());
         let of_manifest = self.loader.manifest.component(component);
         let base_source = of_manifest.map(|component| component.source.display().to_string()).unwrap_or_default();
-        registry.put_in_force(&NewRevision {
+        let strategy = strategy.unwrap_or_else(|| self.rollout_settings(component).strategy);
+        let smoke = smoke.as_ref().map(|smoke| &smoke.path);
+        let revision = NewRevision {
             component,
             digest,
             source,
             who,
             why,
-            settings: &serde_json::json!({ "strategy": "rolling", "smoke": smoke }).to_string(),
+            settings: &serde_json::json!({ "strategy": strategy, "smoke": smoke }).to_string(),
             base: Base { digest: &base, source: &base_source },
-        })
+        };
+        match rollout {
+            None => registry.put_in_force(&revision),
+            Some(state) => registry.begin_rollout(&revision, state),
+        }
+    }
+
+    /// How revisions of the component take over.
+    fn rollout_settings(&self, component: &str) -> RolloutSettings {
+        self.loader.manifest.component(component).map(|component| component.rollout.clone()).unwrap_or_default()
     }
 
     async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
@@ -273,7 +338,7 @@ impl App {
     }
 
     /// The artifact in force of the component.
-    fn in_force(&self, component: &str) -> Result<Digest, DeployError> {
+    pub(super) fn in_force(&self, component: &str) -> Result<Digest, DeployError> {
         let state = self.deployments.state();
         state.in_force.get(component).cloned().ok_or_else(|| DeployError::UnknownComponent {
             component: component.to_owned(),
@@ -296,7 +361,7 @@ impl App {
         let history = self.history(component)?;
         let revision = history.iter().find(|record| record.is_live).map(|record| record.number);
         let component = component.to_owned();
-        Ok(Deployed { component, revision, digest, switched: Vec::new(), unchanged: true, took_ms: 0 })
+        Ok(Deployed { component, revision, digest, switched: Vec::new(), unchanged: true, rollout: false, took_ms: 0 })
     }
 
     /// Makes all that the change needs ready to answer, or says why that cannot be.
@@ -304,10 +369,16 @@ impl App {
         if self.workers.iter().any(|worker| worker.get().is_none()) {
             return Err(DeployError::NotReady);
         }
-        let places = self.places_with(&change.component);
+        let places = self.loader.places_with(&self.served, &change.component);
         if places.is_empty() {
             let reason = format!("no component that answers requests consists of component `{}`", change.component);
             return Err(DeployError::Refused { reason });
+        }
+        let is_taken = |(_, entry): &(&String, &Entry)| {
+            !entry.is_over() && entry.places.iter().any(|place| places.contains(place))
+        };
+        if let Some((component, _)) = self.deployments.rollouts().iter().find(is_taken) {
+            return Err(DeployError::RolloutGoesOn { component: component.clone() });
         }
         let loaded = blocking({
             let app = self.clone();
@@ -330,15 +401,6 @@ impl App {
         self.wait_for_room(revisions.iter().map(|(_, revision)| revision.component.limits.instances_max).sum()).await?;
         let live = |revision| Live::new(&self.loader.engine, revision, &self.workers);
         Ok(revisions.into_iter().map(|(place, revision)| (place, live(revision))).collect())
-    }
-
-    /// The places of the components that `id` is or is a part of.
-    fn places_with(&self, id: &str) -> Vec<usize> {
-        let has = |served: &String| {
-            let component = self.loader.manifest.component(served);
-            component.is_some_and(|component| self.loader.parts_of(component).any(|part| part == id))
-        };
-        (0..self.served.len()).filter(|place| has(&self.served[*place])).collect()
     }
 
     fn warm_or_new(
@@ -376,16 +438,23 @@ impl App {
     async fn try_out(&self, smoke: &Smoke, component: &str, prepared: &Prepared) -> Result<(), DeployError> {
         let live = prepared.iter().find(|(place, _)| self.served[*place] == component).map(|(_, live)| live);
         let reason = match live {
-            Some(live) => smoke.ask(live).await,
+            Some(live) => smoke::ask(smoke, live).await,
             None => Err(format!("component `{component}` answers no requests of its own, so none can try it out")),
         };
         reason.map_err(|reason| DeployError::Refused { reason })
     }
 
     /// Has the prepared revisions answer from now on.
-    fn switch(self: &Arc<Self>, change: Change, prepared: Prepared, number: Option<u32>, started: Instant) -> Deployed {
+    pub(super) fn switch(
+        self: &Arc<Self>,
+        change: Change,
+        prepared: Prepared,
+        number: Option<u32>,
+        started: Instant,
+    ) -> Deployed {
         let places: Vec<usize> = prepared.iter().map(|(place, _)| *place).collect();
         let former: Vec<Arc<Live>> = {
+            let _publishing = self.deployments.publishing();
             let table = self.table.load();
             let former = places.iter().map(|place| table.at(*place).main.clone()).collect();
             let splits = prepared.iter().map(|(place, live)| (*place, Split::whole(live.clone())));
@@ -394,12 +463,14 @@ impl App {
         };
         let mut state = self.deployments.state();
         for (former, (_, current)) in former.iter().zip(&prepared) {
-            state.switched(former.revision.clone(), &current.revision);
+            let kept = self.rollout_settings(&former.component().id).revisions_kept;
+            state.switched(former.revision.clone(), &current.revision, kept);
         }
         state.in_force.insert(change.component.clone(), change.digest.clone());
         let in_force = state.in_force.clone();
         drop(state);
-        former.into_iter().for_each(|live| self.drain(live));
+        drop(prepared);
+        former.iter().for_each(|live| self.drain(live));
         if let Err(error) = self.loader.registry.remove_unreferenced(&in_force) {
             tracing::warn!("artifacts that are no longer needed stay behind: {}", with_causes(&error));
         }
@@ -407,11 +478,19 @@ impl App {
         let Change { component, digest, .. } = change;
         let took = started.elapsed();
         tracing::info!(component, revision = number, %digest, ?switched, ?took, "another revision is in force");
-        Deployed { component, revision: number, digest, switched, unchanged: false, took_ms: took.as_millis() as u64 }
+        Deployed {
+            component,
+            revision: number,
+            digest,
+            switched,
+            unchanged: false,
+            rollout: false,
+            took_ms: took.as_millis() as u64,
+        }
     }
 
     /// Has a revision finish what it has begun, and notes when it has.
-    fn drain(self: &Arc<Self>, live: Arc<Live>) {
+    pub(super) fn drain(self: &Arc<Self>, live: &Arc<Live>) {
         let draining = Arc::new(live.retire());
         self.deployments.draining().push(draining.clone());
         let app = self.clone();
@@ -423,7 +502,7 @@ impl App {
         });
     }
 
-    async fn log_action<T>(
+    pub(super) async fn log_action<T>(
         self: &Arc<Self>,
         action: &str,
         component: String,
@@ -441,8 +520,8 @@ impl App {
 
     /// Writes down what was done through the control API.
     pub async fn audit(self: &Arc<Self>, action: Action) {
-        let Action { who, action: name, component, outcome, .. } = &action;
-        tracing::info!(who, component, outcome, "control: {name}");
+        let Action { who, action: name, component, why, outcome, .. } = &action;
+        tracing::info!(who, component, why, outcome, "control: {name}");
         let registry = self.loader.registry.clone();
         if let Err(error) = blocking(move || registry.log(&action)).await {
             tracing::error!("an action is missing in the log of actions: {}", with_causes(&error));
@@ -467,7 +546,7 @@ fn earlier<'a>(
 }
 
 /// Does work that blocks on a thread for such work.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never aborted, so it has panicked: a bug, which goes on as one.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use super::counts::GrowthCounts;
 use super::revision::Revision;
 use super::{Parts, files};
 use crate::allowed_hosts::AllowedHosts;
@@ -156,7 +157,9 @@ impl Loader {
         let pre = self.engine.load(id, source, &wasm)?;
         let grants =
             self.grants.get(id).with_context(|| format!("component `{id}` has no requests of its own"))?.clone();
+        let growth = Arc::new(GrowthCounts::default());
         let component = Arc::new(Component {
+            growth: growth.clone(),
             environment: grants.environment,
             files: grants.files,
             allowed_hosts: grants.allowed_hosts,
@@ -169,7 +172,28 @@ impl Loader {
             stderr: grants.stderr,
             id: id.clone(),
         });
-        Ok(Arc::new(Revision { component, pre, digest }))
+        Ok(Arc::new(Revision { component, pre, growth, digest }))
+    }
+
+    /// Composes and loads the component `id`; blocks.
+    pub(super) fn load_place(
+        &self,
+        id: &str,
+        in_force: &InForce,
+        at_hand: &AtHand,
+        source: &str,
+    ) -> anyhow::Result<Arc<Revision>> {
+        let component = self.manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
+        self.load(self.compose(component, in_force, at_hand)?, source)
+    }
+
+    /// Of the components `served`, the places of those that `id` is or is a part of.
+    pub(super) fn places_with(&self, served: &[String], id: &str) -> Vec<usize> {
+        let has = |served: &String| {
+            let component = self.manifest.component(served);
+            component.is_some_and(|component| self.parts_of(component).any(|part| part == id))
+        };
+        (0..served.len()).filter(|place| has(&served[*place])).collect()
     }
 
     /// Makes an instance and drops it.

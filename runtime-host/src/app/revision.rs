@@ -8,17 +8,21 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use http::Response;
 use tokio::runtime::Handle;
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use super::counts::{Answers, GrowthCounts};
 use super::pools::Pools;
 use crate::engine::admission::Admission;
 use crate::engine::component::Component;
 use crate::engine::outbound_http::ServiceChain;
-use crate::engine::pool::{InstancePool, Remains};
+use crate::engine::pool::{DispatchError, InstancePool, Remains};
 use crate::engine::state::GuestState;
 use crate::engine::{self, Engine};
 use crate::registry::Digest;
+use crate::rollout::Window;
 
 /// How often it is looked whether a revision has finished what it had begun.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -27,6 +31,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 pub(super) struct Revision {
     pub(super) component: Arc<Component>,
     pub(super) pre: ProxyPre<GuestState>,
+    /// How its instances grow.
+    pub(super) growth: Arc<GrowthCounts>,
     /// Of the wasm that runs: the component's own with that of its dependencies.
     pub(super) digest: Digest,
 }
@@ -44,11 +50,28 @@ pub(super) struct WorkerThread {
     pub(super) chain: Weak<dyn ServiceChain>,
 }
 
+/// Its instances on one thread, and what is counted of their answers.
+pub(super) struct Pool {
+    pub(super) instances: InstancePool,
+    answers: Answers,
+}
+
+impl Pool {
+    /// Counts an answer, or why there is none. Who was refused for load or for what it sent does not count.
+    pub(super) fn count(&self, duration: Duration, answer: &Result<Response<WasiBody>, DispatchError>) {
+        match answer {
+            Ok(response) => self.answers.add(duration, response.status().is_server_error()),
+            Err(DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. }) => {}
+            Err(_) => self.answers.add(duration, true),
+        }
+    }
+}
+
 /// A revision that answers requests.
 pub(super) struct Live {
     pub(super) revision: Arc<Revision>,
     admission: Arc<Admission>,
-    pools: Pools<Arc<InstancePool>>,
+    pools: Pools<Arc<Pool>>,
 }
 
 impl Live {
@@ -79,18 +102,19 @@ impl Live {
             let (pre, component, admission) = (engine::share(pre), component.clone(), self.admission.clone());
             let chain = worker.chain.clone();
             let runtime = &worker.runtime;
-            Arc::new(InstancePool::new(engine.clone(), pre, component, admission, chain, runtime, instances_max))
+            let instances = InstancePool::new(engine.clone(), pre, component, admission, chain, runtime, instances_max);
+            Arc::new(Pool { instances, answers: Answers::default() })
         });
     }
 
     /// The pool that works for the thread `index`; `None` before that has started.
-    pub(super) fn pool(&self, index: usize) -> Option<&Arc<InstancePool>> {
+    pub(super) fn pool(&self, index: usize) -> Option<&Arc<Pool>> {
         self.pools.of(index)
     }
 
     /// Instances that live or are starting.
     pub(super) fn instances(&self) -> usize {
-        self.pools.iter().map(|pool| pool.remains().instances()).sum()
+        self.pools.iter().map(|pool| pool.instances.remains().instances()).sum()
     }
 
     /// The component that it is a revision of.
@@ -99,17 +123,37 @@ impl Live {
     }
 
     /// Has it finish what it has begun; new requests go elsewhere already.
-    pub(super) fn retire(self: Arc<Self>) -> Draining {
+    pub(super) fn retire(self: &Arc<Self>) -> Draining {
         let draining = Draining {
             component: self.component().id.clone(),
             digest: self.revision.digest.clone(),
             since: Instant::now(),
-            live: Arc::downgrade(&self),
-            remains: self.pools.iter().map(|pool| pool.remains()).collect(),
+            live: Arc::downgrade(self),
+            remains: self.pools.iter().map(|pool| pool.instances.remains()).collect(),
         };
-        self.pools.iter().for_each(|pool| pool.retire());
+        self.pools.iter().for_each(|pool| pool.instances.retire());
         draining
     }
+}
+
+/// What was counted so far of the answers of these, which have different components or the same one's pools.
+pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone) -> Window {
+    let pools = lives.clone().flat_map(|live| live.pools.iter());
+    let (failures, latency) = Answers::sum(pools.map(|pool| &pool.answers));
+    let mut window = Window { requests: latency.count(), failures, latency, ..Window::default() };
+    for live in lives {
+        let metrics = &live.component().metrics;
+        window.failures += metrics.bodies_cut_by_guest();
+        window.traps += metrics.instances_trapped();
+        let memory = live.revision.growth.read();
+        window.memory.peak_bytes = window.memory.peak_bytes.max(memory.peak_bytes);
+        for (sum, age) in window.memory.growth.iter_mut().zip(memory.growth) {
+            sum.requests += age.requests;
+            sum.grown += age.grown;
+            sum.grown_bytes += age.grown_bytes;
+        }
+    }
+    window
 }
 
 /// A revision that finishes what it has begun.

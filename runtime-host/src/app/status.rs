@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::App;
+use super::rollouts::RolloutStatus;
 use crate::registry::{Digest, RevisionRecord};
 
 /// A component, as it runs now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComponentStatus {
     /// Its id.
     pub component: String,
@@ -23,6 +24,8 @@ pub struct ComponentStatus {
     pub draining: Vec<DrainingStatus>,
     /// Former revisions that can answer at once, by their names in the metrics.
     pub warm: Vec<String>,
+    /// The rollout that goes on, or the last one since the start.
+    pub rollout: Option<RolloutStatus>,
 }
 
 /// A former revision that finishes what it has begun.
@@ -39,6 +42,7 @@ pub struct DrainingStatus {
 impl App {
     /// What runs of each component, in the order of their ids.
     pub fn status(&self) -> Vec<ComponentStatus> {
+        let rollouts = self.deployments.rollouts().clone();
         let draining: Vec<_> = self.deployments.draining().iter().cloned().collect();
         let state = self.deployments.state();
         let status = |(id, digest): (&String, &Digest)| {
@@ -65,6 +69,7 @@ impl App {
                     .filter(|warm| warm.component.id == *id)
                     .map(|warm| warm.digest.to_string())
                     .collect(),
+                rollout: rollouts.get(id).map(|entry| entry.status().clone()),
             }
         };
         state.in_force.iter().map(status).collect()

@@ -22,6 +22,7 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
         manifest,
         state,
         memory_bytes_max: None,
+        preview_token: "preview".to_owned(),
         workers: std::num::NonZeroUsize::MIN,
         outbound: OutboundShared::new(&OutboundHttp::default(), &[]).unwrap(),
         telemetry: Arc::new(Telemetry::new("shop", "1")),

@@ -64,26 +64,39 @@ impl Worker {
     async fn dispatch(
         &self,
         place: usize,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         context: Arc<RequestContext>,
     ) -> Response<WasiBody> {
         let started = Instant::now();
         let method = request.method().clone();
         // The pool is held until there is an answer, and with it the revision: what has no pool left is answered by nobody.
-        let pool = self.app.table.load().at(place).choose().pool(self.index).cloned();
+        let (pool, copied) = {
+            let table = self.app.table.load();
+            let (live, shadow) = table.at(place).choose(request.headers_mut());
+            let copied = shadow.and_then(|candidate| {
+                Some((candidate.shadow.as_ref()?.copy(&request)?, candidate.live.pool(self.index)?.clone()))
+            });
+            (live.pool(self.index).cloned(), copied)
+        };
         let Some(pool) = pool else {
             // Nobody can ask before all threads have started.
             return Problem::Overloaded.response(context.request_id());
         };
-        let metrics = &pool.component().metrics;
-        let response = pool.handle(request, context.clone()).await.unwrap_or_else(|error| {
+        let metrics = &pool.instances.component().metrics;
+        let answer = pool.instances.handle(request, context.clone()).await;
+        let duration = started.elapsed();
+        pool.count(duration, &answer);
+        let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
                 metrics.request_rejected(reason);
             }
             problem(&error).response(context.request_id())
         });
-        metrics.request(&method, response.status(), started.elapsed());
+        if let Some((copy, other)) = copied {
+            response = copy.compare(response, other, context);
+        }
+        metrics.request(&method, response.status(), duration);
         response
     }
 

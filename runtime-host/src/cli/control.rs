@@ -1,4 +1,5 @@
-//! `bodega deploy`, `rollback`, `status` and `history`: which revisions of its components the running host serves.
+//! `bodega deploy`, `promote`, `pause`, `resume`, `abort` and `rollback`: which revisions of its components the running host
+//! serves.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,12 +14,17 @@ use url::form_urlencoded;
 use super::StateDirArgs;
 use super::remote::{self, Application};
 use crate::admin::ACTOR;
-use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, ROLLBACK_PATH, STATUS_PATH};
+use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
 use crate::generated;
+use crate::rollout::StrategyName;
 use crate::state_dir::StateDir;
 
 /// How often `--wait` looks.
 const WAIT_POLL: Duration = Duration::from_millis(100);
+/// How often a live status is shown.
+const LIVE_PERIOD: Duration = Duration::from_secs(1);
+/// Has a terminal clear itself and go to its first line.
+const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 
 /// How to reach the control API.
 #[derive(Debug, clap::Args)]
@@ -82,6 +88,37 @@ impl Control {
         self.ask(http::Method::POST, path, query, body).await
     }
 
+    /// What runs of a component.
+    async fn status_of(&self, component: &str) -> anyhow::Result<Value> {
+        let status = self.get(STATUS_PATH, &[]).await?;
+        let found = list(&status).iter().find(|status| status["component"] == component).cloned();
+        found.with_context(|| format!("the host has no component `{component}`"))
+    }
+
+    /// Tells how a rollout goes until it is over; an error if it was taken back.
+    async fn follow_rollout(&self, component: &str, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut told = String::new();
+        loop {
+            let rollout = self.status_of(component).await?["rollout"].clone();
+            let line = rollout_line(&rollout);
+            if line != told {
+                println!("{component}: {line}");
+                told = line;
+            }
+            match rollout["promoted"].as_bool() {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    bail!("revision {} was taken back: {}", rollout["revision"], text(&rollout, "reason"))
+                }
+                None if Instant::now() >= deadline => {
+                    bail!("the rollout still goes on; `bodega status` tells how, and --timeout how long to wait")
+                }
+                None => tokio::time::sleep(WAIT_POLL).await,
+            }
+        }
+    }
+
     /// Waits until former revisions of these components have finished what they had begun.
     async fn until_drained(&self, components: &[&str], patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
@@ -106,7 +143,7 @@ impl Control {
 /// Waiting for the end of a change.
 #[derive(Debug, clap::Args)]
 struct WaitArgs {
-    /// Wait until the former revision has finished what it had begun.
+    /// Wait until a rollout is over and the former revision has finished what it had begun; fails if the rollout is taken back.
     #[arg(long)]
     wait: bool,
     /// How long to wait.
@@ -124,6 +161,13 @@ impl WaitArgs {
         if done["unchanged"].as_bool() == Some(true) {
             println!("{component}: revision {revision} is in force already");
             return Ok(());
+        }
+        if done["rollout"].as_bool() == Some(true) {
+            println!("{component}: the rollout of revision {revision} has begun");
+            return match self.wait {
+                true => control.follow_rollout(component, self.timeout).await,
+                false => Ok(()),
+            };
         }
         let switched: Vec<&str> = list(&done["switched"]).iter().filter_map(Value::as_str).collect();
         println!(
@@ -146,6 +190,9 @@ pub(super) struct Deploy {
     component: String,
     /// The wasm file.
     artifact: PathBuf,
+    /// How it takes over: `rolling`, `blue-green`, `canary` or `shadow`; by default as the manifest says.
+    #[arg(long)]
+    strategy: Option<StrategyName>,
     /// A path that the new revision has to answer before it gets other requests.
     #[arg(long, value_name = "PATH")]
     smoke: Option<String>,
@@ -165,7 +212,9 @@ impl Deploy {
         let source = std::path::absolute(&self.artifact)?.display().to_string();
         let control = self.admin.connect()?;
         let status = self.smoke_status.map(|status| status.to_string());
+        let strategy = self.strategy.map(|strategy| strategy.to_string());
         let mut query = vec![("component", self.component.as_str()), ("source", &source), ("why", &self.wait.why)];
+        query.extend(strategy.as_deref().map(|strategy| ("strategy", strategy)));
         query.extend(self.smoke.as_deref().map(|path| ("smoke", path)));
         query.extend(status.as_deref().map(|status| ("smoke_status", status)));
         remote::runtime()?.block_on(async {
@@ -202,12 +251,53 @@ impl Rollback {
     }
 }
 
+/// Arguments of the commands that steer a rollout.
+#[derive(Debug, clap::Args)]
+pub(super) struct Steer {
+    /// The component's id.
+    component: String,
+    /// Why, for those who read the log of actions.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Arguments of `bodega promote`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Promote {
+    /// To the end, and not only to the next step.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    steer: Steer,
+}
+
+impl Promote {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        self.steer.run(PROMOTE_PATH, &[("full", if self.full { "true" } else { "false" })])
+    }
+}
+
+impl Steer {
+    pub(super) fn run(self, path: &str, more: &[(&str, &str)]) -> anyhow::Result<()> {
+        let control = self.admin.connect()?;
+        let query = [&[("component", self.component.as_str()), ("why", &self.why)], more].concat();
+        let rollout = remote::runtime()?.block_on(control.post(path, &query, Bytes::new()))?;
+        println!("{}: {}", self.component, rollout_line(&rollout));
+        Ok(())
+    }
+}
+
 /// Arguments of `bodega status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Status {
     /// Print the host's own JSON.
     #[arg(long)]
     json: bool,
+    /// Show it again and again, until the command is ended.
+    #[arg(long, conflicts_with = "json")]
+    live: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -215,11 +305,23 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let control = self.admin.connect()?;
-        let status = remote::runtime()?.block_on(control.get(STATUS_PATH, &[]))?;
-        if self.json {
-            println!("{status}");
-            return Ok(());
-        }
+        remote::runtime()?.block_on(async {
+            loop {
+                let status = control.get(STATUS_PATH, &[]).await?;
+                match (self.json, self.live) {
+                    (true, _) => println!("{status}"),
+                    (_, true) => print!("{CLEAR_SCREEN}{}", Self::page(&status)),
+                    _ => print!("{}", Self::page(&status)),
+                }
+                if !self.live {
+                    return Ok(());
+                }
+                tokio::time::sleep(LIVE_PERIOD).await;
+            }
+        })
+    }
+
+    fn page(status: &Value) -> String {
         let row = |status: &Value| {
             let draining = list(&status["draining"]).iter();
             let draining: Vec<String> =
@@ -232,8 +334,14 @@ impl Status {
                 draining.join(", "),
             ]
         };
-        print!("{}", table(["component", "revision", "runs", "instances", "draining"], list(&status).iter().map(row)));
-        Ok(())
+        let mut page = table(["component", "revision", "runs", "instances", "draining"], list(status).iter().map(row));
+        for status in list(status).iter().filter(|status| !status["rollout"].is_null()) {
+            page += &format!("\n{}: {}\n", text(status, "component"), rollout_line(&status["rollout"]));
+            for finding in list(&status["rollout"]["findings"]).iter().filter_map(Value::as_str) {
+                page += &format!("  {finding}\n");
+            }
+        }
+        page
     }
 }
 
@@ -280,6 +388,20 @@ impl History {
         print!("{}", table(["revision", "state", "digest", "since", "who", "why"], list(&history).iter().map(row)));
         Ok(())
     }
+}
+
+/// How a rollout goes, in a line.
+fn rollout_line(rollout: &Value) -> String {
+    let hold = rollout["hold"].as_str().map(|hold| format!(", {hold}")).unwrap_or_default();
+    format!(
+        "{} of revision {} is {}{hold}, with {} % of requests ({} so far): {}",
+        text(rollout, "strategy"),
+        rollout["revision"],
+        text(rollout, "state"),
+        rollout["weight_percent"],
+        rollout["requests"],
+        text(rollout, "reason")
+    )
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -168,6 +168,7 @@ impl Up {
             registry: Arc::new(Registry::open(state.path(), REVISIONS_KEPT)?),
             code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
             memory_bytes_max: self.max_instance_memory,
+            preview_token: generated::preview_token(&state)?,
             workers: self.listener_config().workers,
             outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
             telemetry: telemetry.clone(),

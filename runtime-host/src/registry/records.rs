@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use super::{Action, Digest, InForce, NewRevision, RevisionRecord};
+use super::{Action, Digest, InForce, NewRevision, RevisionRecord, RolloutRecord};
 
 /// The version of the schema below, as `user_version` has it.
 const SCHEMA_VERSION: i64 = 1;
@@ -28,6 +28,12 @@ const SCHEMA: &str = "
         number INTEGER NOT NULL,
         -- The manifest's own artifact when this was decided.
         base_digest TEXT NOT NULL,
+        FOREIGN KEY (component, number) REFERENCES revision (component, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rollout (
+        component TEXT NOT NULL PRIMARY KEY,
+        number INTEGER NOT NULL,
+        state TEXT NOT NULL,
         FOREIGN KEY (component, number) REFERENCES revision (component, number)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE action (
@@ -138,10 +144,36 @@ pub(super) fn forget_old(
     let sql = "WITH spare AS (
                    SELECT number FROM revision WHERE component = ?1 AND number IS NOT ?2
                    AND number NOT IN (SELECT number FROM live WHERE component = ?1)
+                   AND number NOT IN (SELECT number FROM rollout WHERE component = ?1)
                )
                DELETE FROM revision WHERE component = ?1
                AND number IN (SELECT number FROM spare ORDER BY number DESC LIMIT -1 OFFSET ?3)";
     transaction.execute(sql, params![component, before, kept]).map(drop)
+}
+
+pub(super) fn set_rollout(
+    transaction: &Transaction<'_>,
+    component: &str,
+    number: u32,
+    state: &str,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO rollout (component, number, state) VALUES (?1, ?2, ?3)
+               ON CONFLICT (component) DO UPDATE SET number = excluded.number, state = excluded.state";
+    transaction.execute(sql, params![component, number, state]).map(drop)
+}
+
+pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM rollout WHERE component = ?1", [component]).map(drop)
+}
+
+pub(super) fn rollouts(database: &Connection) -> rusqlite::Result<Vec<RolloutRecord>> {
+    let mut statement = database.prepare_cached(
+        "SELECT component, number, digest, state FROM rollout JOIN revision USING (component, number)",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(RolloutRecord { component: row.get(0)?, number: row.get(1)?, digest: digest(row, 2)?, state: row.get(3)? })
+    };
+    statement.query_map((), record)?.collect()
 }
 
 pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Result<Vec<RevisionRecord>> {

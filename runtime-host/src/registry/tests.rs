@@ -161,3 +161,49 @@ fn actions_are_logged_in_order_and_bounded() {
     shop.registry.write(|transaction| records::log(transaction, &action(5), 3)).unwrap();
     assert_eq!(shop.registry.actions(10).unwrap(), [action(5), action(4), action(3)]);
 }
+
+fn begin(shop: &Shop, wasm: &[u8]) -> u32 {
+    let (digest, base) = (Digest::of(wasm), Digest::of(b"base"));
+    shop.registry.artifacts().keep(&digest, wasm, true).unwrap();
+    let revision = NewRevision {
+        component: "cart",
+        digest: &digest,
+        source: "new.wasm",
+        who: "ann",
+        why: "",
+        settings: "{}",
+        base: Base { digest: &base, source: "cart.wasm" },
+    };
+    shop.registry.begin_rollout(&revision, "10 %").unwrap()
+}
+
+#[test]
+fn a_rollout_is_recorded_until_it_ends_and_the_old_revision_is_in_force_meanwhile() {
+    let shop = Shop::new(10);
+    let number = begin(&shop, b"new");
+    shop.registry.save_rollout("cart", number, "25 %").unwrap();
+    let shop = shop.after_death();
+    assert_eq!(shop.in_force(b"base"), InForce::Manifest);
+    let record =
+        RolloutRecord { component: "cart".to_owned(), number: 2, digest: Digest::of(b"new"), state: "25 %".to_owned() };
+    assert_eq!(shop.registry.rollouts().unwrap(), [record]);
+    assert_eq!(shop.numbers(), [(2, false), (1, true)]);
+    shop.registry.end_rollout("cart", number, Outcome::Promoted).unwrap();
+    let shop = shop.after_death();
+    assert_eq!(shop.registry.rollouts().unwrap(), []);
+    assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
+
+    let bad = begin(&shop, b"bad");
+    shop.registry.end_rollout("cart", bad, Outcome::TakenBack).unwrap();
+    assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
+    assert!(shop.registry.history("cart").unwrap()[0].is_rolled_back);
+}
+
+#[test]
+fn another_file_of_the_manifest_ends_a_rollout() {
+    let shop = Shop::new(0);
+    begin(&shop, b"new");
+    assert_eq!(shop.numbers(), [(2, false), (1, true)], "what is rolled out is kept");
+    assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged { instead_of: 1 });
+    assert_eq!(shop.registry.rollouts().unwrap(), []);
+}
