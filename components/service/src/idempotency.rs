@@ -64,13 +64,13 @@ impl Attempt {
         let Some(key) = &self.key else { return Ok(()) };
         let now_ms = unix_ms();
         transaction.execute(CLEAR, &[(now_ms - KEPT_MS).into(), CLEARED_PER_WRITE.into()]).await?;
-        let row = vec![
+        let row = [
             self.actor.as_str().into(),
             key.as_str().into(),
             self.fingerprint.as_str().into(),
             serde_json::to_string(answer)?.into(),
             now_ms.into(),
         ];
-        Ok(transaction.insert(KEEP, vec![row], "").await?)
+        Ok(transaction.insert(KEEP, [row], "").await?)
     }
 }

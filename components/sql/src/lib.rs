@@ -10,6 +10,8 @@
 
 use std::sync::OnceLock;
 
+use futures::future::poll_immediate;
+
 mod error;
 mod migrate;
 #[cfg(not(target_family = "wasm"))]
@@ -28,8 +30,8 @@ use native::Connection;
 #[cfg(target_family = "wasm")]
 use spin::Connection;
 
-/// Rows that one statement of [`Transaction::insert`] takes at most.
-const ROWS_PER_INSERT: usize = 64;
+/// Values that one statement of [`Transaction::insert`] takes at most; there is one row in any case.
+const VALUES_PER_INSERT: usize = 768;
 
 /// A database by its label (in native tests: the path of its file).
 ///
@@ -53,13 +55,13 @@ impl Database {
 
     /// Runs one statement in a transaction of its own.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        self.connection()?.execute(sql, params).await
+        self.connection()?.execute(sql, params.to_vec()).await
     }
 
     /// Starts a write transaction. It is rolled back unless [`Transaction::commit`] is called.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let connection = Connection::open(&self.label)?;
-        connection.execute("BEGIN IMMEDIATE", &[]).await?;
+        connection.execute("BEGIN IMMEDIATE", Vec::new()).await?;
         Ok(Transaction { connection, open: true })
     }
 
@@ -82,27 +84,46 @@ pub struct Transaction {
 impl Transaction {
     /// Runs one statement within the transaction.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        self.connection.execute(sql, params).await
+        self.connection.execute(sql, params.to_vec()).await
     }
 
     /// Inserts any number of rows: `head` is the statement up to and without its `VALUES`, `tail` what follows
     /// them. Few long statements cost far fewer host calls than one per row, and full ones share their text
-    /// and so the host's prepared statement.
-    pub async fn insert(&self, head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Result<(), Error> {
-        let mut rows = rows.into_iter().peekable();
-        while let Some(first) = rows.peek() {
-            let tuple = format!("({})", vec!["?"; first.len()].join(","));
-            let rows: Vec<Vec<Value>> = rows.by_ref().take(ROWS_PER_INSERT).collect();
-            let sql = format!("{head} VALUES {} {tail}", vec![tuple.as_str(); rows.len()].join(","));
-            let params: Vec<Value> = rows.into_iter().flatten().collect();
-            self.execute(&sql, &params).await?;
+    /// and so the host's prepared statement. The rows of one are made while the store works on the one before.
+    pub fn insert<const COLUMNS: usize>(
+        &self,
+        head: &str,
+        rows: impl IntoIterator<Item = [Value; COLUMNS], IntoIter: Send>,
+        tail: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let tuple = format!("({})", ["?"; COLUMNS].join(","));
+        let rows_max = (VALUES_PER_INSERT / COLUMNS.max(1)).max(1);
+        let mut rows = rows.into_iter();
+        let mut running = None;
+        async move {
+            loop {
+                let params: Vec<Value> = rows.by_ref().take(rows_max).flatten().collect();
+                if let Some(running) = running.take() {
+                    running.await?;
+                }
+                if params.is_empty() {
+                    return Ok(());
+                }
+                let tuples = vec![tuple.as_str(); params.len() / COLUMNS.max(1)].join(",");
+                let sql = format!("{head} VALUES {tuples} {tail}");
+                let mut statement = Box::pin(async move { self.connection.execute(&sql, params).await });
+                // This sends it off.
+                match poll_immediate(&mut statement).await {
+                    Some(done) => drop(done?),
+                    None => running = Some(statement),
+                }
+            }
         }
-        Ok(())
     }
 
     /// Makes the changes durable.
     pub async fn commit(mut self) -> Result<(), Error> {
-        self.connection.execute("COMMIT", &[]).await?;
+        self.connection.execute("COMMIT", Vec::new()).await?;
         self.open = false;
         Ok(())
     }
@@ -137,13 +158,13 @@ mod tests {
             transaction.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
             drop(transaction);
             let transaction = database.begin().await.unwrap();
-            let rows = (0..ROWS_PER_INSERT as i64 + 1).map(|n| vec![Value::Integer(n)]).collect();
+            let rows = (0..VALUES_PER_INSERT as i64 + 1).map(|n| [Value::Integer(n)]);
             transaction.insert("INSERT INTO t", rows, "ON CONFLICT DO NOTHING").await.unwrap();
             transaction.commit().await.unwrap();
         });
         let mut rows = database.read("SELECT n FROM t ORDER BY n DESC", &[]).unwrap();
-        assert_eq!(rows.len(), ROWS_PER_INSERT + 1);
-        assert_eq!(rows[0].take::<i64>(0).unwrap(), ROWS_PER_INSERT as i64);
+        assert_eq!(rows.len(), VALUES_PER_INSERT + 1);
+        assert_eq!(rows[0].take::<i64>(0).unwrap(), VALUES_PER_INSERT as i64);
     }
 
     #[test]

@@ -27,8 +27,8 @@ impl Connection {
     }
 
     #[expect(clippy::unused_async, reason = "the host's counterpart waits")]
-    pub(crate) async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        self.execute_now(sql, params)
+    pub(crate) async fn execute(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+        self.execute_now(sql, &params)
     }
 
     pub(crate) fn execute_now(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {

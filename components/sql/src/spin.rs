@@ -20,9 +20,9 @@ impl Connection {
         opened.map(Self).map_err(|source| Error::Open { label: label.to_owned(), source })
     }
 
-    pub(crate) async fn execute(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn execute(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
         let failed = |source| Error::statement(sql, source);
-        let (_, mut stream, result) = self.0.execute_async(sql.to_owned(), params.to_vec()).await.map_err(failed)?;
+        let (_, mut stream, result) = self.0.execute_async(sql.to_owned(), params).await.map_err(failed)?;
         let mut rows = Vec::new();
         loop {
             let (status, batch) = stream.read(Vec::with_capacity(ROWS_PER_READ)).await;

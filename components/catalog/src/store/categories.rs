@@ -39,15 +39,14 @@ fn taxonomy(rows: Vec<Row>) -> Result<Taxonomy, Error> {
 /// Adds categories, with the terms that count their products.
 pub(crate) async fn add(transaction: &Transaction, categories: &[Category]) -> Result<(), Error> {
     let row = |category: &Category| {
-        vec![
+        [
             category.slug.as_str().into(),
             category.name.as_str().into(),
             category.parent.as_str().into(),
             category.position.into(),
         ]
     };
-    let rows = categories.iter().map(row).collect();
-    transaction.insert("INSERT INTO categories (slug, name, parent, position)", rows, "").await?;
+    transaction.insert("INSERT INTO categories (slug, name, parent, position)", categories.iter().map(row), "").await?;
     intern(transaction, categories.iter().map(|category| (CATEGORY.to_owned(), category.slug.clone()))).await?;
     Ok(())
 }

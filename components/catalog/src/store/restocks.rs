@@ -30,13 +30,13 @@ pub(crate) async fn make(database: &Database, restock: &Restock, now_ms: i64) ->
         return Err(Refusal::RestockExceedsOrder(exceeding).into());
     }
     add(&transaction, restock).await?;
-    let row = vec![
+    let row = [
         restock.restock_id.as_str().into(),
         restock.order_id.as_str().into(),
         json_list(&restock.lines),
         now_ms.into(),
     ];
-    transaction.insert("INSERT INTO restocks (id, order_id, lines, at_ms)", vec![row], "").await?;
+    transaction.insert("INSERT INTO restocks (id, order_id, lines, at_ms)", [row], "").await?;
     Ok(transaction.commit().await?)
 }
 
@@ -53,7 +53,7 @@ async fn add(transaction: &Transaction, restock: &Restock) -> Result<(), Error> 
         Some(Moved { sku: line.sku.as_str(), delta: line.quantity.get().into(), on_hand: *on_hand })
     });
     let (actor, reason) = (format!("order {}", restock.order_id), format!("restock {}", restock.restock_id));
-    audit(transaction, moved, &Cause { actor: &actor, reason: &reason }).await
+    audit(transaction, moved.collect(), &Cause { actor: &actor, reason: &reason }).await
 }
 
 async fn find(transaction: &Transaction, restock_id: &str) -> Result<Option<Restock>, Error> {

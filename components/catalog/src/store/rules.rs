@@ -97,8 +97,8 @@ async fn note(
     actor: &str,
 ) -> Result<(), Error> {
     const NOTE: &str = "INSERT INTO rule_changes (kind, rule_id, change, content, actor, at_ms)";
-    let row = vec![kind.into(), id.into(), change.into(), content.into(), actor.into(), commerce::unix_ms().into()];
-    transaction.insert(NOTE, vec![row], "").await?;
+    let row = [kind.into(), id.into(), change.into(), content.into(), actor.into(), commerce::unix_ms().into()];
+    transaction.insert(NOTE, [row], "").await?;
     transaction.execute("UPDATE rule_book SET version = version + 1", &[]).await?;
     Ok(())
 }

@@ -30,8 +30,8 @@ pub(crate) async fn save(
     let numbered = number(transaction, edited).await?;
     remove_variants(transaction, edited).await?;
     transaction.insert(VARIANT_HEAD, variant_rows(&numbered), "").await?;
-    audit(transaction, edited.iter().flat_map(counted), cause).await?;
-    transaction.insert(PRODUCT_HEAD, product_rows(&numbered)?, PRODUCT_TAIL).await?;
+    audit(transaction, edited.iter().flat_map(counted).collect(), cause).await?;
+    transaction.insert(PRODUCT_HEAD, product_rows(&numbered), PRODUCT_TAIL).await?;
     save_terms(transaction, &numbered, taxonomy).await?;
     index(transaction, &numbered).await
 }
@@ -74,10 +74,10 @@ async fn remove_variants(transaction: &Transaction, edited: &[Edited]) -> Result
 
 const VARIANT_HEAD: &str = "INSERT INTO variants (product, position, sku, price, archived, on_hand, reserved)";
 
-fn variant_rows(numbered: &Numbered<'_>) -> Vec<Vec<Value>> {
-    let rows = numbered.iter().flat_map(|(seq, edited)| {
+fn variant_rows(numbered: &Numbered<'_>) -> impl Iterator<Item = [Value; 7]> {
+    numbered.iter().flat_map(|(seq, edited)| {
         edited.product.variants.iter().zip(0_i64..).map(|(variant, position)| {
-            vec![
+            [
                 (*seq).into(),
                 position.into(),
                 variant.sku.as_str().into(),
@@ -87,8 +87,7 @@ fn variant_rows(numbered: &Numbered<'_>) -> Vec<Vec<Value>> {
                 variant.stock.reserved.into(),
             ]
         })
-    });
-    rows.collect()
+    })
 }
 
 /// The stocks that were counted anew, and those that left the catalogue with their variants.
@@ -113,13 +112,14 @@ const PRODUCT_TAIL: &str = "ON CONFLICT (seq) DO UPDATE SET
     currency = excluded.currency, in_stock = excluded.in_stock, title = excluded.title,
     brand = excluded.brand, image = excluded.image, count_places = excluded.count_places, document = excluded.document";
 
-fn product_rows(numbered: &Numbered<'_>) -> Result<Vec<Vec<Value>>, Error> {
-    let row = |(seq, edited): &(i64, &Edited)| {
+fn product_rows(numbered: &Numbered<'_>) -> impl Iterator<Item = [Value; 12]> {
+    numbered.iter().map(|(seq, edited)| {
         let product = &edited.product;
-        let document = serde_json::to_string(&product.to_document())?;
+        // Only a map with keys that are no text could fail, and a document has none.
+        let document = serde_json::to_string(&product.to_document()).expect("a document is JSON");
         // A product without variants does not pass validation; such a one would sort as free.
         let (price, currency) = product.price().map_or((0, ""), |price| (price.minor(), price.currency().code()));
-        Ok(vec![
+        [
             (*seq).into(),
             product.id.to_string().into(),
             product.slug.as_str().into(),
@@ -132,9 +132,8 @@ fn product_rows(numbered: &Numbered<'_>) -> Result<Vec<Vec<Value>>, Error> {
             product.images.first().cloned().into(),
             places(&document).into(),
             document.into(),
-        ])
-    };
-    numbered.iter().map(row).collect()
+        ]
+    })
 }
 
 /// Moves only the terms that differ, so that a changed description touches none.
@@ -159,8 +158,8 @@ async fn save_terms(transaction: &Transaction, numbered: &Numbered<'_>, taxonomy
             WHERE (term, product) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
         transaction.execute(LOSE, &[json_list(&lost)]).await?;
     }
-    let gained = gained.iter().filter_map(|(term, seq)| Some(vec![(*ids.get(term)?).into(), (*seq).into()]));
-    transaction.insert("INSERT INTO product_terms (term, product)", gained.collect(), "ON CONFLICT DO NOTHING").await?;
+    let gained = gained.iter().filter_map(|(term, seq)| Some([(*ids.get(term)?).into(), (*seq).into()]));
+    transaction.insert("INSERT INTO product_terms (term, product)", gained, "ON CONFLICT DO NOTHING").await?;
     Ok(())
 }
 
@@ -184,21 +183,19 @@ pub(crate) async fn intern(
 
 /// Brings the full-text index up to date where its texts have changed.
 async fn index(transaction: &Transaction, numbered: &Numbered<'_>) -> Result<(), Error> {
-    let (mut shown, mut hidden) = (Vec::new(), Vec::new());
-    for (seq, edited) in numbered {
-        let before = edited.before.as_ref().map(|before| texts(&before.product));
-        let after = texts(&edited.product);
-        match after {
-            Some(_) if before.as_ref() == Some(&after) => {}
-            Some(texts) => shown.push([vec![(*seq).into()], texts.map(Value::from).to_vec()].concat()),
-            None if matches!(before, Some(Some(_))) => hidden.push(*seq),
-            None => {}
-        }
-    }
+    let was_shown = |edited: &Edited| edited.before.as_ref().is_some_and(|before| !before.product.archived);
+    let hidden = numbered.iter().filter(|(_, edited)| edited.product.archived && was_shown(edited));
+    let hidden: Vec<i64> = hidden.map(|(seq, _)| *seq).collect();
     if !hidden.is_empty() {
         const HIDE: &str = "DELETE FROM product_search WHERE rowid IN (SELECT value FROM json_each(?1))";
         transaction.execute(HIDE, &[json_list(&hidden)]).await?;
     }
+    let shown = numbered.iter().filter_map(|(seq, edited)| {
+        let before = edited.before.as_ref().and_then(|before| texts(&before.product));
+        let after = texts(&edited.product).filter(|after| before.as_ref() != Some(after))?;
+        let [title, brand, keywords, description] = after.map(Value::from);
+        Some([(*seq).into(), title, brand, keywords, description])
+    });
     const SHOW: &str = "INSERT OR REPLACE INTO product_search (rowid, title, brand, keywords, description)";
     Ok(transaction.insert(SHOW, shown, "").await?)
 }

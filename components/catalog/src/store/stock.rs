@@ -29,15 +29,11 @@ pub(crate) struct Moved<'a> {
 }
 
 /// Writes down what has changed, who did it and why.
-pub(crate) async fn audit(
-    transaction: &Transaction,
-    moved: impl IntoIterator<Item = Moved<'_>>,
-    cause: &Cause<'_>,
-) -> Result<(), Error> {
+pub(crate) async fn audit(transaction: &Transaction, moved: Vec<Moved<'_>>, cause: &Cause<'_>) -> Result<(), Error> {
     const HEAD: &str = "INSERT INTO stock_adjustments (sku, delta, on_hand, reason, actor, at_ms)";
     let now_ms = commerce::unix_ms();
     let row = |moved: Moved<'_>| {
-        vec![
+        [
             moved.sku.into(),
             moved.delta.into(),
             moved.on_hand.into(),
@@ -46,7 +42,7 @@ pub(crate) async fn audit(
             now_ms.into(),
         ]
     };
-    Ok(transaction.insert(HEAD, moved.into_iter().map(row).collect(), "").await?)
+    Ok(transaction.insert(HEAD, moved.into_iter().map(row), "").await?)
 }
 
 /// Adds units to a variant of a product (or takes them away) and writes down who did it and why.
@@ -72,6 +68,6 @@ pub(crate) async fn adjust(
     };
     let mut moved = moved.ok_or_else(|| Error::NotFound { what: "variant", key: sku.to_owned() })?;
     let (on_hand, reserved) = (moved.take::<u32>(0)?, moved.take::<u32>(1)?);
-    audit(transaction, [Moved { sku, delta, on_hand }], cause).await?;
+    audit(transaction, vec![Moved { sku, delta, on_hand }], cause).await?;
     Ok(Adjusted { sku: sku.to_owned(), on_hand, reserved, available: on_hand.saturating_sub(reserved) })
 }

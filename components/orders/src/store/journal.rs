@@ -34,7 +34,7 @@ pub(crate) async fn record(
         INSERT INTO history (order_id, from_state, to_state, role, account, reason, event_id, at_ms)";
     let what = if from.is_none() { "placed" } else { step.to.as_str() };
     let event = tell(transaction, order, what, None, now_ms).await?;
-    let row = vec![
+    let row = [
         id(order.id),
         optional(from.map(State::as_str)),
         step.to.as_str().into(),
@@ -44,7 +44,7 @@ pub(crate) async fn record(
         id(event),
         now_ms.into(),
     ];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// Tells others, in the transaction of the change. `order` is as it stands after the change.
@@ -75,14 +75,14 @@ pub(crate) async fn tell(
     if let Some(tracking) = &order.tracking {
         data["tracking"] = json!(tracking);
     }
-    let row = vec![
+    let row = [
         id(event),
         format!("bodega.order.{what}").into(),
         id(order.id),
         rfc3339(now_ms).into(),
         data.to_string().into(),
     ];
-    transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", vec![row], "").await?;
+    transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", [row], "").await?;
     Ok(event)
 }
 
@@ -96,8 +96,8 @@ pub(crate) async fn note(
     now_ms: i64,
 ) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO steps (order_id, step, outcome, note, attempts, at_ms)";
-    let row = vec![id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    let row = [id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// The changes of an order's state in their order, as JSON. Whose account it was is for staff.

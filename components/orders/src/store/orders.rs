@@ -76,7 +76,7 @@ pub(crate) async fn insert(transaction: &Transaction, order: &Order, request: &R
         INSERT INTO orders (id, number, actor, key, fingerprint, customer, email, token_digest, state, step, currency,
             total, created_at_ms, updated_at_ms, touched_at_ms, content)";
     let total = order.total();
-    let row = vec![
+    let row = [
         id(order.id),
         order.number.as_str().into(),
         request.actor.into(),
@@ -94,7 +94,7 @@ pub(crate) async fn insert(transaction: &Transaction, order: &Order, request: &R
         order.created_at_ms.into(),
         serde_json::to_string(&order.content)?.into(),
     ];
-    match transaction.insert(INSERT, vec![row], "").await {
+    match transaction.insert(INSERT, [row], "").await {
         Ok(()) => Ok(Inserted::Yes),
         Err(error) if error.names("orders.number") => Ok(Inserted::NumberTaken),
         Err(error) if error.names("orders.key") => Ok(Inserted::KeyTaken),

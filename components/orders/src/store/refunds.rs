@@ -31,7 +31,7 @@ pub(crate) async fn insert(
     const INSERT: &str = "
         INSERT INTO refunds (id, order_id, actor, key, fingerprint, state, amount, lines, shipping, reason, restock,
             created_at_ms)";
-    let row = vec![
+    let row = [
         id(refund.id),
         id(refund.order),
         optional(request.map(|request| request.actor)),
@@ -45,7 +45,7 @@ pub(crate) async fn insert(
         sql::Value::Integer(refund.restock.into()),
         refund.created_at_ms.into(),
     ];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// The refund that was asked for with a key, and the fingerprint of that request.

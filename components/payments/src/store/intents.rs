@@ -35,7 +35,7 @@ pub(crate) async fn insert(
         INSERT INTO intents (id, order_id, provider, state, amount, currency, payment_method, customer, return_url,
             created_at_ms, updated_at_ms)";
     let Charge(input) = charge;
-    let row = vec![
+    let row = [
         id(intent),
         id(input.order_id),
         provider.into(),
@@ -48,7 +48,7 @@ pub(crate) async fn insert(
         now_ms.into(),
         now_ms.into(),
     ];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// The intent, which must be there.

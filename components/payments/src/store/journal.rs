@@ -62,7 +62,7 @@ pub(crate) async fn record(
 ) -> Result<(), Error> {
     const INSERT: &str = "
         INSERT INTO transitions (intent, refund, from_state, to_state, cause, cause_id, reported_at_ms, at_ms)";
-    let row = vec![
+    let row = [
         id(intent),
         step.refund.map_or(sql::Value::Null, id),
         super::optional(step.from),
@@ -72,7 +72,7 @@ pub(crate) async fn record(
         cause.reported_at_ms.map_or(sql::Value::Null, sql::Value::from),
         now_ms.into(),
     ];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// The steps of an intent and its refunds in their order, as JSON.
@@ -114,14 +114,14 @@ pub(crate) async fn tell(
     if let Some((refund, minor)) = refund {
         data["refund"] = json!({"refund_id": refund, "amount": money(minor)});
     }
-    let row = vec![
+    let row = [
         id(Id::new()),
         format!("bodega.payment.{what}").into(),
         id(intent.order_id),
         rfc3339(now_ms).into(),
         data.to_string().into(),
     ];
-    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", vec![row], "").await?)
+    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", [row], "").await?)
 }
 
 /// The events after the one with this number, in their order, as JSON.

@@ -18,7 +18,7 @@ const SELECT: &str =
 /// Writes a new refund down.
 pub(crate) async fn insert(transaction: &Transaction, intent: Id, refund: &Refund) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO refunds (intent, id, state, amount, reason, created_at_ms)";
-    let row = vec![
+    let row = [
         id(intent),
         id(refund.id),
         refund.state.as_str().into(),
@@ -26,7 +26,7 @@ pub(crate) async fn insert(transaction: &Transaction, intent: Id, refund: &Refun
         refund.reason.as_str().into(),
         refund.created_at_ms.into(),
     ];
-    Ok(transaction.insert(INSERT, vec![row], "").await?)
+    Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
 /// A refund as it stands in the transaction.

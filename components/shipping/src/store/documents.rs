@@ -121,8 +121,8 @@ pub(crate) async fn count<T: Document>(transaction: &Transaction, zone: Option<I
 /// Adds one.
 pub(crate) async fn insert<T: Document>(transaction: &Transaction, content: T) -> Result<Kept<T>, Error> {
     let made = Kept { id: Id::new(), version: 1, content };
-    let row = vec![id(made.id), serde_json::to_string(&made.content)?.into()];
-    transaction.insert(&format!("INSERT INTO {} (id, body)", T::TABLE), vec![row], "").await?;
+    let row = [id(made.id), serde_json::to_string(&made.content)?.into()];
+    transaction.insert(&format!("INSERT INTO {} (id, body)", T::TABLE), [row], "").await?;
     Ok(made)
 }
 

@@ -10,14 +10,14 @@ use crate::outbox::Message;
 
 /// Writes an event down, in the transaction of the change that it is about.
 pub(crate) async fn put(transaction: &Transaction, message: &Message) -> Result<(), Error> {
-    let row = vec![
+    let row = [
         id(message.id),
         message.kind.as_str().into(),
         message.subject.as_str().into(),
         rfc3339(message.at_ms).into(),
         message.data.to_string().into(),
     ];
-    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", vec![row], "").await?)
+    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", [row], "").await?)
 }
 
 /// The events after the one with this number, in their order, as JSON.

@@ -15,7 +15,7 @@ pub(crate) async fn save(transaction: &Transaction, places: &[Place], sample: bo
         ON CONFLICT (country, folded, region, postcode)
         DO UPDATE SET name = excluded.name, population = excluded.population, sample = excluded.sample";
     let row = |place: &Place| {
-        vec![
+        [
             place.country.as_str().into(),
             place.postcode.as_str().into(),
             place.name.as_str().into(),
@@ -25,7 +25,7 @@ pub(crate) async fn save(transaction: &Transaction, places: &[Place], sample: bo
             Value::Integer(sample.into()),
         ]
     };
-    Ok(transaction.insert(INSERT, places.iter().map(row).collect(), UPDATE).await?)
+    Ok(transaction.insert(INSERT, places.iter().map(row), UPDATE).await?)
 }
 
 /// Takes the sample away for the countries of these places.

@@ -80,7 +80,7 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
     const SAVE: &str = "INSERT INTO shipments (id, order_id, state, tracking_number, request, created_at_ms)";
     const MOVE: &str =
         "ON CONFLICT (id) DO UPDATE SET state = excluded.state, tracking_number = excluded.tracking_number";
-    let row = vec![
+    let row = [
         id(shipment.id),
         id(shipment.request.order_id),
         shipment.state.as_str().into(),
@@ -88,10 +88,10 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
         serde_json::to_string(&shipment.request)?.into(),
         shipment.created_at_ms.into(),
     ];
-    transaction.insert(SAVE, vec![row], MOVE).await?;
+    transaction.insert(SAVE, [row], MOVE).await?;
     let Some(event) = shipment.events.last() else { return Ok(()) };
     const ADD: &str = "INSERT INTO shipment_events (shipment, position, state, at_ms, recorded_at_ms, actor, note)";
-    let row = vec![
+    let row = [
         id(shipment.id),
         sql::Value::Integer(shipment.events.len() as i64),
         event.state.as_str().into(),
@@ -100,7 +100,7 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
         event.actor.as_str().into(),
         optional(event.note.as_deref()),
     ];
-    transaction.insert(ADD, vec![row], "").await?;
+    transaction.insert(ADD, [row], "").await?;
     outbox::put(transaction, &Message::about(shipment, event.recorded_at_ms)).await
 }
 
