@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod control;
 mod remote;
+mod simulate;
 mod transfer;
 mod up;
 mod verify;
@@ -69,6 +70,9 @@ enum Command {
     Admin(admin::Admin),
     /// Hold the books of all services of the running application against each other.
     Verify(verify::Verify),
+    /// Roll out made-up revisions in simulation, and print how it ends as JSON.
+    #[command(hide = true)]
+    Simulate(simulate::Simulate),
 }
 
 /// The manifest, as most commands take it.
@@ -143,6 +147,7 @@ impl Cli {
             Command::Export(export) => export.run(),
             Command::Admin(admin) => admin.run(),
             Command::Verify(verify) => verify.run(),
+            Command::Simulate(simulate) => simulate.run(),
         }
     }
 }

@@ -22,18 +22,21 @@
 
 pub mod analysis;
 mod choice;
+mod memory;
 mod plan;
 mod samples;
+pub mod simulation;
 mod state;
 mod statistics;
+mod transition;
 
 pub use analysis::{Analysis, CounterRatio, Finding, Verdict, Worse};
 pub use choice::{BUCKETS, Share, Side};
+pub use memory::{Growth, InstanceMemory, MEMORY_AGES, Memory};
 pub use plan::{Gate, OnRestart, Plan, STEPS_MAX, Step, Sticky, Strategy, StrategyName, check_steps};
-pub use samples::{
-    Count, Growth, LATENCY_BUCKETS, Latency, MEMORY_AGES, Memory, Samples, Window, latency_bucket, memory_age,
-};
-pub use state::{Change, Hold, Refused, Rollout, State, Transition, WARMING_MAX_MS};
+pub use samples::{Count, LATENCY_BUCKETS, Latency, Samples, Window, latency_bucket};
+pub use state::{Rollout, WARMING_MAX_MS};
+pub use transition::{Change, Hold, Refused, State, Transition};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Memory;
+
 /// Both revisions' counters at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
@@ -62,34 +64,6 @@ pub struct Latency {
     counts: Vec<u64>,
 }
 
-/// Ages of instances that [`Memory`] tells apart.
-pub const MEMORY_AGES: usize = 4;
-/// The requests that an instance has answered before each age begins. What grows before the first one is start-up.
-const AGE_BEGINS: [u64; MEMORY_AGES] = [16, 128, 1_024, 8_192];
-
-/// How instances grow, by age: a cache that fills is no leak, so young ones are compared with young ones.
-///
-/// This alone counts from when the revision was first run, not from when a step began: an old revision's instances may
-/// all be older than any of the new one's are yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The most linear memory that an instance had.
-    pub peak_bytes: u64,
-    /// By [`memory_age`].
-    pub growth: [Growth; MEMORY_AGES],
-}
-
-/// The growth of instances of one age.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Growth {
-    /// Requests that ended in instances of that age.
-    pub requests: u64,
-    /// Those of them at whose end the instance was larger than ever before.
-    pub grown: u64,
-    /// By how much it was.
-    pub grown_bytes: u64,
-}
-
 /// The bucket of [`Latency`] that a duration falls into; a few ns, without a search.
 pub fn latency_bucket(duration: Duration) -> usize {
     let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -104,12 +78,6 @@ pub fn latency_bucket(duration: Duration) -> usize {
 pub(super) fn bucket_begins_us(bucket: usize) -> u64 {
     let shift = (bucket >> STEPS_PER_OCTAVE_LOG2).saturating_sub(1);
     ((bucket - (shift << STEPS_PER_OCTAVE_LOG2)) as u64) << shift
-}
-
-/// Where a request counts in [`Memory::growth`] that an instance has ended as its `requests`th, counted from one;
-/// nowhere while the instance starts up.
-pub fn memory_age(requests: u64) -> Option<usize> {
-    AGE_BEGINS.partition_point(|begin| *begin < requests).checked_sub(1)
 }
 
 impl Latency {

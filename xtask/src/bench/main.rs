@@ -34,6 +34,7 @@ mod native_shop;
 mod product;
 mod report;
 mod reservations;
+mod rollout;
 mod search;
 mod search_sql;
 mod server;
@@ -72,6 +73,7 @@ enum SectionName {
     Reservations,
     Import,
     Start,
+    Rollout,
 }
 
 /// A server that this program itself is.
@@ -144,6 +146,7 @@ impl Bench {
             SectionName::Reservations => reservations::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
+            SectionName::Rollout => rollout::run,
         };
         let section = run(self)?;
         eprintln!("{section}");

@@ -41,13 +41,6 @@ fn counts_of_buckets_make_the_same_histogram() {
 }
 
 #[test]
-fn an_instance_ages_after_it_has_started_up() {
-    let ages = [1, 16, 17, 128, 129, 1_024, 1_025, 8_192, 8_193, u64::MAX].map(memory_age);
-    let expected = [None, None, Some(0), Some(0), Some(1), Some(1), Some(2), Some(2), Some(3), Some(3)];
-    assert_eq!(ages, expected);
-}
-
-#[test]
 fn a_difference_never_goes_below_zero() {
     let window = Window { requests: 5, traps: 1, ..Window::default() };
     let later = Window { requests: 8, ..Window::default() };
