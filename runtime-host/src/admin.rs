@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `GET /metrics` | everything that is counted, as OpenMetrics text |
 //! | `POST /v1/backup` | copies all stores; needs the admin token |
+//! | `/v1/deploy`, `/v1/rollback`, `/v1/status`, `/v1/history`, `/v1/actions` | revisions, see [`control`]; need the admin token |
 //! | `GET /livez`, `/readyz`, `/startupz` | as on the public listener; `/readyz` also while that one takes no connections |
 //!
 //! Routes that change something are added with [`Routes::control`] and ask for the admin token.
 
 pub mod backup;
+pub mod control;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use subtle::ConstantTimeEq as _;
@@ -31,8 +33,12 @@ use crate::telemetry::{Telemetry, metrics};
 
 /// Connections open at once.
 const CONNECTIONS_MAX: u32 = 256;
-/// A request's body, in bytes.
-const BODY_BYTES_MAX: u64 = 1 << 20;
+/// A request's body, in bytes: the largest artifact that can be deployed. It is read only for who has shown the token.
+const BODY_BYTES_MAX: u64 = 128 << 20;
+/// By which a caller says who it is; what it says is written down beside the token that it showed.
+pub const ACTOR: HeaderName = HeaderName::from_static("x-bodega-actor");
+/// Characters of what it says.
+const ACTOR_CHARS_MAX: usize = 100;
 /// How long open requests may finish once the host has drained.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -133,7 +139,8 @@ impl Routes {
 impl Handler for Arc<Routes> {
     type Body = Body;
 
-    async fn handle(&self, request: Request<IncomingBody>, _: &ConnectionInfo) -> Response<Body> {
+    async fn handle(&self, mut request: Request<IncomingBody>, connection: &ConnectionInfo) -> Response<Body> {
+        request.extensions_mut().insert(Caller { peer: connection.peer });
         self.answer(request).await
     }
 
@@ -143,6 +150,27 @@ impl Handler for Arc<Routes> {
             Refusal::UriTooLong => problem(StatusCode::URI_TOO_LONG, "The path and query are too long"),
             Refusal::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "The request body did not come in time"),
         }
+    }
+}
+
+/// Where a request came from.
+#[derive(Clone)]
+struct Caller {
+    peer: SocketAddr,
+}
+
+impl Caller {
+    /// Who sent a request that showed the admin token, as it is written down: nothing a log could be forged with.
+    fn of<B>(request: &Request<B>) -> String {
+        let named = request.headers().get(ACTOR).and_then(|name| name.to_str().ok());
+        let named =
+            named.map(|name| name.chars().filter(|c| !c.is_control()).take(ACTOR_CHARS_MAX).collect::<String>());
+        let peer = request.extensions().get::<Self>().map(|caller| caller.peer.to_string());
+        format!(
+            "admin-token ({}) from {}",
+            named.as_deref().unwrap_or("unnamed"),
+            peer.as_deref().unwrap_or("an unknown address")
+        )
     }
 }
 
@@ -206,6 +234,12 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
 /// An RFC 9457 problem document without a type of its own.
 pub fn problem(status: StatusCode, title: &str) -> Response<Body> {
     let document = serde_json::json!({ "title": title, "status": status.as_u16() });
+    answer(status, "application/problem+json", document.to_string())
+}
+
+/// The same with the words that say what is wrong.
+pub fn detailed_problem(status: StatusCode, title: &str, detail: &str) -> Response<Body> {
+    let document = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
     answer(status, "application/problem+json", document.to_string())
 }
 

@@ -2,60 +2,65 @@
 //!
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
+mod choice;
+mod counts;
+mod deploy;
 mod files;
+mod loader;
 mod pools;
+mod restart;
+mod revision;
+mod rollouts;
 pub mod schedule;
+mod shadow;
+mod smoke;
+mod status;
 mod stores;
+mod table;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use http::Response;
 use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt as _;
-use sha2::{Digest as _, Sha256};
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::ProxyPre;
 
-use pools::Pools;
+pub use choice::PREVIEW;
+use deploy::Deployments;
+pub use deploy::{DeployError, Deployed, Deployment, Rollback};
+use loader::{AtHand, InForce, Loader, instances_max};
+use revision::{Live, WorkerThread};
+pub use rollouts::{RolloutStatus, Steer};
+pub use status::{ComponentStatus, DrainingStatus};
 pub use stores::stores_config;
+use table::{Split, Table};
 pub use worker::Worker;
 
-use crate::engine::admission::Admission;
-use crate::engine::component::{Component, InstanceLimits};
+use crate::engine::Engine;
 use crate::engine::outbound_client::OutboundShared;
-use crate::engine::pool::InstancePool;
-use crate::engine::state::GuestState;
-use crate::engine::{Engine, compose};
-use crate::manifest::{self, ComponentLimits, Manifest, StaticResponse, TriggerTarget};
+use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
+use crate::registry::{self, Base, Digest, Registry};
 use crate::router::Router;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
 use crate::telemetry::Telemetry;
 use crate::variables::Variables;
 
-/// Hex digits of the digest by which a revision is known.
-const REVISION_DIGITS: usize = 12;
+/// Revisions of all components that there is room for at once: those that answer, and those that finish what they began.
+const GENERATIONS_MAX: usize = 2;
 
 /// What answers a route.
 enum Target {
-    /// The component at this place in [`App::components`].
+    /// The component at this place in [`App::served`].
     Component(usize),
     /// Always the same response.
     Static(StaticResponse),
-}
-
-/// A component that is compiled and linked.
-struct Loaded {
-    component: Arc<Component>,
-    pre: ProxyPre<GuestState>,
-    admission: Arc<Admission>,
-    pools: Pools<InstancePool>,
 }
 
 /// What the application's own URLs begin with.
@@ -67,9 +72,17 @@ struct Origin {
 
 /// The application.
 pub struct App {
-    engine: Arc<Engine>,
     router: Router<Target>,
-    components: Vec<Loaded>,
+    /// The ids of the components that have requests of their own.
+    served: Vec<String>,
+    /// Their revisions that answer.
+    table: ArcSwap<Table>,
+    loader: Loader,
+    deployments: Deployments,
+    /// What a tester has to show to be answered by a revision that is rolled out.
+    preview_token: Arc<str>,
+    /// Each sets itself when it starts.
+    workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
     outbound: Arc<OutboundShared>,
     /// Everything that the host reports about itself.
@@ -79,53 +92,55 @@ pub struct App {
 }
 
 /// What an application is made from.
-pub struct Parts<'a> {
+pub struct Parts {
     /// The manifest.
-    pub manifest: &'a Manifest,
+    pub manifest: Manifest,
     /// Its variables, resolved.
-    pub variables: &'a Variables,
+    pub variables: Variables,
     /// Its stores, open.
-    pub stores: &'a Stores,
+    pub stores: Stores,
     /// The state folder.
-    pub state: &'a StateDir,
+    pub state: StateDir,
+    /// Which revisions of its components there are.
+    pub registry: Arc<Registry>,
     /// The folder that keeps compiled code between starts.
-    pub code_cache: &'a Path,
+    pub code_cache: PathBuf,
     /// Linear memory of an instance where the manifest does not say, in bytes.
     pub memory_bytes_max: Option<u64>,
     /// Worker threads.
     pub workers: NonZeroUsize,
     /// How requests to hosts outside of the application are sent.
     pub outbound: OutboundShared,
+    /// What a tester has to show to be answered by a revision that is rolled out.
+    pub preview_token: String,
     /// Where to report.
     pub telemetry: Arc<Telemetry>,
 }
 
 impl App {
-    /// Compiles and links every component. Nothing is served yet.
-    pub async fn load(parts: Parts<'_>) -> anyhow::Result<Arc<Self>> {
-        let manifest = parts.manifest;
+    /// Compiles and links every component, in the revision that is in force. Nothing is served yet.
+    pub async fn load(parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let manifest = &parts.manifest;
         // A component that no trigger names runs only as part of another one.
         let served = |id: &str| manifest.triggers.iter().any(|trigger| trigger.runs(id));
-        let wanted: Vec<_> = manifest.components.iter().filter(|component| served(&component.id)).collect();
-        let instances = wanted.iter().map(|component| instances_max(component, parts.workers)).sum();
-        let engine = Engine::new(parts.code_cache, instances)?;
-        let components = std::thread::scope(|scope| {
-            let loading: Vec<_> =
-                wanted.iter().map(|component| scope.spawn(|| load_component(&engine, component, &parts))).collect();
-            // A panic while loading is a bug; it ends the start as it would on this thread.
-            loading
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect::<anyhow::Result<Vec<_>>>()
+        let wanted: Vec<_> = manifest.components.iter().filter(|component| served(&component.id)).cloned().collect();
+        let instances: usize = wanted.iter().map(|component| instances_max(component, parts.workers)).sum();
+        let engine = Engine::new(&parts.code_cache, instances.saturating_mul(GENERATIONS_MAX))?;
+        let loader = Loader::new(&parts, engine.clone(), &wanted)?;
+        let found = find_artifacts(&loader, &wanted)?;
+        let revisions = in_parallel(wanted.iter(), |component| {
+            let source = component.source.display().to_string();
+            let composed = loader.compose(component, &found.in_force, &found.at_hand)?;
+            loader.load(composed, &source)
         })?;
-
-        for loaded in &components {
-            engine.try_start(&loaded.pre, loaded.component.clone()).await?;
+        for revision in &revisions {
+            loader.try_start(revision).await?;
         }
         engine.prune_code_cache();
+        parts.registry.remove_unreferenced(&found.in_force)?;
 
-        let place: BTreeMap<&str, usize> =
-            components.iter().enumerate().map(|(place, loaded)| (loaded.component.id.as_str(), place)).collect();
+        let served: Vec<String> = wanted.iter().map(|component| component.id.clone()).collect();
+        let place: BTreeMap<&str, usize> = served.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
         let routes = manifest.triggers.iter().filter_map(|trigger| {
             let target = match &trigger.target {
                 TriggerTarget::Component(id) => Target::Component(*place.get(id.as_str())?),
@@ -136,20 +151,35 @@ impl App {
         let router = Router::build(routes)?;
         let mut schedules = Vec::new();
         for component in &wanted {
-            let loaded = &components[place[component.id.as_str()]].component;
             for schedule in &component.schedules {
-                schedules.push(schedule::Schedule::new(schedule, loaded, parts.variables)?);
+                schedules.push(schedule::Schedule::new(schedule, &component.id, &parts.variables)?);
             }
         }
-        Ok(Arc::new(Self {
-            engine,
+        let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
+        let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
+        let preview_token: Arc<str> = parts.preview_token.into();
+        let table = Table::new(live);
+        let (table, rollouts) =
+            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, table).await?;
+        let deployments = Deployments::new(found.in_force, found.bases);
+        deployments.rollouts().extend(rollouts.iter().cloned());
+        let app = Arc::new(Self {
             router,
-            components,
+            table: ArcSwap::from_pointee(table),
+            deployments,
+            preview_token,
+            loader,
+            served,
+            workers,
             schedules,
             outbound: Arc::new(parts.outbound),
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
-        }))
+        });
+        for (component, entry) in rollouts {
+            app.watch(component, entry);
+        }
+        Ok(app)
     }
 
     /// Says where the public listener answers.
@@ -162,100 +192,84 @@ impl App {
     fn reserved(&self, path: &str) -> Option<Response<WasiBody>> {
         Some(self.telemetry.reserved(path)?.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }
-}
 
-fn load_component(
-    engine: &Engine,
-    manifest_component: &manifest::Component,
-    parts: &Parts<'_>,
-) -> anyhow::Result<Loaded> {
-    let id = &manifest_component.id;
-    let source = manifest_component.source.display().to_string();
-    let wasm = std::fs::read(&*manifest_component.source)
-        .with_context(|| format!("component `{id}`: {source} cannot be read"))?;
-    let wasm = with_dependencies(wasm, manifest_component, parts.manifest)?;
-    let revision = &hex::encode(Sha256::digest(&wasm))[..REVISION_DIGITS];
-    let pre = engine.load(id, &source, &wasm)?;
+    /// The place of the component `id`, if it has requests of its own. The case of `id` does not matter.
+    fn place_of(&self, id: &str) -> Option<usize> {
+        self.served.iter().position(|served| served.eq_ignore_ascii_case(id))
+    }
 
-    let databases = manifest_component
-        .sqlite_databases
-        .iter()
-        .filter_map(|label| Some((label.value.clone(), parts.stores.sqlite(label)?)));
-    let key_value_stores = manifest_component
-        .key_value_stores
-        .iter()
-        .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
-    let component = Arc::new(Component {
-        environment: manifest_component.environment.clone().into_iter().collect(),
-        files: files::lay_out(&parts.manifest.files_of(manifest_component)?, parts.state.guest_files().join(id))?,
-        allowed_hosts: parts.manifest.allowed_hosts(manifest_component, parts.variables)?,
-        variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
-        databases: databases.collect(),
-        key_value_stores: key_value_stores.collect(),
-        limits: limits(&manifest_component.limits, parts.memory_bytes_max, default_limits(&pre)),
-        metrics: parts.telemetry.component(id, revision),
-        stdout: parts.telemetry.guest_output(id, "stdout"),
-        stderr: parts.telemetry.guest_output(id, "stderr"),
-        id: id.clone(),
-    });
-    let admission = Arc::new(Admission::new(id, component.limits.queue_length_max));
-    component.metrics.watch_queue({
-        let admission = Arc::downgrade(&admission);
-        move || admission.upgrade().map_or(0, |admission| admission.queue_length())
-    });
-    let pools = Pools::new(component.limits.instances_max, parts.workers);
-    Ok(Loaded { component, pre, admission, pools })
-}
-
-fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {
-    match pre {
-        ProxyPre::P3(_) => InstanceLimits::default(),
-        // A WASI 0.2 guest may rely on a fresh instance for every request, as Spin gives it.
-        ProxyPre::P2(_) => InstanceLimits { reuse_max: 1, concurrency_max: 1, ..InstanceLimits::default() },
+    /// A worker thread has started: every revision that answers gets its pool there.
+    fn worker_starts(&self, index: usize, thread: WorkerThread) {
+        let Some(worker) = self.workers.get(index) else { return };
+        let thread = worker.get_or_init(|| thread);
+        for live in self.table.load().live() {
+            live.start(&self.loader.engine, index, thread);
+        }
     }
 }
 
-/// Instances of a component that may be alive at once on all worker threads, and one that only shows that it starts.
-fn instances_max(component: &manifest::Component, workers: NonZeroUsize) -> usize {
-    let set = component.limits.instances_max.and_then(|set| usize::try_from(set).ok());
-    set.unwrap_or(InstanceLimits::default().instances_max).saturating_add(workers.get())
+/// What the manifest and the registry name together.
+struct Found {
+    /// The manifest's own artifacts.
+    bases: InForce,
+    in_force: InForce,
+    /// Those of the manifest that are in force.
+    at_hand: AtHand,
 }
 
-/// What is `set` for the component, else for all of them, else the default.
-fn limits(set: &ComponentLimits, memory_bytes_max: Option<u64>, default: InstanceLimits) -> InstanceLimits {
-    let size =
-        |set: Option<u64>, default: usize| set.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
-    InstanceLimits {
-        reuse_max: size(set.instance_reuse_max, default.reuse_max),
-        concurrency_max: size(set.instance_concurrency_max, default.concurrency_max),
-        instances_max: size(set.instances_max, default.instances_max),
-        idle_timeout: set.idle_timeout_ms.map_or(default.idle_timeout, Duration::from_millis),
-        memory_bytes_max: size(set.memory_bytes_max.or(memory_bytes_max), default.memory_bytes_max),
-        deadline: set.deadline_ms.map_or(default.deadline, Duration::from_millis),
-        queue_length_max: size(set.queue_length_max, default.queue_length_max),
+/// Reads the artifacts that `components` consist of, keeps a copy of each, and asks the registry which are in force.
+fn find_artifacts(loader: &Loader, components: &[manifest::Component]) -> anyhow::Result<Found> {
+    let ids: std::collections::BTreeSet<&str> =
+        components.iter().flat_map(|component| loader.parts_of(component)).collect();
+    let read = in_parallel(ids.into_iter(), |id| {
+        // The manifest was checked: what a component depends on is there.
+        let component = loader.manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
+        let source = component.source.display().to_string();
+        let wasm =
+            std::fs::read(&*component.source).with_context(|| format!("component `{id}`: {source} cannot be read"))?;
+        let base = Digest::of(&wasm);
+        // A build may replace the file while the host runs; a return to this revision needs it as it was.
+        loader.registry.artifacts().keep(&base, &wasm, false)?;
+        let in_force = loader.registry.in_force(id, Base { digest: &base, source: &source })?;
+        Ok((id.to_owned(), base, wasm, in_force))
+    })?;
+    let mut found = Found { bases: InForce::new(), in_force: InForce::new(), at_hand: AtHand::new() };
+    for (id, base, wasm, in_force) in read {
+        match in_force {
+            registry::InForce::Deployed { number, digest } => {
+                tracing::info!(component = id, revision = number, %digest, "a deployed revision is in force");
+                found.in_force.insert(id.clone(), digest);
+            }
+            registry::InForce::Manifest | registry::InForce::ManifestChanged { .. } => {
+                if let registry::InForce::ManifestChanged { instead_of } = in_force {
+                    tracing::warn!(
+                        component = id,
+                        "the manifest's file changed, so it is in force instead of revision {instead_of}"
+                    );
+                }
+                found.in_force.insert(id.clone(), base.clone());
+                found.at_hand.insert(id.clone(), wasm.into());
+            }
+        }
+        found.bases.insert(id, base);
     }
+    Ok(found)
 }
 
-/// The component with its dependencies, as one.
-fn with_dependencies(wasm: Vec<u8>, component: &manifest::Component, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
-    if component.dependencies.is_empty() {
-        return Ok(wasm);
-    }
-    let read = |dependency: &manifest::Dependency| {
-        let path = manifest
-            .dependency_source(dependency)
-            .with_context(|| format!("dependency `{}` has no source", dependency.name.value))?;
-        std::fs::read(path)
-            .with_context(|| format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display()))
-    };
-    let code = component.dependencies.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    let dependencies = component.dependencies.iter().zip(&code).map(|(dependency, wasm)| compose::Dependency {
-        name: &dependency.name.value,
-        wasm,
-        export: dependency.export.as_deref(),
-        inherit: &dependency.inherit,
-    });
-    compose::compose(&wasm, &dependencies.collect::<Vec<_>>()).with_context(|| format!("component `{}`", component.id))
+/// Does `work` for each item on a thread of its own.
+fn in_parallel<I: Send, T: Send>(
+    items: impl Iterator<Item = I>,
+    work: impl Fn(I) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        // A panic while loading is a bug; it ends the start as it would on this thread.
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 #[cfg(test)]

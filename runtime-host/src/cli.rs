@@ -7,7 +7,9 @@ mod advice;
 mod backup;
 mod build;
 mod check;
+mod control;
 mod remote;
+mod simulate;
 mod transfer;
 mod up;
 mod verify;
@@ -18,6 +20,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use self::advice::advise;
+use crate::admin::control::{ABORT_PATH, PAUSE_PATH, RESUME_PATH};
 use crate::config_file::ConfigError;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
@@ -39,6 +42,22 @@ enum Command {
     Build(build::Build),
     /// Read the manifest and all that it names, and report the first mistake.
     Check(check::Check),
+    /// Put another revision of one component in force in the running host, with no request lost.
+    Deploy(control::Deploy),
+    /// Let a rollout go on to its next step.
+    Promote(control::Promote),
+    /// Keep a rollout where it is.
+    Pause(control::Steer),
+    /// Let a rollout go on that was paused.
+    Resume(control::Steer),
+    /// Take back a revision that is rolled out.
+    Abort(control::Steer),
+    /// Put a former revision of a component in force again.
+    Rollback(control::Rollback),
+    /// Tell which revisions run.
+    Status(control::Status),
+    /// List the revisions of a component.
+    History(control::History),
     /// Copy all stores of a running or stopped application to a folder.
     Backup(backup::Backup),
     /// Put a backup into an unused state folder.
@@ -51,6 +70,9 @@ enum Command {
     Admin(admin::Admin),
     /// Hold the books of all services of the running application against each other.
     Verify(verify::Verify),
+    /// Roll out made-up revisions in simulation, and print how it ends as JSON.
+    #[command(hide = true)]
+    Simulate(simulate::Simulate),
 }
 
 /// The manifest, as most commands take it.
@@ -111,12 +133,21 @@ impl Cli {
             Command::Up(up) => up.run(),
             Command::Build(build) => build.run(),
             Command::Check(check) => check.run(),
+            Command::Deploy(deploy) => deploy.run(),
+            Command::Promote(promote) => promote.run(),
+            Command::Pause(steer) => steer.run(PAUSE_PATH, &[]),
+            Command::Resume(steer) => steer.run(RESUME_PATH, &[]),
+            Command::Abort(steer) => steer.run(ABORT_PATH, &[]),
+            Command::Rollback(rollback) => rollback.run(),
+            Command::Status(status) => status.run(),
+            Command::History(history) => history.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
             Command::Admin(admin) => admin.run(),
             Command::Verify(verify) => verify.run(),
+            Command::Simulate(simulate) => simulate.run(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod code_cache;
 pub mod component;
 pub mod compose;
 mod epoch;
+mod growth;
 mod guest_io;
 mod instance;
 pub mod interfaces;
@@ -36,7 +37,7 @@ use self::epoch::EpochTicker;
 use self::state::GuestState;
 
 /// How many component instances may be alive at once in the whole process.
-pub const INSTANCES_MAX: u32 = 1_000;
+pub const INSTANCES_MAX: u32 = 2_000;
 /// Core modules, memories and tables that one component may consist of; composition multiplies them.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Linear memories that one component may define.
@@ -49,6 +50,10 @@ const WASM_STACK_BYTES_MAX: usize = 512 << 10;
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 256 << 10;
 /// Bytes of each fiber stack that stay resident between uses.
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Threads that compile what is deployed while the application serves.
+const QUIET_COMPILE_THREADS: usize = 1;
+/// How far those threads stand back, as `nice` counts: they get about a tenth of a core that requests also want.
+const QUIET_COMPILE_NICENESS: i32 = 10;
 /// Free slots that keep their mapping, by which an instance of a recently seen module starts fastest.
 const WARM_SLOTS_MAX: u32 = 128;
 
@@ -84,6 +89,7 @@ pub struct Engine {
     linker: Linker<GuestState>,
     cache: CodeCache,
     epoch: EpochTicker,
+    instances_max: usize,
 }
 
 impl Engine {
@@ -98,7 +104,12 @@ impl Engine {
             let wasmtime = wasmtime.clone();
             move || wasmtime.increment_epoch()
         });
-        Ok(Arc::new(Self { wasmtime, linker, cache, epoch }))
+        Ok(Arc::new(Self { wasmtime, linker, cache, epoch, instances_max: instances as usize }))
+    }
+
+    /// Instances of all components that there is room for at once.
+    pub fn instances_max(&self) -> usize {
+        self.instances_max
     }
 
     /// Compiles (or takes from the cache) and pre-links a component, so that an instance can be made at any time.
@@ -145,6 +156,23 @@ impl Engine {
         p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2).map_err(|_| {
             format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})")
         })
+    }
+}
+
+/// Does work that compiles while the application serves: on few threads of low priority. Blocks until it is done.
+pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(QUIET_COMPILE_THREADS)
+        .thread_name(|_| "compile".to_owned())
+        // On Linux a niceness is the thread's own. Where it cannot be set, compiling competes with requests.
+        .start_handler(|_| {
+            let _ = rustix::process::nice(QUIET_COMPILE_NICENESS);
+        })
+        .build();
+    match threads {
+        Ok(threads) => threads.install(work),
+        // No thread to be had: it is done all the same.
+        Err(_) => work(),
     }
 }
 

@@ -54,6 +54,11 @@ pub fn admin_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("admin-token", state)
 }
 
+/// What a tester sends as `x-bodega-preview` to be answered by a revision that is rolled out, the same at every start.
+pub fn preview_token(state: &StateDir) -> Result<String, GenerateError> {
+    secret("preview-token", state)
+}
+
 /// A short-lived token of a role by which one of the host's own commands acts, good where the application's keys are
 /// the generated ones. Whoever can read the key in the state folder can do all that the host can.
 pub fn command_token(state: &StateDir, role: Role) -> Result<String, GenerateError> {

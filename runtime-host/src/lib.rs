@@ -1,8 +1,8 @@
 //! The Bodega host: runs the components of a Spin application behind one HTTP listener.
 //!
 //! Arrows go one way: `cli -> app -> engine -> stores`. Only `engine` names wasmtime's engine, linker and stores; `app` and
-//! `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component. `manifest`, `router` and `stores`
-//! know nothing of HTTP servers.
+//! `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component. `manifest`, `router`, `registry`
+//! and `stores` know nothing of HTTP servers; `rollout` decides and does nothing.
 
 pub mod admin;
 pub mod allowed_hosts;
@@ -14,6 +14,8 @@ pub mod generated;
 pub mod listener;
 pub mod manifest;
 pub mod problem;
+pub mod registry;
+pub mod rollout;
 pub mod router;
 pub mod runtime_config;
 pub mod state_dir;

@@ -6,10 +6,12 @@
 mod check;
 mod component;
 mod dependency;
+mod duration;
 mod files;
 mod limits;
 mod names;
 mod retain;
+mod rollout;
 mod schedule;
 mod trigger;
 
@@ -22,6 +24,7 @@ pub use dependency::{Capability, Dependency, DependencyName, DependencySource, I
 pub use files::MountedFile;
 pub use limits::{ApplicationSettings, ComponentLimits, KeyValueSettings, SqliteSettings};
 pub use retain::RetainError;
+pub use rollout::{RolloutSettings, Smoke};
 pub use schedule::Schedule;
 pub use trigger::{HttpTrigger, StaticResponse, TriggerTarget};
 
@@ -30,7 +33,7 @@ use crate::variables::check_name;
 use trigger::{RawTarget, RawTrigger};
 
 /// An application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// The file.
     pub path: PathBuf,

@@ -1,9 +1,10 @@
 //! The harness of the end-to-end tests: apps in folders of their own, run by the real host as a process.
 //!
-//! `app` writes an app down, `host` runs it, `shop` is the app of this repository; the rest are tools for the tests.
+//! `app` writes an app down, `host` runs it, `control` operates it, `shop` is the app of this repository; the rest are tools for the tests.
 #![expect(clippy::expect_used, reason = "a harness that cannot go on ends the test, with the reason")]
 
 pub mod app;
+pub mod control;
 pub mod host;
 pub mod metrics;
 pub mod programs;

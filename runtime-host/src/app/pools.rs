@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// The pools of one component, by thread. `P` is a pool.
 pub(super) struct Pools<P> {
     instances_max: usize,
-    /// One for each thread that has instances; made by that thread when it starts.
+    /// One for each thread that has instances, once that has started.
     pools: Box<[OnceLock<P>]>,
 }
 
@@ -20,7 +20,7 @@ impl<P> Pools<P> {
         Self { instances_max, pools: (0..threads).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Makes the pool of the thread `worker`, if it has one, with its share of the instances.
+    /// Makes the pool of the thread `worker`, if it is to have one and has none yet, with its share of the instances.
     pub(super) fn start(&self, worker: usize, make: impl FnOnce(usize) -> P) {
         if let Some(pool) = self.pools.get(worker) {
             pool.get_or_init(|| make(self.share(worker)));
@@ -30,6 +30,11 @@ impl<P> Pools<P> {
     /// The pool that works for the thread `worker`; `None` before its thread has started.
     pub(super) fn of(&self, worker: usize) -> Option<&P> {
         self.pools[worker % self.pools.len()].get()
+    }
+
+    /// The pools that there are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &P> {
+        self.pools.iter().filter_map(OnceLock::get)
     }
 
     fn share(&self, worker: usize) -> usize {

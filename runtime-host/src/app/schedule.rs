@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Empty};
 
 use super::Worker;
-use crate::engine::component::Component;
 use crate::engine::outbound_http::ServiceChain as _;
 use crate::listener::Drain;
 use crate::manifest;
@@ -26,7 +25,7 @@ const JITTER_MAX: f64 = 0.1;
 /// One request and its period.
 #[derive(Clone)]
 pub struct Schedule {
-    component: Arc<Component>,
+    component: String,
     every: Duration,
     path: String,
     uri: Uri,
@@ -35,21 +34,17 @@ pub struct Schedule {
 
 impl Schedule {
     /// What the manifest says, with the variables' values in place.
-    pub(super) fn new(
-        schedule: &manifest::Schedule,
-        component: &Arc<Component>,
-        variables: &Variables,
-    ) -> anyhow::Result<Self> {
-        let uri = format!("http://{}.spin.internal{}", component.id, schedule.path);
+    pub(super) fn new(schedule: &manifest::Schedule, component: &str, variables: &Variables) -> anyhow::Result<Self> {
+        let uri = format!("http://{component}.spin.internal{}", schedule.path);
         let header = |(name, template): (&String, _)| {
             // The value may be a secret, which an error must not show.
             let value: HeaderValue = variables.render(template).parse()?;
             anyhow::Ok((name.parse::<HeaderName>()?, value))
         };
         let headers = schedule.headers.iter().map(|(name, template)| header((name, template)));
-        let named = || format!("the schedule of component `{}` for {}", component.id, schedule.path);
+        let named = || format!("the schedule of component `{component}` for {}", schedule.path);
         Ok(Self {
-            component: component.clone(),
+            component: component.to_owned(),
             every: schedule.every,
             path: schedule.path.clone(),
             uri: uri.parse().with_context(named)?,
@@ -63,14 +58,14 @@ impl Schedule {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let Some(answer) = worker.call(&self.component.id, request, RequestContext::default()) else { return false };
+        let Some(answer) = worker.call(&self.component, request, RequestContext::default()) else { return false };
         let answer = answer.await;
         let status = answer.status();
         // Taken to its end, so that the guest is not stopped in the middle.
         let ended = answer.into_body().collect().await;
         let is_success = status.is_success() && ended.is_ok();
         if !is_success {
-            tracing::warn!(component = %self.component.id, path = %self.path, %status, "a scheduled run failed");
+            tracing::warn!(component = self.component, path = %self.path, %status, "a scheduled run failed");
         }
         is_success
     }
@@ -91,7 +86,8 @@ async fn repeat(schedule: Schedule, worker: Weak<Worker>, drain: Drain) {
             () = drain.begun() => return,
         }
         let Some(worker) = worker.upgrade() else { return };
-        let metrics = schedule.component.metrics.clone();
+        // Those of the revision that is asked, or of the one after it if it is replaced meanwhile.
+        let Some(metrics) = worker.metrics_of(&schedule.component) else { return };
         let due = Instant::now() + schedule.every;
         let result = if schedule.run(worker).await { "ok" } else { "failed" };
         metrics.scheduled_run(&schedule.path, result);

@@ -1,4 +1,4 @@
-//! What is refused before anything is served, and how limits are chosen.
+//! What is refused before anything is served.
 
 use super::*;
 use crate::runtime_config::{OutboundHttp, RuntimeConfig};
@@ -15,12 +15,14 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
     manifest.retain(&retain.iter().copied().map(str::to_owned).collect::<Vec<_>>())?;
     let state = StateDir::open(dir.path().join("state"))?;
     App::load(Parts {
-        manifest: &manifest,
-        variables: &Variables::resolve(&manifest, Default::default(), &[], Default::default(), &|_| None)?,
-        stores: &Stores::open(&stores_config(&manifest, &RuntimeConfig::default(), &state))?,
-        state: &state,
-        code_cache: &state.code_cache(),
+        variables: Variables::resolve(&manifest, Default::default(), &[], Default::default(), &|_| None)?,
+        stores: Stores::open(&stores_config(&manifest, &RuntimeConfig::default(), &state))?,
+        registry: Arc::new(Registry::open(state.path(), registry::REVISIONS_KEPT)?),
+        code_cache: state.code_cache(),
+        manifest,
+        state,
         memory_bytes_max: None,
+        preview_token: "preview".to_owned(),
         workers: std::num::NonZeroUsize::MIN,
         outbound: OutboundShared::new(&OutboundHttp::default(), &[]).unwrap(),
         telemetry: Arc::new(Telemetry::new("shop", "1")),
@@ -42,7 +44,7 @@ async fn refusal(wasm: &[u8], retain: &[&str]) -> String {
 #[tokio::test]
 async fn static_routes_need_no_component() {
     let app = load(STATIC_ROUTE, b"", &[]).await.unwrap();
-    assert!(app.components.is_empty());
+    assert!(app.served.is_empty());
     assert!(matches!(app.router.route("/hello").unwrap().target, Target::Static(response) if response.body == "hello"));
     assert!(app.router.route("/cart").is_none());
 }
@@ -70,31 +72,4 @@ async fn components_that_are_not_to_run_are_not_even_read() {
     let two = "[[trigger.http]]\nroute = \"/old\"\ncomponent = \"old\"\n[component.old]\nsource = \"none.wasm\"\n";
     let refusal = format!("{:#}", load(&cart(two), b"", &["cart"]).await.err().unwrap());
     assert!(refusal.contains("`cart`") && !refusal.contains("old"), "{refusal}");
-}
-
-#[test]
-fn limits_are_those_of_the_component_else_of_all_else_the_default() {
-    let default = InstanceLimits::default();
-    assert_eq!(limits(&ComponentLimits::default(), None, default), default);
-    assert_eq!(limits(&ComponentLimits::default(), Some(1 << 20), default).memory_bytes_max, 1 << 20);
-
-    let set = ComponentLimits {
-        instances_max: Some(1),
-        instance_reuse_max: Some(2),
-        instance_concurrency_max: Some(3),
-        idle_timeout_ms: Some(4),
-        memory_bytes_max: Some(65_536),
-        deadline_ms: Some(6),
-        queue_length_max: Some(0),
-    };
-    let all_set = InstanceLimits {
-        instances_max: 1,
-        reuse_max: 2,
-        concurrency_max: 3,
-        idle_timeout: Duration::from_millis(4),
-        memory_bytes_max: 65_536,
-        deadline: Duration::from_millis(6),
-        queue_length_max: 0,
-    };
-    assert_eq!(limits(&set, Some(1 << 20), default), all_set);
 }

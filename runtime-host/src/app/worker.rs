@@ -9,20 +9,21 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
+use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::revision::WorkerThread;
 use super::{App, Origin, Target};
 use crate::allowed_hosts::is_service_chaining_host;
-use crate::engine;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
-use crate::engine::pool::{DispatchError, InstancePool};
+use crate::engine::pool::DispatchError;
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
 use crate::problem::Problem;
 use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
 use crate::telemetry::access_log::{self, LoggedBody};
-use crate::telemetry::metrics::HOST as HOST_COMPONENT;
+use crate::telemetry::metrics::{ComponentMetrics, HOST as HOST_COMPONENT};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
 /// Where a request that one component sends to another by name seems to come from, as in Spin.
@@ -43,20 +44,15 @@ impl Worker {
     pub fn new(app: Arc<App>, index: usize) -> Arc<Self> {
         let client = OutboundClient::new(app.outbound.clone());
         let worker = Arc::new(Self { app, index, client });
-        for loaded in &worker.app.components {
-            let chain: Weak<dyn ServiceChain> = Arc::<Self>::downgrade(&worker);
-            loaded.pools.start(index, |instances_max| {
-                InstancePool::new(
-                    worker.app.engine.clone(),
-                    engine::share(&loaded.pre),
-                    loaded.component.clone(),
-                    loaded.admission.clone(),
-                    chain,
-                    instances_max,
-                )
-            });
-        }
+        let chain: Weak<dyn ServiceChain> = Arc::<Self>::downgrade(&worker);
+        worker.app.worker_starts(index, WorkerThread { runtime: Handle::current(), chain });
         worker
+    }
+
+    /// The counters of the revision of the component `id` that is in force.
+    pub(super) fn metrics_of(&self, id: &str) -> Option<Arc<ComponentMetrics>> {
+        let place = self.app.place_of(id)?;
+        Some(self.app.table.load().at(place).main.component().metrics.clone())
     }
 
     /// What the host asks of components at regular times.
@@ -68,25 +64,39 @@ impl Worker {
     async fn dispatch(
         &self,
         place: usize,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         context: Arc<RequestContext>,
     ) -> Response<WasiBody> {
         let started = Instant::now();
         let method = request.method().clone();
-        let loaded = &self.app.components[place];
-        let metrics = &loaded.component.metrics;
-        let Some(pool) = loaded.pools.of(self.index) else {
+        // The pool is held until there is an answer, and with it the revision: what has no pool left is answered by nobody.
+        let (pool, copied) = {
+            let table = self.app.table.load();
+            let (live, shadow) = table.at(place).choose(request.headers_mut());
+            let copied = shadow.and_then(|candidate| {
+                Some((candidate.shadow.as_ref()?.copy(&request)?, candidate.live.pool(self.index)?.clone()))
+            });
+            (live.pool(self.index).cloned(), copied)
+        };
+        let Some(pool) = pool else {
             // Nobody can ask before all threads have started.
             return Problem::Overloaded.response(context.request_id());
         };
-        let response = pool.handle(request, context.clone()).await.unwrap_or_else(|error| {
+        let metrics = &pool.instances.component().metrics;
+        let answer = pool.instances.handle(request, context.clone()).await;
+        let duration = started.elapsed();
+        pool.count(duration, &answer);
+        let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
                 metrics.request_rejected(reason);
             }
             problem(&error).response(context.request_id())
         });
-        metrics.request(&method, response.status(), started.elapsed());
+        if let Some((copy, other)) = copied {
+            response = copy.compare(response, other, context);
+        }
+        metrics.request(&method, response.status(), duration);
         response
     }
 
@@ -127,7 +137,7 @@ impl Worker {
 
     /// Counts an answer that no component gave, and has the access log know of every one.
     fn report(&self, asked: Asked, answered: Answered<'_>, response: Response<WasiBody>) -> Response<WasiBody> {
-        let component = answered.place.map(|place| &self.app.components[place].component.id);
+        let component = answered.place.map(|place| &self.app.served[place]);
         if component.is_none() {
             let duration = asked.started.elapsed();
             self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
@@ -163,7 +173,7 @@ impl Asked {
 /// Who answered a request.
 #[derive(Default)]
 struct Answered<'a> {
-    /// The component's place in [`App::components`]; `None` is the host itself.
+    /// The component's place in [`App::served`]; `None` is the host itself.
     place: Option<usize>,
     /// The route as written; empty where none matched.
     route: &'a str,
@@ -208,15 +218,9 @@ impl ServiceChain for Worker {
         request: Request<WasiBody>,
         context: RequestContext,
     ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
-        let place = self.app.components.iter().position(|loaded| loaded.component.id.eq_ignore_ascii_case(id))?;
+        let place = self.app.place_of(id)?;
         Some(Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
-            let client = HeaderValue::from_static(CHAIN_PEER);
-            let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
-            Match::chained(&place, parts.uri.path()).set_headers(&facts, &mut parts.headers);
-            context.write_headers(&mut parts.headers);
-            let (request, context) = (Request::from_parts(parts, body), Arc::new(context));
+            let (request, context) = (chained(request, &context), Arc::new(context));
             let asked = Asked::new(request.method(), context.clone());
             let response = self.dispatch(place, request, context).await;
             self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
@@ -247,6 +251,17 @@ impl ServiceChain for Worker {
     fn client(&self) -> &OutboundClient {
         &self.client
     }
+}
+
+/// A request from within the application, with the headers by which a component knows it.
+pub(super) fn chained(request: Request<WasiBody>, context: &RequestContext) -> Request<WasiBody> {
+    let (mut parts, body) = request.into_parts();
+    let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
+    let client = HeaderValue::from_static(CHAIN_PEER);
+    let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
+    Match::chained(&(), parts.uri.path()).set_headers(&facts, &mut parts.headers);
+    context.write_headers(&mut parts.headers);
+    Request::from_parts(parts, body)
 }
 
 fn log_failure(error: &DispatchError, context: &RequestContext) {

@@ -45,6 +45,10 @@ pub(super) struct Backup {
     folder: PathBuf,
     #[command(flatten)]
     stores: StoreArgs,
+    /// The admin token of the host that has the stores; by default the one in the state folder. Better given in the environment,
+    /// where other users do not see it.
+    #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
 }
 
 impl Backup {
@@ -70,7 +74,8 @@ impl Backup {
                     let host = state
                         .running_host()
                         .context("another process has the state folder and does not say where it answers")?;
-                    ask_host(host, admin_token(&state)?, &folder).await?;
+                    let token = self.admin_token.clone().map_or_else(|| admin_token(&state), Ok)?;
+                    ask_host(host, token, &folder).await?;
                 }
                 Err(error) => return Err(error.into()),
             }

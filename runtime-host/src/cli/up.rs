@@ -16,6 +16,7 @@ use crate::engine::outbound_client::OutboundShared;
 use crate::generated;
 use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
 use crate::manifest::Manifest;
+use crate::registry::{REVISIONS_KEPT, Registry};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::{RunningHost, StateDir};
 use crate::stores::Stores;
@@ -23,6 +24,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::logs::{self, Format};
 use crate::variables::{Values, Variables, read_overrides};
 
+/// Bytes that an admin token has at least, so that nobody guesses it.
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 /// How often expired key-value entries are removed.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,10 @@ pub(super) struct Up {
     /// Where metrics and the control API answer.
     #[arg(long, env = "BODEGA_ADMIN_LISTEN", default_value = "127.0.0.1:3001")]
     admin_listen: SocketAddr,
+    /// The token that the control API asks for, of at least 16 characters; by default one that is generated and kept in the state
+    /// folder. Better given in the environment, where other users do not see it.
+    #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
     /// Where the stores are, by label.
     #[arg(long, env = "RUNTIME_CONFIG_FILE")]
     runtime_config_file: Option<PathBuf>,
@@ -154,12 +161,14 @@ impl Up {
         let stores =
             Stores::open(&stores_config(&manifest, &config, &state)).map_err(|error| about_stores(error, &state))?;
         let app = App::load(Parts {
-            manifest: &manifest,
-            variables: &variables,
-            stores: &stores,
-            state: &state,
-            code_cache: self.code_cache.as_ref().unwrap_or(&state.code_cache()),
+            manifest: manifest.clone(),
+            variables,
+            stores: stores.clone(),
+            state: state.clone(),
+            registry: Arc::new(Registry::open(state.path(), REVISIONS_KEPT)?),
+            code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
             memory_bytes_max: self.max_instance_memory,
+            preview_token: generated::preview_token(&state)?,
             workers: self.listener_config().workers,
             outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
             telemetry: telemetry.clone(),
@@ -178,7 +187,9 @@ impl Up {
         };
         app.listens_on(scheme, listener.local_addr().to_string().parse()?);
         state.announce(&host)?;
-        let routes = admin::backup::add(admin::routes(&telemetry), &generated::admin_token(&state)?, stores.clone());
+        let token = self.admin_token(&state)?;
+        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone());
+        let routes = admin::control::add(routes, &token, &app);
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
         let open_connections = listener.open_connections();
         telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || {
@@ -228,6 +239,16 @@ impl Up {
         Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| {
             std::env::var(name).ok()
         })?)
+    }
+
+    fn admin_token(&self, state: &StateDir) -> anyhow::Result<String> {
+        match &self.admin_token {
+            Some(token) if token.len() < ADMIN_TOKEN_BYTES_MIN => {
+                bail!("the admin token is too short: expected at least {ADMIN_TOKEN_BYTES_MIN} characters")
+            }
+            Some(token) => Ok(token.clone()),
+            None => Ok(generated::admin_token(state)?),
+        }
     }
 
     /// The components to run; an empty environment variable names none.

@@ -44,6 +44,17 @@ impl<'f> FromToml<'f> for u64 {
     }
 }
 
+impl<'f> FromToml<'f> for f64 {
+    fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
+        let number = match &value.value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok(),
+            _ => None,
+        };
+        number.filter(|number: &f64| number.is_finite()).ok_or_else(|| value.expected("a number"))
+    }
+}
+
 impl<'f> FromToml<'f> for Table<'f> {
     fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
         match value.value {

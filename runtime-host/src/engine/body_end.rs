@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::telemetry::metrics::ComponentMetrics;
+use crate::telemetry::metrics::{ABANDONED, ComponentMetrics};
 
 /// Why a body was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Cut {
             Self::Stalled => "stalled",
             Self::Trapped => "trapped",
             Self::Failed => "failed",
-            Self::Abandoned => "abandoned",
+            Self::Abandoned => ABANDONED,
         }
     }
 }

@@ -36,6 +36,15 @@ pub struct Component {
     pub stdout: Arc<GuestOutput>,
     /// Where its standard error goes.
     pub stderr: Arc<GuestOutput>,
+    /// Is told how its instances grow.
+    pub growth: Arc<dyn GrowthObserver>,
+}
+
+/// Is told how the instances of a revision grow.
+pub trait GrowthObserver: Send + Sync {
+    /// An instance has ended its `last`th request, counted from one, and `count` requests since it was told of last. With the
+    /// last of them it grew by `grown_bytes`, possibly 0, to `bytes` of linear memory.
+    fn requests_ended(&self, last: u64, count: u64, grown_bytes: u64, bytes: u64);
 }
 
 /// Bounds on the instances of one component.

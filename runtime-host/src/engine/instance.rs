@@ -119,6 +119,7 @@ async fn take_requests(
                     }
                     Err(error) => return Poll::Ready(Err(error)),
                 }
+                accessor.with(|mut access| access.get().request_ended());
                 place.finished();
                 activity.touch();
             }

@@ -86,21 +86,22 @@ pub struct InstancePool {
 }
 
 impl InstancePool {
-    /// A pool of at most `instances_max` instances on this thread, which has to be in its runtime. It starts empty;
-    /// instances come with the requests.
+    /// A pool of at most `instances_max` instances on the thread of `runtime`. It starts empty; instances come with the
+    /// requests.
     pub fn new(
         engine: Arc<Engine>,
         pre: ProxyPre<GuestState>,
         component: Arc<Component>,
         admission: Arc<Admission>,
         chain: Weak<dyn ServiceChain>,
+        runtime: &Handle,
         instances_max: usize,
     ) -> Self {
         let limits = component.limits;
         let instances =
             Arc::new(Instances { engine, pre, component: component.clone(), chain, patience: Patience::default() });
         // Requests may come from other threads; what works on them stays on this one.
-        let runtime = Handle::current();
+        let runtime = runtime.clone();
         let start = move |seat| drop(runtime.spawn(instances.clone().live(seat)));
         let room_per_instance = limits.concurrency_max.min(limits.reuse_max);
         let queue = Queue::new(room_per_instance, instances_max, admission.clone(), start);
@@ -110,6 +111,17 @@ impl InstancePool {
     /// The component whose instances these are.
     pub fn component(&self) -> &Component {
         &self.component
+    }
+
+    /// Says that no new requests are meant for it: instances end as soon as they have no work. Those that come all the same are
+    /// answered.
+    pub fn retire(&self) {
+        self.queue.retire();
+    }
+
+    /// What is left of it once it has been dropped.
+    pub fn remains(&self) -> Remains {
+        Remains(Arc::downgrade(&self.queue))
     }
 
     /// Has an instance answer `request`.
@@ -174,6 +186,29 @@ impl InstancePool {
             component: self.component.id.clone(),
             deadline_ms: self.component.limits.deadline.as_millis(),
         }
+    }
+}
+
+impl Drop for InstancePool {
+    fn drop(&mut self) {
+        // Whoever has a request answered holds the pool, so no request waits or can come.
+        self.queue.retire();
+    }
+}
+
+/// What is left of a pool: the instances that finish what they have begun.
+pub struct Remains(Weak<Queue>);
+
+impl Remains {
+    /// Whether nobody can hand the pool a request any more, and the last of its instances is gone with its memory.
+    pub fn are_gone(&self) -> bool {
+        // The queue belongs to the pool, and to each instance until nothing is left of that.
+        self.0.strong_count() == 0
+    }
+
+    /// Instances that live or are starting.
+    pub fn instances(&self) -> usize {
+        self.0.upgrade().map_or(0, |queue| queue.instances())
     }
 }
 

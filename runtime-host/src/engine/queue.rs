@@ -3,6 +3,9 @@
 //! A new instance is asked for when more requests wait than there is room, counting the room of instances that are starting.
 //! A request for which there is neither room nor a seat for another instance is kept only as long as the component's bound on
 //! those allows, over all threads.
+//!
+//! A queue that is retired keeps no instance waiting: what it holds and what still comes is answered, and then its instances
+//! end. Its last strong reference is dropped when nobody can add a request any more and the last instance is gone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +19,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Requests that one instance works on at once.
     room_per_instance: usize,
+    /// Instances that may live at once.
+    seats_max: usize,
     admission: Arc<Admission>,
     start: Box<dyn Fn(Seat) + Send + Sync>,
 }
@@ -34,6 +39,8 @@ struct State {
     latest: u64,
     /// What of each place stands in `room`.
     counted: BTreeMap<u64, usize>,
+    /// Whether instances end as soon as nothing waits for them.
+    is_retired: bool,
 }
 
 /// As many requests wait without room as may.
@@ -49,7 +56,7 @@ impl Queue {
         start: impl Fn(Seat) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let state = Mutex::new(State { seats, ..State::default() });
-        Arc::new(Self { state, room_per_instance, admission, start: Box::new(start) })
+        Arc::new(Self { state, room_per_instance, seats_max: seats, admission, start: Box::new(start) })
     }
 
     /// Adds a request.
@@ -101,6 +108,23 @@ impl Queue {
         if let Some((_, waker)) = other {
             waker.wake();
         }
+    }
+
+    /// Ends the instances: those without work now, the others with their last request. What waits or comes all the same is
+    /// answered first.
+    pub(super) fn retire(&self) {
+        let mut state = self.lock();
+        state.is_retired = true;
+        let takers = std::mem::take(&mut state.takers);
+        drop(state);
+        for (_, waker) in takers {
+            waker.wake();
+        }
+    }
+
+    /// Instances that live or are starting.
+    pub(super) fn instances(&self) -> usize {
+        self.seats_max - self.lock().seats
     }
 
     /// Starts what is needed and may be started, and tells how many are left without room.
@@ -214,6 +238,8 @@ impl Place {
     }
 
     /// The next request, as soon as there is one. Requests whose clients went away or whose time is up are passed over.
+    ///
+    /// Closes the place when there is none and the queue is retired.
     pub(super) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Pending> {
         let mut state = self.queue.lock();
         state.takers.retain(|(number, _)| *number != self.number);
@@ -224,6 +250,11 @@ impl Place {
                 self.count(state);
                 return Poll::Ready(pending);
             }
+        }
+        if state.is_retired {
+            self.left = 0;
+            self.count(state);
+            return Poll::Pending;
         }
         state.takers.push((self.number, cx.waker().clone()));
         self.queue.balance(state);

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::activity::{Activity, EPOCHS_BEFORE_WITHDRAWAL};
 use super::component::Component;
+use super::growth::Growth;
 use super::guest_io::GuestStream;
 use super::interfaces::SwapBudget;
 use super::job::Job;
@@ -37,6 +38,7 @@ pub struct GuestState {
     pub(super) outbound: Outbound,
     pub(super) activity: Arc<Activity>,
     pub(super) requests: Arc<Requests>,
+    growth: Growth,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     /// The queue that it takes requests from, and its place there.
@@ -59,6 +61,7 @@ impl GuestState {
             swaps: SwapBudget::default(),
             outbound,
             activity: Arc::default(),
+            growth: Growth::default(),
             requests,
             place: None,
             component,
@@ -78,6 +81,11 @@ impl GuestState {
         let task = store.async_call_stack().ok().and_then(Iterator::last);
         let state = store.data_mut();
         state.outbound.on_behalf_of = state.requests.of(task.as_ref());
+    }
+
+    /// Notes how much memory the guest has at the end of a request.
+    pub(super) fn request_ended(&mut self) {
+        self.growth.request_ended(self.limits.bytes, &*self.component.growth);
     }
 
     /// Notes where the instance takes its requests from.

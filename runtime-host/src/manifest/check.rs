@@ -17,6 +17,7 @@ impl Manifest {
         for component in &self.components {
             let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
+            let templates = templates.chain(&component.rollout.webhooks);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             self.check_schedules(component)?;

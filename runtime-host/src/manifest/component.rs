@@ -9,13 +9,14 @@ use super::dependency::Dependency;
 use super::files::invalid_pattern;
 use super::limits::ComponentLimits;
 use super::names::{check_id, check_label};
+use super::rollout::RolloutSettings;
 use super::schedule::Schedule;
 use crate::allowed_hosts::AllowedHost;
 use crate::config_file::{ConfigError, Located, Position, Table, Value};
 use crate::variables::{Template, check_name};
 
 /// A component.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Component {
     /// Its name in the application.
     pub id: String,
@@ -47,6 +48,8 @@ pub struct Component {
     pub limits: ComponentLimits,
     /// What the host asks of it at regular times.
     pub schedules: Vec<Schedule>,
+    /// How a new revision of it takes over.
+    pub rollout: RolloutSettings,
 }
 
 /// Files that a component sees.
@@ -82,9 +85,10 @@ impl Component {
         table.refuse("profile", "there are no build profiles; the component itself says what is built and run")?;
         let source: Value = table.required("source", "the path of a wasm file")?;
         let inherit_all = table.optional("dependencies_inherit_configuration")?;
-        let (limits, schedules) = match tool(&mut table)? {
+        let (limits, schedules, rollout) = match tool(&mut table)? {
             Some(mut settings) => {
-                let read = (ComponentLimits::read(&mut settings)?, settings.or_default("schedule")?);
+                let limits = ComponentLimits::read(&mut settings)?;
+                let read = (limits, settings.or_default("schedule")?, settings.or_default("rollout")?);
                 settings.finish()?;
                 read
             }
@@ -109,6 +113,7 @@ impl Component {
             },
             limits,
             schedules,
+            rollout,
         };
         // They say where the component can run, which Spin checks when it builds.
         table.optional::<Value>("targets")?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
+use super::duration;
 use crate::config_file::{ConfigError, FromToml, Located, Position, Table, Value};
 use crate::variables::Template;
 
 /// The shortest period: a component is no real-time system.
 const EVERY_MIN: Duration = Duration::from_millis(100);
 /// The longest period. What is rarer outlives most processes, and belongs to a scheduler that remembers.
-const EVERY_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const EVERY_MAX: Duration = duration::LONGEST;
 
 /// One entry: `{ every = "5s", path = "/internal/sweep" }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +47,7 @@ impl<'f> FromToml<'f> for Schedule {
 }
 
 fn parse_every(text: &str) -> Result<Duration, String> {
-    let every = humantime::parse_duration(text)
-        .map_err(|error| format!("{text:?} is not a duration ({error}); expected one such as \"5s\" or \"30m\""))?;
-    match (EVERY_MIN..=EVERY_MAX).contains(&every) {
-        true => Ok(every),
-        false => {
-            let (min_ms, max_days) = (EVERY_MIN.as_millis(), EVERY_MAX.as_secs() / 86_400);
-            Err(format!("{text:?} is out of range; expected {min_ms}ms to {max_days}days"))
-        }
-    }
+    duration::parse(text, EVERY_MIN..=EVERY_MAX)
 }
 
 fn parse_path(text: &str) -> Result<String, String> {

@@ -9,6 +9,8 @@
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
+//! | `bodega_rollout_weight_percent` | component |
+//! | `bodega_rollout_transitions_total` | component, change |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
@@ -17,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
@@ -35,6 +37,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Stands for a component where there is none. No component can have this name.
 pub const HOST: &str = "(host)";
+
+/// Why a body was cut that its reader did not take.
+pub const ABANDONED: &str = "abandoned";
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -84,10 +89,15 @@ pub struct Metrics {
 #[derive(Default)]
 struct Families {
     /// By component and revision.
-    components: Mutex<BTreeMap<(String, String), Arc<ComponentMetrics>>>,
+    /// A revision that nobody has any more counts no more, and is no longer told of.
+    components: Mutex<BTreeMap<(String, String), Weak<ComponentMetrics>>>,
     /// Requests that no component answered.
     host: RequestCounts,
     gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
+    /// Percent, by the component that is rolled out.
+    rollout_weights: Mutex<BTreeMap<String, u8>>,
+    /// By component and change.
+    rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
 
 impl Default for Metrics {
@@ -102,16 +112,36 @@ impl Metrics {
         Self { families: Arc::default(), process: ProcessMetrics::new() }
     }
 
-    /// The counters of a component's revision; always the same ones for the same names.
+    /// The counters of a component's revision; the same ones for the same names as long as somebody has them.
     pub fn component(&self, component: &str, revision: &str) -> Arc<ComponentMetrics> {
         let mut components = lock(&self.families.components);
+        components.retain(|_, counters| counters.strong_count() > 0);
         let name = (component.to_owned(), revision.to_owned());
-        components.entry(name).or_insert_with(|| Arc::new(ComponentMetrics::new(component, revision))).clone()
+        if let Some(counters) = components.get(&name).and_then(Weak::upgrade) {
+            return counters;
+        }
+        let counters = Arc::new(ComponentMetrics::new(component, revision));
+        components.insert(name, Arc::downgrade(&counters));
+        counters
     }
 
     /// A request was answered after `duration` without a component.
     pub fn host_request(&self, method: &Method, status: StatusCode, duration: Duration) {
         self.families.host.add(method, status, duration);
+    }
+
+    /// A revision of a component is rolled out and has this share of its requests, in percent; `None` when that is over.
+    pub fn rollout_weight(&self, component: &str, weight_percent: Option<u8>) {
+        let mut weights = lock(&self.families.rollout_weights);
+        match weight_percent {
+            Some(weight) => weights.insert(component.to_owned(), weight),
+            None => weights.remove(component),
+        };
+    }
+
+    /// A rollout has changed; `change` is one of a few fixed words.
+    pub fn rollout_transition(&self, component: &str, change: &'static str) {
+        *lock(&self.families.rollout_transitions).entry((component.to_owned(), change)).or_default() += 1;
     }
 
     /// Adds a gauge without labels, whose value is read when it is asked for.
@@ -179,7 +209,7 @@ pub struct ComponentMetrics {
     bodies_cut: Mutex<BTreeMap<&'static str, u64>>,
     /// By path and result.
     scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
-    queue_length: OnceLock<Read>,
+    queue_length: Mutex<Option<Read>>,
 }
 
 impl ComponentMetrics {
@@ -195,7 +225,7 @@ impl ComponentMetrics {
             rejected: Mutex::default(),
             bodies_cut: Mutex::default(),
             scheduled: Mutex::default(),
-            queue_length: OnceLock::new(),
+            queue_length: Mutex::default(),
         }
     }
 
@@ -234,14 +264,24 @@ impl ComponentMetrics {
         *lock(&self.trapped).entry(reason).or_default() += 1;
     }
 
+    /// Instances that trapped so far.
+    pub fn instances_trapped(&self) -> u64 {
+        lock(&self.trapped).values().sum()
+    }
+
+    /// Bodies that did not come to their end so far, except those that their readers abandoned.
+    pub fn bodies_cut_by_guest(&self) -> u64 {
+        lock(&self.bodies_cut).iter().filter(|(reason, _)| **reason != ABANDONED).map(|(_, count)| count).sum()
+    }
+
     /// A run of a schedule has ended, or was due while the last one still ran; `result` is one of a few fixed words.
     pub fn scheduled_run(&self, path: &str, result: &'static str) {
         *lock(&self.scheduled).entry((path.to_owned(), result)).or_default() += 1;
     }
 
-    /// Says how many requests wait, when it is asked for. The first one to be set stays.
+    /// Says how many requests wait, when it is asked for; in place of what said so before.
     pub fn watch_queue(&self, length: impl Fn() -> usize + Send + Sync + 'static) {
-        let _ = self.queue_length.set(Box::new(move || length() as u64));
+        *lock(&self.queue_length) = Some(Box::new(move || length() as u64));
     }
 
     fn own_labels(&self) -> [(&'static str, &str); 2] {
@@ -303,7 +343,7 @@ type Labels<'m> = Vec<(&'static str, &'m str)>;
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let components: Vec<_> = lock(&self.components).values().cloned().collect();
+        let components: Vec<_> = lock(&self.components).values().filter_map(Weak::upgrade).collect();
         let each = || components.iter().map(|component| &**component);
         let count = |(labels, observed): (_, Observed)| (labels, observed.count);
         let requests = || {
@@ -336,7 +376,8 @@ impl Collector for Families {
         counters(encoder, "bodega_instances_created", "Instances made", created)?;
         let live = each().map(|component| (component.labels(&[]), component.instances_live()));
         gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
-        let queues = each().filter_map(|component| Some((component.labels(&[]), component.queue_length.get()?())));
+        let queues =
+            each().filter_map(|component| Some((component.labels(&[]), lock(&component.queue_length).as_ref()?())));
         gauges(encoder, "bodega_queue_length", "Requests that wait for an instance", queues)?;
         let trapped = each().flat_map(|component| component.by_reason(&component.trapped));
         counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
@@ -350,6 +391,14 @@ impl Collector for Families {
             (own.chain([("path", path.as_str()), ("result", *result)]).collect(), *count)
         });
         counters(encoder, "bodega_scheduled_runs", "Runs of schedules, and those that were skipped", runs)?;
+        let weights = lock(&self.rollout_weights);
+        let weights = weights.iter().map(|(component, weight)| (vec![("component", &**component)], u64::from(*weight)));
+        gauges(encoder, "bodega_rollout_weight_percent", "Share of a revision that is rolled out", weights)?;
+        let transitions = lock(&self.rollout_transitions);
+        let transitions = transitions
+            .iter()
+            .map(|((component, change), count)| (vec![("component", &**component), ("change", *change)], *count));
+        counters(encoder, "bodega_rollout_transitions", "Changes of rollouts", transitions)?;
         for (name, help, read) in lock(&self.gauges).iter() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }

@@ -38,6 +38,7 @@ mod native_shop;
 mod product;
 mod report;
 mod reservations;
+mod rollout;
 mod search;
 mod search_sql;
 mod server;
@@ -79,6 +80,7 @@ enum SectionName {
     Login,
     Import,
     Start,
+    Rollout,
 }
 
 /// A server that this program itself is.
@@ -153,6 +155,7 @@ impl Bench {
             SectionName::Login => login::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
+            SectionName::Rollout => rollout::run,
         };
         let section = run(self)?;
         eprintln!("{section}");

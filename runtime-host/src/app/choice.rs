@@ -1,0 +1,122 @@
+//! Which of two revisions a request is for: by its shopper, by chance, or by who asks for the new one with permission. Pure.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+
+use crate::rollout::{Share, Side, Sticky};
+
+/// By which a tester asks for the new revision; its value is the preview token. No component sees it.
+pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
+
+/// What of a token says whose it is. Nobody's word is taken for it: it only has to stay the same.
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+}
+
+/// What is the same for all requests of one shopper, if the request has it.
+pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<Cow<'h, [u8]>> {
+    match sticky {
+        Sticky::None => None,
+        Sticky::User => user(headers.get(AUTHORIZATION)?.as_bytes()),
+        Sticky::Header(name) => Some(headers.get(name)?.as_bytes().into()),
+        Sticky::Cookie(name) => cookie(name, headers).map(Cow::Borrowed),
+    }
+}
+
+/// The subject of a token, which stays when the token is renewed; of another kind of credentials all of it.
+fn user(credentials: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let subject = || {
+        let token = credentials.strip_prefix(b"Bearer ")?;
+        let claims = token.split(|byte| *byte == b'.').nth(1)?;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+        let claims: Claims = serde_json::from_slice(&claims).ok()?;
+        Some(Cow::Owned(claims.sub.as_bytes().to_vec()))
+    };
+    subject().or(Some(credentials.into()))
+}
+
+fn cookie<'h>(name: &str, headers: &'h HeaderMap) -> Option<&'h [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.next()
+}
+
+/// The side for a request.
+pub(super) fn side(share: Share, sticky: &Sticky, headers: &HeaderMap) -> Side {
+    match sticky_key(sticky, headers) {
+        Some(key) => share.of_key(&key),
+        None => share.of_random(fastrand::u64(..)),
+    }
+}
+
+/// Whether the request asks for the new revision and may.
+pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
+    headers.get(PREVIEW).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn key(sticky: &Sticky, pairs: &[(&'static str, &str)]) -> Option<String> {
+        let headers = headers(pairs);
+        sticky_key(sticky, &headers).map(|key| String::from_utf8(key.into_owned()).unwrap())
+    }
+
+    fn token(claims: &str, signature: &str) -> String {
+        format!("Bearer e30.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn a_user_is_who_the_token_says_however_often_it_is_renewed() {
+        for (expiry, signature) in [(1, "aa"), (2, "bb")] {
+            let token = token(&format!(r#"{{"exp":{expiry},"sub":"ann"}}"#), signature);
+            assert_eq!(key(&Sticky::User, &[("authorization", &token)]).as_deref(), Some("ann"));
+        }
+        assert_eq!(key(&Sticky::User, &[("authorization", "Basic YTpi")]).as_deref(), Some("Basic YTpi"));
+        assert_eq!(key(&Sticky::User, &[("authorization", "Bearer key.!!.x")]).as_deref(), Some("Bearer key.!!.x"));
+        assert_eq!(key(&Sticky::User, &[]), None);
+    }
+
+    #[test]
+    fn cookies_and_headers_are_found_by_their_whole_name() {
+        let cart = Sticky::Cookie("cart".to_owned());
+        assert_eq!(key(&cart, &[("cookie", "carts=1; xcart=2; cart=3; cart=4")]).as_deref(), Some("3"));
+        assert_eq!(key(&cart, &[("cookie", "carts=1")]), None);
+        let header = Sticky::Header("x-session".to_owned());
+        assert_eq!(key(&header, &[("x-session", "s-1")]).as_deref(), Some("s-1"));
+        assert_eq!(key(&Sticky::None, &[("x-session", "s-1")]), None);
+    }
+
+    #[test]
+    fn a_shopper_stays_where_it_is_while_the_share_grows() {
+        let sticky = Sticky::Header("x-session".to_owned());
+        for session in 0..200 {
+            let headers = headers(&[("x-session", &format!("s-{session}"))]);
+            let sides = [0, 10, 25, 50, 100].map(|percent| side(Share::new(percent, 7), &sticky, &headers));
+            let moved = sides.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert_eq!((sides[0], sides[4], moved), (Side::Old, Side::New, 1));
+        }
+    }
+
+    #[test]
+    fn only_who_has_the_token_may_preview() {
+        assert!(may_preview(&headers(&[("x-bodega-preview", "s3cret")]), "s3cret"));
+        for given in ["", "s3cre", "s3cret2", "new"] {
+            assert!(!may_preview(&headers(&[("x-bodega-preview", given)]), "s3cret"), "{given}");
+        }
+        assert!(!may_preview(&HeaderMap::new(), "s3cret"));
+    }
+}

@@ -1,0 +1,558 @@
+//! Replaces the revision of one component while the application serves.
+//!
+//! One deployment at a time: compose, compile, link, start one instance, ask it if there is a question, make pools on all worker
+//! threads, write it down, and then switch. Until the switch everything can fail and nothing has changed; the switch is one
+//! pointer for all components that the artifact is part of. What answered before finishes what it has begun, and stays warm.
+//!
+//! A request reads the table once and is answered by what it found there. Since dependencies are composed into the components that
+//! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
+//! to component reads the table at each step, as it would between machines.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::App;
+use super::loader::{AtHand, InForce};
+use super::revision::{Draining, Live, Revision, drained};
+use super::rollouts::Entry;
+use super::smoke;
+use super::table::Split;
+use crate::config_file::suggestion;
+use crate::engine;
+use crate::manifest::{RolloutSettings, Smoke};
+use crate::registry::{Action, Base, Digest, NewRevision, RegistryError, RevisionRecord, now_ms};
+use crate::rollout::{self, Gate, Strategy, StrategyName};
+
+/// How long a deployment waits for instances of former revisions to end when there is no room for more.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it looks whether there is room.
+const ROOM_POLL: Duration = Duration::from_millis(20);
+
+/// A revision to be put in force.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The component's id.
+    pub component: String,
+    /// Its artifact.
+    pub wasm: Arc<[u8]>,
+    /// Where that came from, for people.
+    pub source: String,
+    /// Who wants it.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// What it has to answer before it gets requests; what the manifest says where this is `None`.
+    pub smoke: Option<Smoke>,
+    /// How it takes over; as the manifest says where this is `None`.
+    pub strategy: Option<StrategyName>,
+}
+
+/// A return to a former revision.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// The component's id.
+    pub component: String,
+    /// The revision's number; by default the latest before the one in force that was not itself taken back.
+    pub to: Option<u32>,
+    /// Who wants it.
+    pub who: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What has been put in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deployed {
+    /// The component's id.
+    pub component: String,
+    /// The revision's number; `None` for the manifest's own where nothing else was ever deployed.
+    pub revision: Option<u32>,
+    /// The artifact.
+    pub digest: Digest,
+    /// The components whose requests it answers or has a part in.
+    pub switched: Vec<String>,
+    /// Whether it was in force already, so that nothing was done.
+    pub unchanged: bool,
+    /// Whether it is not in force yet, but takes over by a rollout that has begun.
+    pub rollout: bool,
+    /// How long it took from the artifact to the switch, or to the beginning of the rollout.
+    pub took_ms: u64,
+}
+
+/// Why a deployment or a return was not done. The former revision goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The application has no such component.
+    #[error("the application has no component `{component}`{}", suggestion(component, known.iter().map(String::as_str)))]
+    UnknownComponent {
+        /// The id that was given.
+        component: String,
+        /// All ids.
+        known: Vec<String>,
+    },
+    /// It cannot take requests.
+    #[error("{reason}")]
+    Refused {
+        /// Why not.
+        reason: String,
+    },
+    /// The worker threads are not there yet.
+    #[error("the application is still starting")]
+    NotReady,
+    /// Too many instances of former revisions still have work.
+    #[error("former revisions still have {instances} instances at work, and there is no room for another revision's")]
+    NoRoom {
+        /// How many they have.
+        instances: usize,
+    },
+    /// There is no such revision.
+    #[error("component `{component}` has no revision {number}; `bodega history {component}` lists those that it has")]
+    UnknownRevision {
+        /// The component's id.
+        component: String,
+        /// The number that was given.
+        number: u32,
+    },
+    /// There is none to go back to.
+    #[error("component `{component}` has no earlier revision to return to")]
+    NothingEarlier {
+        /// The component's id.
+        component: String,
+    },
+    /// A rollout has the component, or one that it is a part of, to itself.
+    #[error(
+        "a rollout of component `{component}` goes on; end it with `bodega promote {component}` or `bodega abort {component}`"
+    )]
+    RolloutGoesOn {
+        /// What is rolled out.
+        component: String,
+    },
+    /// There is nothing to steer.
+    #[error("no rollout of component `{component}` goes on")]
+    NoRollout {
+        /// The component's id.
+        component: String,
+    },
+    /// The rollout is not where this could be done.
+    #[error(transparent)]
+    Steer(#[from] rollout::Refused),
+    /// It could not be written down, so it was not done.
+    #[error("{}", with_causes(.0))]
+    Registry(#[from] RegistryError),
+}
+
+pub(super) fn with_causes(error: &RegistryError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What was deployed, and what is still draining.
+pub(super) struct Deployments {
+    /// Held by the one deployment that is being made.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    draining: Mutex<Vec<Arc<Draining>>>,
+    /// Held while one table takes another one's place.
+    publishing: Mutex<()>,
+    /// By the component's id: the one that goes on, or the last one.
+    rollouts: Mutex<BTreeMap<String, Entry>>,
+}
+
+pub(super) struct State {
+    /// The manifest's own artifacts as of the start.
+    bases: InForce,
+    pub(super) in_force: InForce,
+    /// The latest first.
+    pub(super) warm: Vec<Arc<Revision>>,
+}
+
+impl Deployments {
+    pub(super) fn new(in_force: InForce, bases: InForce) -> Self {
+        let state = Mutex::new(State { bases, in_force, warm: Vec::new() });
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            state,
+            draining: Mutex::default(),
+            publishing: Mutex::default(),
+            rollouts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rollouts(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Every change of it is made in one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn draining(&self) -> MutexGuard<'_, Vec<Arc<Draining>>> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Keeps what answered until now, and no longer what answers from now on.
+    fn switched(&mut self, former: Arc<Revision>, current: &Revision, kept: usize) {
+        self.warm.retain(|warm| !warm.is(&former) && !warm.is(current));
+        self.warm.insert(0, former.clone());
+        let mut others = self.warm.iter().filter(|warm| warm.component.id == former.component.id);
+        if let Some(oldest) = others.nth(kept).cloned() {
+            self.warm.retain(|warm| !warm.is(&oldest));
+        }
+    }
+}
+
+/// An artifact that takes another one's place.
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) component: String,
+    pub(super) digest: Digest,
+    pub(super) source: String,
+    pub(super) at_hand: AtHand,
+}
+
+/// Revisions that are ready to answer, by the components' places.
+pub(super) type Prepared = Vec<(usize, Arc<Live>)>;
+
+impl App {
+    /// Puts an artifact in force for a component. Requests that come after this has returned are answered by it.
+    pub async fn deploy(self: &Arc<Self>, deployment: Deployment) -> Result<Deployed, DeployError> {
+        let _turn = self.deployments.turn.lock().await;
+        let result = self.deploy_in_turn(&deployment).await;
+        let Deployment { component, who, why, .. } = deployment;
+        self.log_action("deploy", component, who, why, &result).await;
+        result
+    }
+
+    /// Puts a former revision in force again.
+    pub async fn roll_back(self: &Arc<Self>, rollback: Rollback) -> Result<Deployed, DeployError> {
+        let _turn = self.deployments.turn.lock().await;
+        let result = self.roll_back_in_turn(&rollback).await;
+        let Rollback { component, who, why, .. } = rollback;
+        self.log_action("rollback", component, who, why, &result).await;
+        result
+    }
+
+    async fn deploy_in_turn(self: &Arc<Self>, deployment: &Deployment) -> Result<Deployed, DeployError> {
+        let started = Instant::now();
+        let Deployment { component, wasm, source, .. } = deployment;
+        let current = self.in_force(component)?;
+        let digest = Digest::of(wasm);
+        if digest == current {
+            return self.unchanged(component, digest);
+        }
+        let change = Change {
+            component: component.clone(),
+            digest: digest.clone(),
+            source: source.clone(),
+            at_hand: AtHand::from([(component.clone(), wasm.clone())]),
+        };
+        let prepared = self.prepare(&change).await?;
+        let settings = self.rollout_settings(component);
+        if let Some(smoke) = deployment.smoke.as_ref().or(settings.smoke.as_ref()) {
+            self.try_out(smoke, component, &prepared).await?;
+        }
+        let plan = settings.plan(deployment.strategy);
+        if plan.strategy != Strategy::Rolling || plan.gate == Gate::Manual {
+            // What is rolled out for hours is read from its file when it is needed again.
+            let change = Change { at_hand: AtHand::new(), ..change };
+            return self.begin_rollout(deployment, plan, change, prepared, started).await;
+        }
+        let recorded = blocking({
+            let (app, deployment, digest) = (self.clone(), deployment.clone(), digest.clone());
+            move || app.record(&deployment, &digest, None)
+        });
+        let number = recorded.await?;
+        Ok(self.switch(change, prepared, Some(number), started))
+    }
+
+    /// Writes down that the artifact is in force from now on, or rolled out as `rollout` says; returns the revision's number.
+    pub(super) fn record(
+        &self,
+        deployment: &Deployment,
+        digest: &Digest,
+        rollout: Option<&str>,
+    ) -> Result<u32, RegistryError> {
+        let Deployment { component, wasm, source, who, why, smoke, strategy } = deployment;
+        let registry = &self.loader.registry;
+        registry.artifacts().keep(digest, wasm, true)?;
+        let base = self.deployments.state().bases.get(component).cloned().unwrap_or_else(|| digest.clone());
+        let of_manifest = self.loader.manifest.component(component);
+        let base_source = of_manifest.map(|component| component.source.display().to_string()).unwrap_or_default();
+        let strategy = strategy.unwrap_or_else(|| self.rollout_settings(component).strategy);
+        let smoke = smoke.as_ref().map(|smoke| &smoke.path);
+        let revision = NewRevision {
+            component,
+            digest,
+            source,
+            who,
+            why,
+            settings: &serde_json::json!({ "strategy": strategy, "smoke": smoke }).to_string(),
+            base: Base { digest: &base, source: &base_source },
+        };
+        match rollout {
+            None => registry.put_in_force(&revision),
+            Some(state) => registry.begin_rollout(&revision, state),
+        }
+    }
+
+    /// How revisions of the component take over.
+    fn rollout_settings(&self, component: &str) -> RolloutSettings {
+        self.loader.manifest.component(component).map(|component| component.rollout.clone()).unwrap_or_default()
+    }
+
+    async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
+        let started = Instant::now();
+        let component = &rollback.component;
+        let current = self.in_force(component)?;
+        let history = self.history(component)?;
+        let live = history.iter().find(|record| record.is_live).map(|record| record.number);
+        let target = earlier(&history, component, rollback.to)?;
+        if target.digest == current {
+            return self.unchanged(component, current);
+        }
+        let change = Change {
+            component: component.clone(),
+            digest: target.digest.clone(),
+            source: target.source.clone(),
+            at_hand: AtHand::new(),
+        };
+        let prepared = self.prepare(&change).await?;
+        let number = target.number;
+        let recorded = blocking({
+            let (app, component) = (self.clone(), component.clone());
+            let bad = live.filter(|live| *live > number);
+            move || app.loader.registry.return_to(&component, number, bad)
+        });
+        recorded.await?;
+        Ok(self.switch(change, prepared, Some(number), started))
+    }
+
+    /// The artifact in force of the component.
+    pub(super) fn in_force(&self, component: &str) -> Result<Digest, DeployError> {
+        let state = self.deployments.state();
+        state.in_force.get(component).cloned().ok_or_else(|| DeployError::UnknownComponent {
+            component: component.to_owned(),
+            known: state.in_force.keys().cloned().collect(),
+        })
+    }
+
+    /// What was deployed of the component, the latest first.
+    pub fn history(&self, component: &str) -> Result<Vec<RevisionRecord>, DeployError> {
+        self.in_force(component)?;
+        Ok(self.loader.registry.history(component)?)
+    }
+
+    /// What was done through the control API, the latest first.
+    pub fn actions(&self, count_max: u32) -> Result<Vec<Action>, DeployError> {
+        Ok(self.loader.registry.actions(count_max)?)
+    }
+
+    fn unchanged(&self, component: &str, digest: Digest) -> Result<Deployed, DeployError> {
+        let history = self.history(component)?;
+        let revision = history.iter().find(|record| record.is_live).map(|record| record.number);
+        let component = component.to_owned();
+        Ok(Deployed { component, revision, digest, switched: Vec::new(), unchanged: true, rollout: false, took_ms: 0 })
+    }
+
+    /// Makes all that the change needs ready to answer, or says why that cannot be.
+    async fn prepare(self: &Arc<Self>, change: &Change) -> Result<Prepared, DeployError> {
+        if self.workers.iter().any(|worker| worker.get().is_none()) {
+            return Err(DeployError::NotReady);
+        }
+        let places = self.loader.places_with(&self.served, &change.component);
+        if places.is_empty() {
+            let reason = format!("no component that answers requests consists of component `{}`", change.component);
+            return Err(DeployError::Refused { reason });
+        }
+        let is_taken = |(_, entry): &(&String, &Entry)| {
+            !entry.is_over() && entry.places.iter().any(|place| places.contains(place))
+        };
+        if let Some((component, _)) = self.deployments.rollouts().iter().find(is_taken) {
+            return Err(DeployError::RolloutGoesOn { component: component.clone() });
+        }
+        let loaded = blocking({
+            let app = self.clone();
+            let mut in_force = self.deployments.state().in_force.clone();
+            in_force.insert(change.component.clone(), change.digest.clone());
+            let (at_hand, source) = (change.at_hand.clone(), change.source.clone());
+            move || {
+                engine::quietly(|| {
+                    let load = |place: usize| Ok((place, app.warm_or_new(place, &in_force, &at_hand, &source)?));
+                    places.into_iter().map(load).collect::<anyhow::Result<Vec<_>>>()
+                })
+            }
+        });
+        let refused = |error: anyhow::Error| DeployError::Refused { reason: format!("{error:#}") };
+        let revisions = loaded.await.map_err(refused)?;
+        for (_, revision) in &revisions {
+            // Also the warm ones: it costs little, and what it needs may have changed.
+            self.loader.try_start(revision).await.map_err(|error| refused(error.into()))?;
+        }
+        self.wait_for_room(revisions.iter().map(|(_, revision)| revision.component.limits.instances_max).sum()).await?;
+        let live = |revision| Live::new(&self.loader.engine, revision, &self.workers);
+        Ok(revisions.into_iter().map(|(place, revision)| (place, live(revision))).collect())
+    }
+
+    fn warm_or_new(
+        &self,
+        place: usize,
+        in_force: &InForce,
+        at_hand: &AtHand,
+        source: &str,
+    ) -> anyhow::Result<Arc<Revision>> {
+        let id = &self.served[place];
+        let component = self.loader.manifest.component(id);
+        let component = component.ok_or_else(|| anyhow::anyhow!("there is no component `{id}`"))?;
+        let composed = self.loader.compose(component, in_force, at_hand)?;
+        let is_it = |warm: &&Arc<Revision>| warm.component.id == *id && warm.digest == composed.digest;
+        let warm = self.deployments.state().warm.iter().find(is_it).cloned();
+        warm.map_or_else(|| self.loader.load(composed, source), Ok)
+    }
+
+    /// Waits until `instances` more may live at once.
+    async fn wait_for_room(&self, instances: usize) -> Result<(), DeployError> {
+        let deadline = Instant::now() + ROOM_TIMEOUT;
+        loop {
+            let answering: usize = self.table.load().live().map(|live| live.component().limits.instances_max).sum();
+            let draining = self.deployments.draining().iter().map(|draining| draining.instances()).sum();
+            if answering + draining + instances <= self.loader.engine.instances_max() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(DeployError::NoRoom { instances: draining });
+            }
+            tokio::time::sleep(ROOM_POLL).await;
+        }
+    }
+
+    async fn try_out(&self, smoke: &Smoke, component: &str, prepared: &Prepared) -> Result<(), DeployError> {
+        let live = prepared.iter().find(|(place, _)| self.served[*place] == component).map(|(_, live)| live);
+        let reason = match live {
+            Some(live) => smoke::ask(smoke, live).await,
+            None => Err(format!("component `{component}` answers no requests of its own, so none can try it out")),
+        };
+        reason.map_err(|reason| DeployError::Refused { reason })
+    }
+
+    /// Has the prepared revisions answer from now on.
+    pub(super) fn switch(
+        self: &Arc<Self>,
+        change: Change,
+        prepared: Prepared,
+        number: Option<u32>,
+        started: Instant,
+    ) -> Deployed {
+        let places: Vec<usize> = prepared.iter().map(|(place, _)| *place).collect();
+        let former: Vec<Arc<Live>> = {
+            let _publishing = self.deployments.publishing();
+            let table = self.table.load();
+            let former = places.iter().map(|place| table.at(*place).main.clone()).collect();
+            let splits = prepared.iter().map(|(place, live)| (*place, Split::whole(live.clone())));
+            self.table.store(Arc::new(table.with(splits)));
+            former
+        };
+        let mut state = self.deployments.state();
+        for (former, (_, current)) in former.iter().zip(&prepared) {
+            let kept = self.rollout_settings(&former.component().id).revisions_kept;
+            state.switched(former.revision.clone(), &current.revision, kept);
+        }
+        state.in_force.insert(change.component.clone(), change.digest.clone());
+        let in_force = state.in_force.clone();
+        drop(state);
+        drop(prepared);
+        former.iter().for_each(|live| self.drain(live));
+        if let Err(error) = self.loader.registry.remove_unreferenced(&in_force) {
+            tracing::warn!("artifacts that are no longer needed stay behind: {}", with_causes(&error));
+        }
+        let switched = places.into_iter().map(|place| self.served[place].clone()).collect();
+        let Change { component, digest, .. } = change;
+        let took = started.elapsed();
+        tracing::info!(component, revision = number, %digest, ?switched, ?took, "another revision is in force");
+        Deployed {
+            component,
+            revision: number,
+            digest,
+            switched,
+            unchanged: false,
+            rollout: false,
+            took_ms: took.as_millis() as u64,
+        }
+    }
+
+    /// Has a revision finish what it has begun, and notes when it has.
+    pub(super) fn drain(self: &Arc<Self>, live: &Arc<Live>) {
+        let draining = Arc::new(live.retire());
+        self.deployments.draining().push(draining.clone());
+        let app = self.clone();
+        tokio::spawn(async move {
+            drained(&draining).await;
+            app.deployments.draining().retain(|other| !Arc::ptr_eq(other, &draining));
+            let Draining { component, digest, since, .. } = &*draining;
+            tracing::info!(component, %digest, took = ?since.elapsed(), "the former revision has finished");
+        });
+    }
+
+    pub(super) async fn log_action<T>(
+        self: &Arc<Self>,
+        action: &str,
+        component: String,
+        who: String,
+        why: String,
+        result: &Result<T, DeployError>,
+    ) {
+        let outcome = match result {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let action = Action { at_ms: now_ms(), who, action: action.to_owned(), component, why, outcome };
+        self.audit(action).await;
+    }
+
+    /// Writes down what was done through the control API.
+    pub async fn audit(self: &Arc<Self>, action: Action) {
+        let Action { who, action: name, component, why, outcome, .. } = &action;
+        tracing::info!(who, component, why, outcome, "control: {name}");
+        let registry = self.loader.registry.clone();
+        if let Err(error) = blocking(move || registry.log(&action)).await {
+            tracing::error!("an action is missing in the log of actions: {}", with_causes(&error));
+        }
+    }
+}
+
+/// The revision to return to.
+fn earlier<'a>(
+    history: &'a [RevisionRecord],
+    component: &str,
+    to: Option<u32>,
+) -> Result<&'a RevisionRecord, DeployError> {
+    let component = component.to_owned();
+    if let Some(number) = to {
+        let found = history.iter().find(|record| record.number == number);
+        return found.ok_or(DeployError::UnknownRevision { component, number });
+    }
+    let live = history.iter().find(|record| record.is_live).map_or(0, |record| record.number);
+    let earlier = history.iter().find(|record| record.number < live && !record.is_rolled_back);
+    earlier.ok_or(DeployError::NothingEarlier { component })
+}
+
+/// Does work that blocks on a thread for such work.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never aborted, so it has panicked: a bug, which goes on as one.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

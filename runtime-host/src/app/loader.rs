@@ -1,0 +1,264 @@
+//! Makes a revision out of artifacts: composes a component with its dependencies, compiles, links, and grants what the manifest
+//! grants.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use wasmtime_wasi_http::handler::ProxyPre;
+
+use super::counts::GrowthCounts;
+use super::revision::Revision;
+use super::{Parts, files};
+use crate::allowed_hosts::AllowedHosts;
+use crate::engine::component::{Component, InstanceLimits};
+use crate::engine::state::GuestState;
+use crate::engine::{Engine, EngineError, compose};
+use crate::manifest::{self, ComponentLimits, DependencySource, Manifest};
+use crate::registry::{Digest, Registry};
+use crate::stores::key_value::KeyValue;
+use crate::stores::sqlite::Database;
+use crate::telemetry::Telemetry;
+use crate::telemetry::guest_output::GuestOutput;
+use crate::variables::Values;
+
+/// The artifact in force of each component, by the component's id.
+pub(super) type InForce = BTreeMap<String, Digest>;
+
+/// Artifacts that need not be read, by the component's id.
+pub(super) type AtHand = BTreeMap<String, Arc<[u8]>>;
+
+/// Makes revisions.
+pub(super) struct Loader {
+    pub(super) engine: Arc<Engine>,
+    pub(super) manifest: Manifest,
+    pub(super) registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+    memory_bytes_max: Option<u64>,
+    /// Of each component that is served.
+    grants: BTreeMap<String, Grants>,
+}
+
+/// What the manifest grants every revision of a component.
+#[derive(Clone)]
+struct Grants {
+    environment: Vec<(String, String)>,
+    files: Option<PathBuf>,
+    allowed_hosts: AllowedHosts,
+    variables: Values,
+    databases: HashMap<String, Arc<Database>>,
+    key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
+    stdout: Arc<GuestOutput>,
+    stderr: Arc<GuestOutput>,
+}
+
+impl Grants {
+    fn new(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Self> {
+        let id = &component.id;
+        let databases = component
+            .sqlite_databases
+            .iter()
+            .filter_map(|label| Some((label.value.clone(), parts.stores.sqlite(label)?)));
+        let key_value_stores = component
+            .key_value_stores
+            .iter()
+            .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
+        Ok(Self {
+            environment: component.environment.clone().into_iter().collect(),
+            files: files::lay_out(&parts.manifest.files_of(component)?, parts.state.guest_files().join(id))?,
+            allowed_hosts: parts.manifest.allowed_hosts(component, &parts.variables)?,
+            variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
+            databases: databases.collect(),
+            key_value_stores: key_value_stores.collect(),
+            stdout: parts.telemetry.guest_output(id, "stdout"),
+            stderr: parts.telemetry.guest_output(id, "stderr"),
+        })
+    }
+}
+
+/// A component with its dependencies as one, not compiled yet.
+pub(super) struct Composed<'a> {
+    component: &'a manifest::Component,
+    wasm: Arc<[u8]>,
+    pub(super) digest: Digest,
+}
+
+impl Loader {
+    /// For the components `served`, which have requests of their own.
+    pub(super) fn new(parts: &Parts, engine: Arc<Engine>, served: &[manifest::Component]) -> anyhow::Result<Self> {
+        let grants = served.iter().map(|component| Ok((component.id.clone(), Grants::new(component, parts)?)));
+        Ok(Self {
+            engine,
+            manifest: parts.manifest.clone(),
+            registry: parts.registry.clone(),
+            telemetry: parts.telemetry.clone(),
+            memory_bytes_max: parts.memory_bytes_max,
+            grants: grants.collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// The components whose artifacts `component` consists of, itself among them.
+    pub(super) fn parts_of<'a>(&self, component: &'a manifest::Component) -> impl Iterator<Item = &'a str> {
+        let dependencies = component.dependencies.iter().filter_map(|dependency| match &dependency.source {
+            DependencySource::Component(id) => Some(id.as_str()),
+            DependencySource::Path(_) => None,
+        });
+        dependencies.chain([component.id.as_str()])
+    }
+
+    /// The component made one with its dependencies, of the artifacts `in_force`.
+    pub(super) fn compose<'a>(
+        &self,
+        component: &'a manifest::Component,
+        in_force: &InForce,
+        at_hand: &AtHand,
+    ) -> anyhow::Result<Composed<'a>> {
+        let artifact = |id: &str| -> anyhow::Result<(&Digest, Arc<[u8]>)> {
+            let digest = in_force.get(id).with_context(|| format!("component `{id}` has no artifact"))?;
+            let wasm = match at_hand.get(id) {
+                Some(wasm) => wasm.clone(),
+                None => self.registry.artifacts().read(digest)?.into(),
+            };
+            Ok((digest, wasm))
+        };
+        let (digest, wasm) = artifact(&component.id)?;
+        if component.dependencies.is_empty() {
+            return Ok(Composed { component, wasm, digest: digest.clone() });
+        }
+        let read = |dependency: &manifest::Dependency| match &dependency.source {
+            DependencySource::Component(id) => artifact(id).map(|(_, wasm)| wasm),
+            DependencySource::Path(path) => {
+                let wasm = std::fs::read(&**path).with_context(|| {
+                    format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display())
+                })?;
+                Ok(wasm.into())
+            }
+        };
+        let code = component.dependencies.iter().map(read).collect::<anyhow::Result<Vec<Arc<[u8]>>>>()?;
+        let dependencies = component.dependencies.iter().zip(&code).map(|(dependency, wasm)| compose::Dependency {
+            name: &dependency.name.value,
+            wasm,
+            export: dependency.export.as_deref(),
+            inherit: &dependency.inherit,
+        });
+        let wasm = compose::compose(&wasm, &dependencies.collect::<Vec<_>>())
+            .with_context(|| format!("component `{}`", component.id))?;
+        let digest = Digest::of(&wasm);
+        Ok(Composed { component, wasm: wasm.into(), digest })
+    }
+
+    /// Compiles and links it; blocks. `source` says where it came from.
+    pub(super) fn load(&self, composed: Composed<'_>, source: &str) -> anyhow::Result<Arc<Revision>> {
+        let Composed { component, wasm, digest } = composed;
+        let id = &component.id;
+        let pre = self.engine.load(id, source, &wasm)?;
+        let grants =
+            self.grants.get(id).with_context(|| format!("component `{id}` has no requests of its own"))?.clone();
+        let growth = Arc::new(GrowthCounts::default());
+        let component = Arc::new(Component {
+            growth: growth.clone(),
+            environment: grants.environment,
+            files: grants.files,
+            allowed_hosts: grants.allowed_hosts,
+            variables: grants.variables,
+            databases: grants.databases,
+            key_value_stores: grants.key_value_stores,
+            limits: limits(&component.limits, self.memory_bytes_max, default_limits(&pre)),
+            metrics: self.telemetry.component(id, digest.short()),
+            stdout: grants.stdout,
+            stderr: grants.stderr,
+            id: id.clone(),
+        });
+        Ok(Arc::new(Revision { component, pre, growth, digest }))
+    }
+
+    /// Composes and loads the component `id`; blocks.
+    pub(super) fn load_place(
+        &self,
+        id: &str,
+        in_force: &InForce,
+        at_hand: &AtHand,
+        source: &str,
+    ) -> anyhow::Result<Arc<Revision>> {
+        let component = self.manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
+        self.load(self.compose(component, in_force, at_hand)?, source)
+    }
+
+    /// Of the components `served`, the places of those that `id` is or is a part of.
+    pub(super) fn places_with(&self, served: &[String], id: &str) -> Vec<usize> {
+        let has = |served: &String| {
+            let component = self.manifest.component(served);
+            component.is_some_and(|component| self.parts_of(component).any(|part| part == id))
+        };
+        (0..served.len()).filter(|place| has(&served[*place])).collect()
+    }
+
+    /// Makes an instance and drops it.
+    pub(super) async fn try_start(&self, revision: &Revision) -> Result<(), EngineError> {
+        self.engine.try_start(&revision.pre, revision.component.clone()).await
+    }
+}
+
+fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {
+    match pre {
+        ProxyPre::P3(_) => InstanceLimits::default(),
+        // A WASI 0.2 guest may rely on a fresh instance for every request, as Spin gives it.
+        ProxyPre::P2(_) => InstanceLimits { reuse_max: 1, concurrency_max: 1, ..InstanceLimits::default() },
+    }
+}
+
+/// Instances of a component that may be alive at once on all worker threads, and one that only shows that it starts.
+pub(super) fn instances_max(component: &manifest::Component, workers: NonZeroUsize) -> usize {
+    let set = component.limits.instances_max.and_then(|set| usize::try_from(set).ok());
+    set.unwrap_or(InstanceLimits::default().instances_max).saturating_add(workers.get())
+}
+
+/// What is `set` for the component, else for all of them, else the default.
+pub(super) fn limits(set: &ComponentLimits, memory_bytes_max: Option<u64>, default: InstanceLimits) -> InstanceLimits {
+    let size =
+        |set: Option<u64>, default: usize| set.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
+    InstanceLimits {
+        reuse_max: size(set.instance_reuse_max, default.reuse_max),
+        concurrency_max: size(set.instance_concurrency_max, default.concurrency_max),
+        instances_max: size(set.instances_max, default.instances_max),
+        idle_timeout: set.idle_timeout_ms.map_or(default.idle_timeout, Duration::from_millis),
+        memory_bytes_max: size(set.memory_bytes_max.or(memory_bytes_max), default.memory_bytes_max),
+        deadline: set.deadline_ms.map_or(default.deadline, Duration::from_millis),
+        queue_length_max: size(set.queue_length_max, default.queue_length_max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_component_else_of_all_else_the_default() {
+        let default = InstanceLimits::default();
+        assert_eq!(limits(&ComponentLimits::default(), None, default), default);
+        assert_eq!(limits(&ComponentLimits::default(), Some(1 << 20), default).memory_bytes_max, 1 << 20);
+
+        let set = ComponentLimits {
+            instances_max: Some(1),
+            instance_reuse_max: Some(2),
+            instance_concurrency_max: Some(3),
+            idle_timeout_ms: Some(4),
+            memory_bytes_max: Some(65_536),
+            deadline_ms: Some(6),
+            queue_length_max: Some(0),
+        };
+        let all_set = InstanceLimits {
+            instances_max: 1,
+            reuse_max: 2,
+            concurrency_max: 3,
+            idle_timeout: Duration::from_millis(4),
+            memory_bytes_max: 65_536,
+            deadline: Duration::from_millis(6),
+            queue_length_max: 0,
+        };
+        assert_eq!(limits(&set, Some(1 << 20), default), all_set);
+    }
+}

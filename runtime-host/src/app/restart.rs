@@ -1,0 +1,84 @@
+//! Rollouts that were going on when the host stopped: they go on from what is recorded, or are taken back.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::deploy::Change;
+use super::loader::{AtHand, InForce, Loader};
+use super::revision::{Live, Revision, WorkerThread};
+use super::rollouts::{Entry, Running, in_words, now_unix_ms, outcome};
+use super::table::{Split, Table};
+use crate::registry::RolloutRecord;
+use crate::rollout::Rollout;
+
+/// The table with the revisions that are being rolled out, and their rollouts by the component's id.
+pub(super) async fn resume(
+    loader: &Loader,
+    served: &[String],
+    in_force: &InForce,
+    workers: &[std::sync::OnceLock<WorkerThread>],
+    preview_token: &Arc<str>,
+    mut table: Table,
+) -> anyhow::Result<(Table, Vec<(String, Entry)>)> {
+    let mut entries = Vec::new();
+    for record in loader.registry.rollouts()? {
+        // A component that is not to run keeps its rollout for another start.
+        if !in_force.contains_key(&record.component) {
+            continue;
+        }
+        let mut rollout: Rollout = serde_json::from_str(&record.state)
+            .with_context(|| format!("the rollout of component `{}` is not understood", record.component))?;
+        rollout.restarted(now_unix_ms());
+        let revisions = match outcome(&rollout) {
+            Some(_) => Vec::new(),
+            None => match revisions(loader, served, in_force, &record).await {
+                Ok(revisions) => revisions,
+                Err(error) => {
+                    rollout.fail(now_unix_ms(), format!("{error:#}"));
+                    Vec::new()
+                }
+            },
+        };
+        let (component, number) = (record.component.clone(), record.number);
+        tracing::warn!(component, revision = number, "rollout: {}: {}", rollout.state(), rollout.reason());
+        if let Some(outcome) = outcome(&rollout) {
+            loader.registry.end_rollout(&component, number, outcome)?;
+            continue;
+        }
+        loader.registry.save_rollout(&component, number, &in_words(&rollout))?;
+        let live = |revision| Live::new(&loader.engine, revision, workers);
+        let candidates = revisions.into_iter().map(|(place, revision)| (place, live(revision))).collect();
+        let change = Change {
+            component: component.clone(),
+            digest: record.digest,
+            source: "a rollout that was going on".to_owned(),
+            at_hand: AtHand::new(),
+        };
+        let running = Running::new(rollout, change, number, candidates);
+        table = table.with(running.candidates.iter().map(|(place, live)| {
+            let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
+            (*place, Split { main: table.at(*place).main.clone(), candidate })
+        }));
+        entries.push((component, Entry::new(running)));
+    }
+    Ok((table, entries))
+}
+
+/// The recorded revision, for each component that it is or is a part of.
+async fn revisions(
+    loader: &Loader,
+    served: &[String],
+    in_force: &InForce,
+    record: &RolloutRecord,
+) -> anyhow::Result<Vec<(usize, Arc<Revision>)>> {
+    let mut in_force = in_force.clone();
+    in_force.insert(record.component.clone(), record.digest.clone());
+    let mut revisions = Vec::new();
+    for place in loader.places_with(served, &record.component) {
+        let revision = loader.load_place(&served[place], &in_force, &AtHand::new(), "a rollout that was going on")?;
+        loader.try_start(&revision).await?;
+        revisions.push((place, revision));
+    }
+    Ok(revisions)
+}

@@ -1,0 +1,187 @@
+//! A revision of a component: compiled, linked and granted what the manifest grants; and the same with instances.
+//!
+//! A [`Revision`] is warm: it costs its code and can be put in force at once. It gets instances as a [`Live`]. Who may hand a
+//! request to a pool of a `Live` holds that pool, and a pool's instances hold its queue; so when the last `Live`, pool and queue
+//! are dropped, it is certain that nothing was or will be answered by it any more.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use http::Response;
+use tokio::runtime::Handle;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::ProxyPre;
+
+use super::counts::{Answers, GrowthCounts};
+use super::pools::Pools;
+use crate::engine::admission::Admission;
+use crate::engine::component::Component;
+use crate::engine::outbound_http::ServiceChain;
+use crate::engine::pool::{DispatchError, InstancePool, Remains};
+use crate::engine::state::GuestState;
+use crate::engine::{self, Engine};
+use crate::registry::Digest;
+use crate::rollout::Window;
+
+/// How often it is looked whether a revision has finished what it had begun.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// A component's code and grants, without instances.
+pub(super) struct Revision {
+    pub(super) component: Arc<Component>,
+    pub(super) pre: ProxyPre<GuestState>,
+    /// How its instances grow.
+    pub(super) growth: Arc<GrowthCounts>,
+    /// Of the wasm that runs: the component's own with that of its dependencies.
+    pub(super) digest: Digest,
+}
+
+impl Revision {
+    /// Whether both are the same code of the same component.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.component.id == other.component.id && self.digest == other.digest
+    }
+}
+
+/// A worker thread's runtime and its calls from component to component.
+pub(super) struct WorkerThread {
+    pub(super) runtime: Handle,
+    pub(super) chain: Weak<dyn ServiceChain>,
+}
+
+/// Its instances on one thread, and what is counted of their answers.
+pub(super) struct Pool {
+    pub(super) instances: InstancePool,
+    answers: Answers,
+}
+
+impl Pool {
+    /// Counts an answer, or why there is none. Who was refused for load or for what it sent does not count.
+    pub(super) fn count(&self, duration: Duration, answer: &Result<Response<WasiBody>, DispatchError>) {
+        match answer {
+            Ok(response) => self.answers.add(duration, response.status().is_server_error()),
+            Err(DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. }) => {}
+            Err(_) => self.answers.add(duration, true),
+        }
+    }
+}
+
+/// A revision that answers requests.
+pub(super) struct Live {
+    pub(super) revision: Arc<Revision>,
+    admission: Arc<Admission>,
+    pools: Pools<Arc<Pool>>,
+}
+
+impl Live {
+    /// The revision with a pool to come on each of these threads, and those of the threads that have started.
+    ///
+    /// It has an admission of its own: what waits for a slow revision must not have another one turn requests away.
+    pub(super) fn new(engine: &Arc<Engine>, revision: Arc<Revision>, workers: &[OnceLock<WorkerThread>]) -> Arc<Self> {
+        let Component { id, limits, metrics, .. } = &*revision.component;
+        let admission = Arc::new(Admission::new(id, limits.queue_length_max));
+        metrics.watch_queue({
+            let admission = Arc::downgrade(&admission);
+            move || admission.upgrade().map_or(0, |admission| admission.queue_length())
+        });
+        let pools = Pools::new(limits.instances_max, NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN));
+        let live = Arc::new(Self { revision, admission, pools });
+        for (index, worker) in workers.iter().enumerate() {
+            if let Some(worker) = worker.get() {
+                live.start(engine, index, worker);
+            }
+        }
+        live
+    }
+
+    /// Makes the pool of the thread `index`, if it is to have one.
+    pub(super) fn start(&self, engine: &Arc<Engine>, index: usize, worker: &WorkerThread) {
+        let Revision { component, pre, .. } = &*self.revision;
+        self.pools.start(index, |instances_max| {
+            let (pre, component, admission) = (engine::share(pre), component.clone(), self.admission.clone());
+            let chain = worker.chain.clone();
+            let runtime = &worker.runtime;
+            let instances = InstancePool::new(engine.clone(), pre, component, admission, chain, runtime, instances_max);
+            Arc::new(Pool { instances, answers: Answers::default() })
+        });
+    }
+
+    /// The pool that works for the thread `index`; `None` before that has started.
+    pub(super) fn pool(&self, index: usize) -> Option<&Arc<Pool>> {
+        self.pools.of(index)
+    }
+
+    /// Instances that live or are starting.
+    pub(super) fn instances(&self) -> usize {
+        self.pools.iter().map(|pool| pool.instances.remains().instances()).sum()
+    }
+
+    /// The component that it is a revision of.
+    pub(super) fn component(&self) -> &Component {
+        &self.revision.component
+    }
+
+    /// Has it finish what it has begun; new requests go elsewhere already.
+    pub(super) fn retire(self: &Arc<Self>) -> Draining {
+        let draining = Draining {
+            component: self.component().id.clone(),
+            digest: self.revision.digest.clone(),
+            since: Instant::now(),
+            live: Arc::downgrade(self),
+            remains: self.pools.iter().map(|pool| pool.instances.remains()).collect(),
+        };
+        self.pools.iter().for_each(|pool| pool.instances.retire());
+        draining
+    }
+}
+
+/// What was counted so far of the answers of these, which have different components or the same one's pools.
+pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone) -> Window {
+    let pools = lives.clone().flat_map(|live| live.pools.iter());
+    let (failures, latency) = Answers::sum(pools.map(|pool| &pool.answers));
+    let mut window = Window { requests: latency.count(), failures, latency, ..Window::default() };
+    for live in lives {
+        let metrics = &live.component().metrics;
+        window.failures += metrics.bodies_cut_by_guest();
+        window.traps += metrics.instances_trapped();
+        let memory = live.revision.growth.read();
+        window.memory.peak_bytes = window.memory.peak_bytes.max(memory.peak_bytes);
+        for (sum, age) in window.memory.growth.iter_mut().zip(memory.growth) {
+            sum.requests += age.requests;
+            sum.grown += age.grown;
+            sum.grown_bytes += age.grown_bytes;
+        }
+    }
+    window
+}
+
+/// A revision that finishes what it has begun.
+pub(super) struct Draining {
+    /// The component's id.
+    pub(super) component: String,
+    pub(super) digest: Digest,
+    /// When new requests began to go elsewhere.
+    pub(super) since: Instant,
+    live: Weak<Live>,
+    remains: Vec<Remains>,
+}
+
+impl Draining {
+    /// Whether no request can reach it any more and the last of its instances is gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.live.strong_count() == 0 && self.remains.iter().all(Remains::are_gone)
+    }
+
+    /// Instances that live or are starting.
+    pub(super) fn instances(&self) -> usize {
+        self.remains.iter().map(Remains::instances).sum()
+    }
+}
+
+/// Waits until `draining` is over.
+pub(super) async fn drained(draining: &Draining) {
+    while !draining.is_over() {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}

@@ -1,0 +1,387 @@
+//! Carries out what `rollout` decides: a revision gets its share of requests step by step, and goes back when it is worse.
+//!
+//! Both revisions are in the table. A task looks at what was counted of them, once in a while; what has to change is on disk before
+//! it happens, except the way back, which does not wait for a disk that fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::App;
+use super::deploy::{Change, DeployError, Deployed, Deployment, Prepared, blocking, with_causes};
+use super::revision::{Live, window};
+use super::shadow::Shadow;
+use super::table::{Candidate, Split};
+use crate::registry::{Action, Outcome, RegistryError, now_ms};
+use crate::rollout::{self, Hold, Plan, Rollout, Samples, State, Sticky, Strategy, Transition};
+
+/// How often the revisions of a rollout are compared.
+const TICK: Duration = Duration::from_millis(250);
+/// Who does what the comparison decides.
+const BY_ROLLOUT: &str = "rollout";
+
+/// A rollout that goes on.
+pub(super) struct Running {
+    pub(super) rollout: Rollout,
+    pub(super) change: Change,
+    pub(super) number: u32,
+    /// The new revision, by the places of the components that it is or is a part of.
+    pub(super) candidates: Prepared,
+    pub(super) shadow: Option<Arc<Shadow>>,
+}
+
+/// What somebody wants of a rollout that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steer {
+    /// To the next step.
+    Promote,
+    /// To the end.
+    PromoteFully,
+    /// It stays where it is.
+    Pause,
+    /// It goes on after a pause.
+    Resume,
+    /// Back.
+    Abort,
+}
+
+impl Steer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Promote | Self::PromoteFully => "promote",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+        }
+    }
+}
+
+/// How a rollout goes, or how the last one ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RolloutStatus {
+    /// The number of the new revision.
+    pub revision: u32,
+    /// Its name in the metrics, where it runs by itself.
+    pub runs: Option<String>,
+    /// How it takes over.
+    pub strategy: String,
+    /// Where it is, in words.
+    pub state: String,
+    /// Whether it has ended with the new revision in force; `None` while it goes on.
+    pub promoted: Option<bool>,
+    /// The new revision's share of requests.
+    pub weight_percent: u8,
+    /// Why it does not go on by itself, if something holds it: `paused` or `stalled`.
+    pub hold: Option<&'static str>,
+    /// How long it has been there.
+    pub for_ms: u64,
+    /// The reason of the last change.
+    pub reason: String,
+    /// What the last look found, in words.
+    pub findings: Vec<String>,
+    /// Requests of the new revision so far.
+    pub requests: u64,
+}
+
+/// Now, as `rollout` counts time.
+pub(super) fn now_unix_ms() -> u64 {
+    now_ms().unsigned_abs()
+}
+
+impl Running {
+    pub(super) fn new(rollout: Rollout, change: Change, number: u32, candidates: Prepared) -> Self {
+        let is_shadow = matches!(rollout.plan().strategy, Strategy::Shadow { .. });
+        let shadow = is_shadow.then(Arc::default);
+        Self { rollout, change, number, candidates, shadow }
+    }
+
+    /// What requests see of it.
+    pub(super) fn candidate(&self, live: Arc<Live>, preview_token: &Arc<str>) -> Candidate {
+        Candidate {
+            live,
+            share: self.rollout.share(),
+            sticky: match &self.rollout.plan().strategy {
+                Strategy::Canary { sticky, .. } => sticky.clone(),
+                _ => Sticky::None,
+            },
+            shadow: self.shadow.clone().filter(|_| self.rollout.is_shadowing()),
+            preview_token: preview_token.clone(),
+        }
+    }
+
+    fn status(&self) -> RolloutStatus {
+        let Self { rollout, number, candidates, .. } = self;
+        RolloutStatus {
+            revision: *number,
+            runs: match &candidates[..] {
+                [(_, live)] => Some(live.revision.digest.to_string()),
+                _ => None,
+            },
+            strategy: rollout.plan().strategy.name().to_string(),
+            state: rollout.state().to_string(),
+            promoted: rollout.is_over().then(|| rollout.state() == State::Promoted),
+            weight_percent: rollout.weight_percent(),
+            hold: rollout.hold().map(|hold| match hold {
+                Hold::Paused { .. } => "paused",
+                Hold::Stalled { .. } => "stalled",
+            }),
+            for_ms: now_unix_ms().saturating_sub(rollout.since_unix_ms()),
+            reason: rollout.reason().to_owned(),
+            findings: rollout.findings().iter().map(|finding| finding.text.clone()).collect(),
+            requests: window(candidates.iter().map(|(_, live)| live)).requests,
+        }
+    }
+}
+
+/// A rollout and the places that it has to itself.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) places: Vec<usize>,
+    pub(super) running: Arc<tokio::sync::Mutex<Running>>,
+    /// As of the last change or look, for who wants no lock.
+    pub(super) status: Arc<std::sync::Mutex<RolloutStatus>>,
+}
+
+impl Entry {
+    pub(super) fn new(running: Running) -> Self {
+        let places = running.candidates.iter().map(|(place, _)| *place).collect();
+        let status = Arc::new(std::sync::Mutex::new(running.status()));
+        Self { places, running: Arc::new(tokio::sync::Mutex::new(running)), status }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.status().promoted.is_some()
+    }
+
+    pub(super) fn status(&self) -> std::sync::MutexGuard<'_, RolloutStatus> {
+        // Every change of it is made in one step.
+        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl App {
+    /// Begins a rollout of revisions that are ready to answer.
+    pub(super) async fn begin_rollout(
+        self: &Arc<Self>,
+        deployment: &Deployment,
+        plan: Plan,
+        change: Change,
+        candidates: Prepared,
+        started: Instant,
+    ) -> Result<Deployed, DeployError> {
+        let now = now_unix_ms();
+        let mut rollout = Rollout::new(plan, now, fastrand::u64(..));
+        let transitions = rollout.warmed(now);
+        let recorded = blocking({
+            let (app, deployment, digest) = (self.clone(), deployment.clone(), change.digest.clone());
+            let state = in_words(&rollout);
+            move || app.record(&deployment, &digest, Some(&state))
+        });
+        let number = recorded.await?;
+        let Change { component, digest, .. } = change.clone();
+        let switched = candidates.iter().map(|(place, _)| self.served[*place].clone()).collect();
+        let entry = Entry::new(Running::new(rollout, change, number, candidates));
+        self.deployments.rollouts().insert(component.clone(), entry.clone());
+        {
+            let mut running = entry.running.lock().await;
+            self.carry_out(&entry, &mut running, &transitions).await;
+        }
+        self.watch(component.clone(), entry);
+        let took_ms = started.elapsed().as_millis() as u64;
+        Ok(Deployed { component, revision: Some(number), digest, switched, unchanged: false, rollout: true, took_ms })
+    }
+
+    /// Compares the revisions of a rollout until it is over.
+    pub(super) fn watch(self: &Arc<Self>, component: String, entry: Entry) {
+        let app = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let mut running = entry.running.lock().await;
+                if running.rollout.is_over() {
+                    return;
+                }
+                let samples = app.samples(&running);
+                let before = running.rollout.clone();
+                let transitions = running.rollout.advance(now_unix_ms(), &samples);
+                if let Err(error) = app.record_and_carry_out(&entry, &mut running, &before, &transitions).await {
+                    let error = with_causes(&error);
+                    tracing::error!(component, "the rollout cannot go on, since that cannot be written down: {error}");
+                }
+                *entry.status() = running.status();
+            }
+        });
+    }
+
+    /// Does what a person wants of a rollout.
+    pub async fn steer(
+        self: &Arc<Self>,
+        component: &str,
+        steer: Steer,
+        who: String,
+        why: String,
+    ) -> Result<RolloutStatus, DeployError> {
+        let result = self.steer_in_turn(component, steer, &why).await;
+        self.log_action(steer.name(), component.to_owned(), who, why, &result).await;
+        result
+    }
+
+    async fn steer_in_turn(
+        self: &Arc<Self>,
+        component: &str,
+        steer: Steer,
+        why: &str,
+    ) -> Result<RolloutStatus, DeployError> {
+        self.in_force(component)?;
+        let entry = self.deployments.rollouts().get(component).filter(|entry| !entry.is_over()).cloned();
+        let entry = entry.ok_or_else(|| DeployError::NoRollout { component: component.to_owned() })?;
+        let mut running = entry.running.lock().await;
+        let before = running.rollout.clone();
+        let now = now_unix_ms();
+        let why = if why.is_empty() { "somebody wanted it" } else { why };
+        let rollout = &mut running.rollout;
+        let transitions = match steer {
+            Steer::Promote => rollout.promote(now, why),
+            Steer::PromoteFully => rollout.promote_fully(now, why),
+            Steer::Pause => rollout.pause(now, why),
+            Steer::Resume => rollout.resume(now, why),
+            Steer::Abort => rollout.abort(now, why),
+        }?;
+        self.record_and_carry_out(&entry, &mut running, &before, &transitions).await?;
+        Ok(running.status())
+    }
+
+    /// What was counted of both revisions.
+    fn samples(&self, running: &Running) -> Samples {
+        let table = self.table.load();
+        Samples {
+            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main)),
+            new: window(running.candidates.iter().map(|(_, live)| live)),
+            answers: running.shadow.as_ref().map(|shadow| shadow.count()).unwrap_or_default(),
+        }
+    }
+
+    /// Writes transitions down and does what they say. What cannot be written down is not done, except the way back.
+    async fn record_and_carry_out(
+        self: &Arc<Self>,
+        entry: &Entry,
+        running: &mut Running,
+        before: &Rollout,
+        transitions: &[Transition],
+    ) -> Result<(), RegistryError> {
+        if transitions.is_empty() {
+            return Ok(());
+        }
+        let recorded = blocking({
+            let registry = self.loader.registry.clone();
+            let (component, number) = (running.change.component.clone(), running.number);
+            let (outcome, state) = (outcome(&running.rollout), in_words(&running.rollout));
+            move || match outcome {
+                Some(outcome) => registry.end_rollout(&component, number, outcome),
+                None => registry.save_rollout(&component, number, &state),
+            }
+        });
+        match recorded.await {
+            Ok(()) => {}
+            Err(error) if outcome(&running.rollout) == Some(Outcome::TakenBack) => {
+                tracing::error!("a way back is not written down, and is gone all the same: {}", with_causes(&error));
+            }
+            Err(error) => {
+                running.rollout = before.clone();
+                return Err(error);
+            }
+        }
+        self.carry_out(entry, running, transitions).await;
+        Ok(())
+    }
+
+    /// Does what transitions say that are written down.
+    async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
+        match outcome(&running.rollout) {
+            Some(Outcome::Promoted) => {
+                let candidates = running.candidates.clone();
+                self.switch(running.change.clone(), candidates, Some(running.number), Instant::now());
+            }
+            Some(Outcome::TakenBack) => self.take_back(running),
+            None => self.publish(running),
+        }
+        *entry.status() = running.status();
+        let component = running.change.component.clone();
+        let weight = running.rollout.weight_percent();
+        self.telemetry.metrics.rollout_weight(&component, (!running.rollout.is_over()).then_some(weight));
+        if running.rollout.is_over() {
+            // What has ended holds nothing: the revision is in the table, or drains.
+            running.candidates.clear();
+        }
+        for transition in transitions {
+            let change = change_in_words(transition.change);
+            self.telemetry.metrics.rollout_transition(&component, change);
+            let action = Action {
+                at_ms: now_ms(),
+                who: BY_ROLLOUT.to_owned(),
+                action: change.to_owned(),
+                component: component.clone(),
+                why: format!("{} ({} %)", transition.reason, transition.weight_percent),
+                outcome: "ok".to_owned(),
+            };
+            self.audit(action).await;
+        }
+    }
+
+    /// Has the new revision answer its share from now on.
+    fn publish(&self, running: &Running) {
+        let _publishing = self.deployments.publishing();
+        let table = self.table.load();
+        let splits = running.candidates.iter().map(|(place, live)| {
+            let candidate = Arc::new(running.candidate(live.clone(), &self.preview_token));
+            (*place, Split { main: table.at(*place).main.clone(), candidate: Some(candidate) })
+        });
+        self.table.store(Arc::new(table.with(splits)));
+    }
+
+    /// Has the old revision answer everything from now on.
+    fn take_back(self: &Arc<Self>, running: &Running) {
+        {
+            let _publishing = self.deployments.publishing();
+            let table = self.table.load();
+            let splits =
+                running.candidates.iter().map(|(place, _)| (*place, Split::whole(table.at(*place).main.clone())));
+            self.table.store(Arc::new(table.with(splits)));
+        }
+        for (_, live) in &running.candidates {
+            self.drain(live);
+        }
+    }
+}
+
+/// How a rollout has ended, if it has.
+pub(super) fn outcome(rollout: &Rollout) -> Option<Outcome> {
+    match rollout.state() {
+        State::Promoted => Some(Outcome::Promoted),
+        State::RolledBack | State::Aborted => Some(Outcome::TakenBack),
+        _ => None,
+    }
+}
+
+/// A rollout as it is recorded.
+pub(super) fn in_words(rollout: &Rollout) -> String {
+    // Numbers and texts always serialize.
+    serde_json::to_string(rollout).unwrap_or_default()
+}
+
+fn change_in_words(change: rollout::Change) -> &'static str {
+    use rollout::Change;
+    match change {
+        Change::StepBegan => "step-began",
+        Change::GateReached => "gate-reached",
+        Change::Switched => "switched",
+        Change::Paused => "paused",
+        Change::Resumed => "resumed",
+        Change::Stalled => "stalled",
+        Change::Restarted => "restarted",
+        Change::Promoted => "promoted",
+        Change::RolledBack => "rolled-back",
+        Change::Aborted => "aborted",
+    }
+}

@@ -1,0 +1,449 @@
+//! `bodega deploy`, `promote`, `pause`, `resume`, `abort` and `rollback`: which revisions of its components the running host
+//! serves.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::StateDirArgs;
+use super::remote::{self, Application};
+use crate::admin::ACTOR;
+use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
+use crate::generated;
+use crate::rollout::StrategyName;
+use crate::state_dir::StateDir;
+
+/// How often `--wait` looks.
+const WAIT_POLL: Duration = Duration::from_millis(100);
+/// How often a live status is shown.
+const LIVE_PERIOD: Duration = Duration::from_secs(1);
+/// Has a terminal clear itself and go to its first line.
+const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
+
+/// How to reach the control API.
+#[derive(Debug, clap::Args)]
+struct AdminArgs {
+    #[command(flatten)]
+    state_dir: StateDirArgs,
+    /// The admin listener's address; by default that of the host that uses the state folder.
+    #[arg(long, env = "BODEGA_ADMIN_URL")]
+    admin_url: Option<String>,
+    /// The admin token; by default the one in the state folder. Better given in the environment, where other users do not see it.
+    #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+}
+
+impl AdminArgs {
+    fn connect(&self) -> anyhow::Result<Control> {
+        let path = &self.state_dir.state_dir;
+        let state = StateDir::at(path);
+        let url = match &self.admin_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                let host = state.running_host().with_context(|| {
+                    let path = path.display();
+                    format!("no host uses the state folder {path}; name it with --state-dir, or give --admin-url")
+                })?;
+                host.admin_url
+            }
+        };
+        let token = self.admin_token.clone().map_or_else(|| generated::admin_token(&state), Ok)?;
+        Ok(Control(Application { url, token, token_is_given: true }))
+    }
+}
+
+/// The control API of a running host.
+struct Control(Application);
+
+impl Control {
+    async fn ask(
+        &self,
+        method: http::Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Value> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let actor = std::env::var("USER").ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}?{query}"))
+            .header(ACTOR, actor.as_deref().unwrap_or("unnamed"));
+        let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
+        let answer = self.0.send(request, body).await?.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&answer).context("the host's answer is not understood")
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.ask(http::Method::GET, path, query, Bytes::new()).await
+    }
+
+    async fn post(&self, path: &str, query: &[(&str, &str)], body: Bytes) -> anyhow::Result<Value> {
+        self.ask(http::Method::POST, path, query, body).await
+    }
+
+    /// What runs of a component.
+    async fn status_of(&self, component: &str) -> anyhow::Result<Value> {
+        let status = self.get(STATUS_PATH, &[]).await?;
+        let found = list(&status).iter().find(|status| status["component"] == component).cloned();
+        found.with_context(|| format!("the host has no component `{component}`"))
+    }
+
+    /// Tells how a rollout goes until it is over; an error if it was taken back.
+    async fn follow_rollout(&self, component: &str, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut told = String::new();
+        loop {
+            let rollout = self.status_of(component).await?["rollout"].clone();
+            let line = rollout_line(&rollout);
+            if line != told {
+                println!("{component}: {line}");
+                told = line;
+            }
+            match rollout["promoted"].as_bool() {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    bail!("revision {} was taken back: {}", rollout["revision"], text(&rollout, "reason"))
+                }
+                None if Instant::now() >= deadline => {
+                    bail!("the rollout still goes on; `bodega status` tells how, and --timeout how long to wait")
+                }
+                None => tokio::time::sleep(WAIT_POLL).await,
+            }
+        }
+    }
+
+    /// Waits until former revisions of these components have finished what they had begun.
+    async fn until_drained(&self, components: &[&str], patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.get(STATUS_PATH, &[]).await?;
+            let draining = list(&status).iter().filter(|status| {
+                let is_asked = status["component"].as_str().is_some_and(|id| components.contains(&id));
+                is_asked && !list(&status["draining"]).is_empty()
+            });
+            let names: Vec<&str> = draining.filter_map(|status| status["component"].as_str()).collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("it is in force, but former revisions of {} still have requests at work", names.join(", "));
+            }
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+}
+
+/// Waiting for the end of a change.
+#[derive(Debug, clap::Args)]
+struct WaitArgs {
+    /// Wait until a rollout is over and the former revision has finished what it had begun; fails if the rollout is taken back.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    timeout: Duration,
+    /// Why, for those who read the history.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+}
+
+impl WaitArgs {
+    async fn report(&self, control: &Control, done: &Value) -> anyhow::Result<()> {
+        let component = text(done, "component");
+        let revision = done["revision"].as_u64().map_or("the manifest's own".to_owned(), |number| number.to_string());
+        if done["unchanged"].as_bool() == Some(true) {
+            println!("{component}: revision {revision} is in force already");
+            return Ok(());
+        }
+        if done["rollout"].as_bool() == Some(true) {
+            println!("{component}: the rollout of revision {revision} has begun");
+            return match self.wait {
+                true => control.follow_rollout(component, self.timeout).await,
+                false => Ok(()),
+            };
+        }
+        let switched: Vec<&str> = list(&done["switched"]).iter().filter_map(Value::as_str).collect();
+        println!(
+            "{component}: revision {revision} is in force after {} ms (in {})",
+            done["took_ms"],
+            switched.join(", ")
+        );
+        if self.wait {
+            control.until_drained(&switched, self.timeout).await?;
+            println!("{component}: the former revision has finished");
+        }
+        Ok(())
+    }
+}
+
+/// Arguments of `bodega deploy`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Deploy {
+    /// The component's id.
+    component: String,
+    /// The wasm file.
+    artifact: PathBuf,
+    /// How it takes over: `rolling`, `blue-green`, `canary` or `shadow`; by default as the manifest says.
+    #[arg(long)]
+    strategy: Option<StrategyName>,
+    /// A path that the new revision has to answer before it gets other requests.
+    #[arg(long, value_name = "PATH")]
+    smoke: Option<String>,
+    /// The status that it has to answer; by default any from 200 to 299.
+    #[arg(long, requires = "smoke", value_name = "STATUS")]
+    smoke_status: Option<u16>,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Deploy {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let wasm =
+            std::fs::read(&self.artifact).with_context(|| format!("{} cannot be read", self.artifact.display()))?;
+        let source = std::path::absolute(&self.artifact)?.display().to_string();
+        let control = self.admin.connect()?;
+        let status = self.smoke_status.map(|status| status.to_string());
+        let strategy = self.strategy.map(|strategy| strategy.to_string());
+        let mut query = vec![("component", self.component.as_str()), ("source", &source), ("why", &self.wait.why)];
+        query.extend(strategy.as_deref().map(|strategy| ("strategy", strategy)));
+        query.extend(self.smoke.as_deref().map(|path| ("smoke", path)));
+        query.extend(status.as_deref().map(|status| ("smoke_status", status)));
+        remote::runtime()?.block_on(async {
+            let done = control.post(DEPLOY_PATH, &query, wasm.into()).await?;
+            self.wait.report(&control, &done).await
+        })
+    }
+}
+
+/// Arguments of `bodega rollback`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// The component's id.
+    component: String,
+    /// The revision's number; by default the latest earlier one that was not itself taken back.
+    #[arg(long, value_name = "REVISION")]
+    to: Option<u32>,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Rollback {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let control = self.admin.connect()?;
+        let to = self.to.map(|number| number.to_string());
+        let mut query = vec![("component", self.component.as_str()), ("why", &self.wait.why)];
+        query.extend(to.as_deref().map(|to| ("to", to)));
+        remote::runtime()?.block_on(async {
+            let done = control.post(ROLLBACK_PATH, &query, Bytes::new()).await?;
+            self.wait.report(&control, &done).await
+        })
+    }
+}
+
+/// Arguments of the commands that steer a rollout.
+#[derive(Debug, clap::Args)]
+pub(super) struct Steer {
+    /// The component's id.
+    component: String,
+    /// Why, for those who read the log of actions.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Arguments of `bodega promote`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Promote {
+    /// To the end, and not only to the next step.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    steer: Steer,
+}
+
+impl Promote {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        self.steer.run(PROMOTE_PATH, &[("full", if self.full { "true" } else { "false" })])
+    }
+}
+
+impl Steer {
+    pub(super) fn run(self, path: &str, more: &[(&str, &str)]) -> anyhow::Result<()> {
+        let control = self.admin.connect()?;
+        let query = [&[("component", self.component.as_str()), ("why", &self.why)], more].concat();
+        let rollout = remote::runtime()?.block_on(control.post(path, &query, Bytes::new()))?;
+        println!("{}: {}", self.component, rollout_line(&rollout));
+        Ok(())
+    }
+}
+
+/// Arguments of `bodega status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    /// Print the host's own JSON.
+    #[arg(long)]
+    json: bool,
+    /// Show it again and again, until the command is ended.
+    #[arg(long, conflicts_with = "json")]
+    live: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Status {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let control = self.admin.connect()?;
+        remote::runtime()?.block_on(async {
+            loop {
+                let status = control.get(STATUS_PATH, &[]).await?;
+                match (self.json, self.live) {
+                    (true, _) => println!("{status}"),
+                    (_, true) => print!("{CLEAR_SCREEN}{}", Self::page(&status)),
+                    _ => print!("{}", Self::page(&status)),
+                }
+                if !self.live {
+                    return Ok(());
+                }
+                tokio::time::sleep(LIVE_PERIOD).await;
+            }
+        })
+    }
+
+    fn page(status: &Value) -> String {
+        let row = |status: &Value| {
+            let draining = list(&status["draining"]).iter();
+            let draining: Vec<String> =
+                draining.map(|old| format!("{} ({} instances)", text(old, "runs"), old["instances"])).collect();
+            [
+                text(status, "component").to_owned(),
+                status["revision"].as_u64().map_or("manifest".to_owned(), |number| number.to_string()),
+                status["runs"].as_str().unwrap_or("(in others)").to_owned(),
+                status["instances"].to_string(),
+                draining.join(", "),
+            ]
+        };
+        let mut page = table(["component", "revision", "runs", "instances", "draining"], list(status).iter().map(row));
+        for status in list(status).iter().filter(|status| !status["rollout"].is_null()) {
+            page += &format!("\n{}: {}\n", text(status, "component"), rollout_line(&status["rollout"]));
+            for finding in list(&status["rollout"]["findings"]).iter().filter_map(Value::as_str) {
+                page += &format!("  {finding}\n");
+            }
+        }
+        page
+    }
+}
+
+/// Arguments of `bodega history`.
+#[derive(Debug, clap::Args)]
+pub(super) struct History {
+    /// The component's id.
+    component: String,
+    /// Print the host's own JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl History {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let control = self.admin.connect()?;
+        let history = remote::runtime()?.block_on(control.get(HISTORY_PATH, &[("component", &self.component)]))?;
+        if self.json {
+            println!("{history}");
+            return Ok(());
+        }
+        if list(&history).is_empty() {
+            println!("{}: nothing was deployed; the manifest's own revision is in force", self.component);
+            return Ok(());
+        }
+        let row = |record: &Value| {
+            let state = match (record["is_live"].as_bool(), record["is_rolled_back"].as_bool()) {
+                (Some(true), _) => "in force",
+                (_, Some(true)) => "taken back",
+                _ => "",
+            };
+            let at = Duration::from_millis(record["created_at_ms"].as_u64().unwrap_or_default());
+            [
+                record["number"].to_string(),
+                state.to_owned(),
+                text(record, "digest").chars().take(12).collect(),
+                humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at).to_string(),
+                text(record, "who").to_owned(),
+                text(record, "why").to_owned(),
+            ]
+        };
+        print!("{}", table(["revision", "state", "digest", "since", "who", "why"], list(&history).iter().map(row)));
+        Ok(())
+    }
+}
+
+/// How a rollout goes, in a line.
+fn rollout_line(rollout: &Value) -> String {
+    let hold = rollout["hold"].as_str().map(|hold| format!(", {hold}")).unwrap_or_default();
+    format!(
+        "{} of revision {} is {}{hold}, with {} % of requests ({} so far): {}",
+        text(rollout, "strategy"),
+        rollout["revision"],
+        text(rollout, "state"),
+        rollout["weight_percent"],
+        rollout["requests"],
+        text(rollout, "reason")
+    )
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Columns as wide as their widest text.
+fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: impl Iterator<Item = [String; COLUMNS]>) -> String {
+    let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |row: &[String; COLUMNS]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_text() {
+        let rows = [["cart", "12"], ["c", "1"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(["component", "n"], rows.into_iter()), "component  n\ncart       12\nc          1\n");
+    }
+
+    #[test]
+    fn who_gives_no_address_needs_a_running_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = |admin_url: Option<&str>| AdminArgs {
+            state_dir: StateDirArgs { state_dir: dir.path().join("state") },
+            admin_url: admin_url.map(str::to_owned),
+            admin_token: Some("a token".to_owned()),
+        };
+        let error = args(None).connect().err().unwrap().to_string();
+        assert!(error.starts_with("no host uses the state folder") && error.contains("--admin-url"), "{error}");
+        assert_eq!(args(Some("http://10.0.0.1:3001/")).connect().unwrap().0.url, "http://10.0.0.1:3001");
+    }
+}

@@ -1,0 +1,363 @@
+//! Which revisions of which component exist, and which one is in force: a database and a folder of artifacts in the state
+//! folder. Knows neither HTTP nor the engine.
+//!
+//! A revision is one artifact (a wasm file) that was put in force for a component, with who did it, when and why; revisions of
+//! a component are numbered from 1. The manifest's own file is a revision too. Everything is on disk before it is acted on, in
+//! one transaction, so that a host that dies at any moment starts again with exactly one recorded state. As long as nothing
+//! was ever deployed there is no database, and the manifest alone counts.
+
+mod artifacts;
+mod records;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+pub use artifacts::{Artifacts, Digest};
+
+/// The database's name in the state folder.
+const FILE: &str = "registry.db";
+/// Actions that the log keeps; the oldest are removed first.
+const ACTIONS_KEPT: u32 = 10_000;
+/// Revisions of each component that are kept besides the one in force, where nothing else is said.
+pub const REVISIONS_KEPT: u32 = 10;
+/// Who put a revision in force that came with the manifest.
+pub const BY_MANIFEST: &str = "manifest";
+
+/// The registry failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The database cannot be opened, read or written.
+    #[error("the registry of revisions, {path}, cannot be {operation}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// `opened`, `read` or `written`.
+        operation: &'static str,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// An artifact cannot be kept.
+    #[error("artifact {path} cannot be {operation}")]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// `kept`, `read` or `removed`.
+        operation: &'static str,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An artifact is not what it was when it was kept.
+    #[error("artifact {path} is damaged: its content has another digest than its name says")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A revision, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RevisionRecord {
+    /// From 1, for each component.
+    pub number: u32,
+    /// SHA-256 of the component's own artifact, in hex.
+    pub digest: Digest,
+    /// The file or address that it came from.
+    pub source: String,
+    /// When it was first put in force, in milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// Who put it in force.
+    pub who: String,
+    /// Why, in their words; may be empty.
+    pub why: String,
+    /// How it was put in force, as JSON.
+    pub settings: String,
+    /// Whether it was taken back, by hand or by a rollout.
+    pub is_rolled_back: bool,
+    /// Whether it is the one in force.
+    pub is_live: bool,
+}
+
+/// A revision that is to be put in force.
+#[derive(Debug, Clone)]
+pub struct NewRevision<'a> {
+    /// The component's id.
+    pub component: &'a str,
+    /// Digest of the artifact, which is kept already.
+    pub digest: &'a Digest,
+    /// Where it came from.
+    pub source: &'a str,
+    /// Who asked for it.
+    pub who: &'a str,
+    /// Why.
+    pub why: &'a str,
+    /// How it is put in force, as JSON.
+    pub settings: &'a str,
+    /// The manifest's own artifact at this time.
+    pub base: Base<'a>,
+}
+
+/// A rollout that goes on, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutRecord {
+    /// The component's id.
+    pub component: String,
+    /// The revision that is rolled out.
+    pub number: u32,
+    /// Its artifact.
+    pub digest: Digest,
+    /// How it goes, in the words of whoever decides it.
+    pub state: String,
+}
+
+/// How a rollout has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new revision is in force.
+    Promoted,
+    /// The new revision was taken back.
+    TakenBack,
+}
+
+/// The artifact that the manifest names.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// Its digest.
+    pub digest: &'a Digest,
+    /// Its path in the manifest.
+    pub source: &'a str,
+}
+
+/// What was done through the control API, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// When it ended, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Who: the token's name, the name that the caller gave, and where it called from.
+    pub who: String,
+    /// `deploy`, `rollback`, ...
+    pub action: String,
+    /// The component's id.
+    pub component: String,
+    /// Why, in their words; may be empty.
+    pub why: String,
+    /// `ok` or the reason why not.
+    pub outcome: String,
+}
+
+/// Which artifact of a component is in force at a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InForce {
+    /// The manifest's, as nothing else was ever deployed or it was put in force again.
+    Manifest,
+    /// The manifest's, because its file is another one than when the recorded revision was deployed.
+    ManifestChanged {
+        /// The number of the revision that was in force and is no more.
+        instead_of: u32,
+    },
+    /// The one that was deployed.
+    Deployed {
+        /// Its number.
+        number: u32,
+        /// Its digest.
+        digest: Digest,
+    },
+}
+
+/// The registry of one state folder, which one process has to itself.
+#[derive(Debug)]
+pub struct Registry {
+    path: PathBuf,
+    artifacts: Artifacts,
+    revisions_kept: u32,
+    /// Opened when there is something to record.
+    database: Mutex<Option<Connection>>,
+}
+
+impl Registry {
+    /// The registry in `state_dir`, which keeps this many revisions of each component besides the one in force.
+    pub fn open(state_dir: &Path, revisions_kept: u32) -> Result<Self, RegistryError> {
+        let path = state_dir.join(FILE);
+        let exists = path.exists();
+        let registry = Self { path, artifacts: Artifacts::new(state_dir), revisions_kept, database: Mutex::default() };
+        if exists {
+            registry.with(|_| Ok(()))?;
+        }
+        Ok(registry)
+    }
+
+    /// The artifacts.
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// Which artifact is in force for a component whose manifest names `base`; writes down when that has just changed.
+    pub fn in_force(&self, component: &str, base: Base<'_>) -> Result<InForce, RegistryError> {
+        if !self.exists() {
+            return Ok(InForce::Manifest);
+        }
+        let decided = self.read(|database| records::in_force(database, component, base.digest))?;
+        if let InForce::ManifestChanged { .. } = decided {
+            let revision = NewRevision {
+                component,
+                digest: base.digest,
+                source: base.source,
+                who: BY_MANIFEST,
+                why: "the manifest's file changed",
+                settings: "{}",
+                base,
+            };
+            self.put_in_force(&revision)?;
+        }
+        Ok(decided)
+    }
+
+    /// Records a revision and that it is in force; returns its number. On disk when this returns.
+    pub fn put_in_force(&self, revision: &NewRevision<'_>) -> Result<u32, RegistryError> {
+        self.write(|transaction| {
+            let before = records::live(transaction, revision.component)?;
+            let number = records::add(transaction, revision, now_ms())?;
+            // What was being rolled out is not what anybody wants any more.
+            records::remove_rollout(transaction, revision.component)?;
+            records::set_live(transaction, revision.component, number, Some(revision.base.digest))?;
+            records::forget_old(transaction, revision.component, before, self.revisions_kept)?;
+            Ok(number)
+        })
+    }
+
+    /// Puts a recorded revision in force again; the one that it takes the place of counts as rolled back if it is `bad`.
+    pub fn return_to(&self, component: &str, number: u32, bad: Option<u32>) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            records::set_live(transaction, component, number, None)?;
+            records::set_rolled_back(transaction, component, number, false)?;
+            match bad {
+                Some(bad) => records::set_rolled_back(transaction, component, bad, true),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Records a revision that is not in force yet, and its rollout; returns its number. On disk when this returns.
+    pub fn begin_rollout(&self, revision: &NewRevision<'_>, state: &str) -> Result<u32, RegistryError> {
+        self.write(|transaction| {
+            let before = records::live(transaction, revision.component)?;
+            let number = records::add(transaction, revision, now_ms())?;
+            if before.is_none() {
+                // Nothing was recorded yet, so `add` has put the manifest's own in front.
+                records::set_live(transaction, revision.component, 1, Some(revision.base.digest))?;
+            }
+            records::forget_old(transaction, revision.component, Some(number), self.revisions_kept)?;
+            records::set_rollout(transaction, revision.component, number, state)?;
+            Ok(number)
+        })
+    }
+
+    /// Records how a rollout goes. On disk when this returns.
+    pub fn save_rollout(&self, component: &str, number: u32, state: &str) -> Result<(), RegistryError> {
+        self.write(|transaction| records::set_rollout(transaction, component, number, state))
+    }
+
+    /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            records::remove_rollout(transaction, component)?;
+            match outcome {
+                Outcome::Promoted => records::set_live(transaction, component, number, None),
+                Outcome::TakenBack => records::set_rolled_back(transaction, component, number, true),
+            }
+        })
+    }
+
+    /// The rollouts that go on.
+    pub fn rollouts(&self) -> Result<Vec<RolloutRecord>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(records::rollouts)
+    }
+
+    /// All revisions of a component, the latest first.
+    pub fn history(&self, component: &str) -> Result<Vec<RevisionRecord>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(|database| records::history(database, component))
+    }
+
+    /// Writes down what was done.
+    pub fn log(&self, action: &Action) -> Result<(), RegistryError> {
+        self.write(|transaction| records::log(transaction, action, ACTIONS_KEPT))
+    }
+
+    /// What was done last, the latest first.
+    pub fn actions(&self, count_max: u32) -> Result<Vec<Action>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(|database| records::actions(database, count_max))
+    }
+
+    /// Removes the artifacts that no revision has any more, except those `in_use`.
+    pub fn remove_unreferenced(&self, in_use: &BTreeMap<String, Digest>) -> Result<(), RegistryError> {
+        let mut kept: Vec<Digest> = in_use.values().cloned().collect();
+        if self.exists() {
+            kept.extend(self.read(records::digests)?);
+        }
+        self.artifacts.keep_only(&kept)
+    }
+
+    fn exists(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, RegistryError> {
+        self.with(|database| read(database).map_err(|source| self.failed("read", source)))
+    }
+
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, RegistryError> {
+        self.with(|database| {
+            let written = database.transaction().and_then(|transaction| {
+                let value = write(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+            written.map_err(|source| self.failed("written", source))
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+        let mut database = self.lock();
+        let database = match &mut *database {
+            Some(database) => database,
+            none => none.insert(records::open(&self.path).map_err(|source| self.failed("opened", source))?),
+        };
+        work(database)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A transaction that a panic cut short is undone.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> RegistryError {
+        RegistryError::Database { path: self.path.clone(), operation, source }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    // Milliseconds fit until the year 292 million.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
+
+#[cfg(test)]
+mod tests;

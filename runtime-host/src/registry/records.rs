@@ -1,0 +1,237 @@
+//! The SQL of the registry, nothing but.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use super::{Action, Digest, InForce, NewRevision, RevisionRecord, RolloutRecord};
+
+/// The version of the schema below, as `user_version` has it.
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = "
+    CREATE TABLE revision (
+        component TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        source TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        why TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        is_rolled_back INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (component, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE live (
+        component TEXT NOT NULL PRIMARY KEY,
+        number INTEGER NOT NULL,
+        -- The manifest's own artifact when this was decided.
+        base_digest TEXT NOT NULL,
+        FOREIGN KEY (component, number) REFERENCES revision (component, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rollout (
+        component TEXT NOT NULL PRIMARY KEY,
+        number INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        FOREIGN KEY (component, number) REFERENCES revision (component, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE action (
+        id INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        action TEXT NOT NULL,
+        component TEXT NOT NULL,
+        why TEXT NOT NULL,
+        outcome TEXT NOT NULL
+    ) STRICT;
+";
+
+/// Opens the database; makes it, readable by its owner alone, where it is missing.
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    // SQLite gives its other files the mode of this one. Where it cannot be made, SQLite says why.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut database = Connection::open(path)?;
+    database.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+    )?;
+    let transaction = database.transaction()?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    if version == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(database)
+}
+
+pub(super) fn in_force(database: &Connection, component: &str, base: &Digest) -> rusqlite::Result<InForce> {
+    let live = database
+        .query_row(
+            "SELECT number, digest, base_digest FROM live JOIN revision USING (component, number) WHERE component = ?1",
+            [component],
+            |row| Ok((row.get::<_, u32>(0)?, digest(row, 1)?, digest(row, 2)?)),
+        )
+        .optional()?;
+    Ok(match live {
+        None => InForce::Manifest,
+        Some((instead_of, _, recorded)) if recorded != *base => InForce::ManifestChanged { instead_of },
+        Some((_, digest, _)) if digest == *base => InForce::Manifest,
+        Some((number, digest, _)) => InForce::Deployed { number, digest },
+    })
+}
+
+/// Adds a revision; before the first one of a component, the manifest's own.
+pub(super) fn add(transaction: &Transaction<'_>, revision: &NewRevision<'_>, now_ms: i64) -> rusqlite::Result<u32> {
+    let latest: u32 = transaction.query_row(
+        "SELECT coalesce(max(number), 0) FROM revision WHERE component = ?1",
+        [revision.component],
+        |row| row.get(0),
+    )?;
+    let insert = "INSERT INTO revision (component, number, digest, source, created_at_ms, who, why, settings)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let NewRevision { component, digest, source, who, why, settings, base } = *revision;
+    let mut number = latest + 1;
+    if latest == 0 && base.digest != digest {
+        let row = params![component, number, base.digest.as_str(), base.source, now_ms, super::BY_MANIFEST, "", "{}"];
+        transaction.execute(insert, row)?;
+        number += 1;
+    }
+    transaction.execute(insert, params![component, number, digest.as_str(), source, now_ms, who, why, settings])?;
+    Ok(number)
+}
+
+/// Notes which revision is in force; without `base` the manifest's artifact stays the one that was noted.
+pub(super) fn set_live(
+    transaction: &Transaction<'_>,
+    component: &str,
+    number: u32,
+    base: Option<&Digest>,
+) -> rusqlite::Result<()> {
+    match base {
+        Some(base) => transaction.execute(
+            "INSERT INTO live (component, number, base_digest) VALUES (?1, ?2, ?3)
+             ON CONFLICT (component) DO UPDATE SET number = excluded.number, base_digest = excluded.base_digest",
+            params![component, number, base.as_str()],
+        )?,
+        None => transaction.execute("UPDATE live SET number = ?2 WHERE component = ?1", params![component, number])?,
+    };
+    Ok(())
+}
+
+pub(super) fn set_rolled_back(
+    transaction: &Transaction<'_>,
+    component: &str,
+    number: u32,
+    is_rolled_back: bool,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE revision SET is_rolled_back = ?3 WHERE component = ?1 AND number = ?2";
+    transaction.execute(sql, params![component, number, is_rolled_back]).map(drop)
+}
+
+/// The number of the revision in force, if one is recorded.
+pub(super) fn live(database: &Connection, component: &str) -> rusqlite::Result<Option<u32>> {
+    database.query_row("SELECT number FROM live WHERE component = ?1", [component], |row| row.get(0)).optional()
+}
+
+/// Removes all but the last `kept` revisions of a component, the one in force, and the one `before`.
+pub(super) fn forget_old(
+    transaction: &Transaction<'_>,
+    component: &str,
+    before: Option<u32>,
+    kept: u32,
+) -> rusqlite::Result<()> {
+    let sql = "WITH spare AS (
+                   SELECT number FROM revision WHERE component = ?1 AND number IS NOT ?2
+                   AND number NOT IN (SELECT number FROM live WHERE component = ?1)
+                   AND number NOT IN (SELECT number FROM rollout WHERE component = ?1)
+               )
+               DELETE FROM revision WHERE component = ?1
+               AND number IN (SELECT number FROM spare ORDER BY number DESC LIMIT -1 OFFSET ?3)";
+    transaction.execute(sql, params![component, before, kept]).map(drop)
+}
+
+pub(super) fn set_rollout(
+    transaction: &Transaction<'_>,
+    component: &str,
+    number: u32,
+    state: &str,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO rollout (component, number, state) VALUES (?1, ?2, ?3)
+               ON CONFLICT (component) DO UPDATE SET number = excluded.number, state = excluded.state";
+    transaction.execute(sql, params![component, number, state]).map(drop)
+}
+
+pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM rollout WHERE component = ?1", [component]).map(drop)
+}
+
+pub(super) fn rollouts(database: &Connection) -> rusqlite::Result<Vec<RolloutRecord>> {
+    let mut statement = database.prepare_cached(
+        "SELECT component, number, digest, state FROM rollout JOIN revision USING (component, number)",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(RolloutRecord { component: row.get(0)?, number: row.get(1)?, digest: digest(row, 2)?, state: row.get(3)? })
+    };
+    statement.query_map((), record)?.collect()
+}
+
+pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Result<Vec<RevisionRecord>> {
+    let mut statement = database.prepare_cached(
+        "SELECT number, digest, source, created_at_ms, who, why, settings, is_rolled_back,
+                number = (SELECT number FROM live WHERE live.component = revision.component)
+         FROM revision WHERE component = ?1 ORDER BY number DESC",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(RevisionRecord {
+            number: row.get(0)?,
+            digest: digest(row, 1)?,
+            source: row.get(2)?,
+            created_at_ms: row.get(3)?,
+            who: row.get(4)?,
+            why: row.get(5)?,
+            settings: row.get(6)?,
+            is_rolled_back: row.get(7)?,
+            is_live: row.get::<_, Option<bool>>(8)?.unwrap_or_default(),
+        })
+    };
+    statement.query_map([component], record)?.collect()
+}
+
+/// The digests of all revisions.
+pub(super) fn digests(database: &Connection) -> rusqlite::Result<Vec<Digest>> {
+    let mut statement = database.prepare_cached("SELECT DISTINCT digest FROM revision")?;
+    statement.query_map((), |row| digest(row, 0))?.collect()
+}
+
+pub(super) fn log(transaction: &Transaction<'_>, action: &Action, kept: u32) -> rusqlite::Result<()> {
+    let Action { at_ms, who, action, component, why, outcome } = action;
+    transaction.execute(
+        "INSERT INTO action (at_ms, who, action, component, why, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![at_ms, who, action, component, why, outcome],
+    )?;
+    transaction.execute("DELETE FROM action WHERE id <= (SELECT max(id) FROM action) - ?1", [kept]).map(drop)
+}
+
+pub(super) fn actions(database: &Connection, count_max: u32) -> rusqlite::Result<Vec<Action>> {
+    let mut statement = database
+        .prepare_cached("SELECT at_ms, who, action, component, why, outcome FROM action ORDER BY id DESC LIMIT ?1")?;
+    let action = |row: &Row<'_>| {
+        Ok(Action {
+            at_ms: row.get(0)?,
+            who: row.get(1)?,
+            action: row.get(2)?,
+            component: row.get(3)?,
+            why: row.get(4)?,
+            outcome: row.get(5)?,
+        })
+    };
+    statement.query_map([count_max], action)?.collect()
+}
+
+fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

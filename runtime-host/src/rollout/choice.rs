@@ -1,0 +1,73 @@
+//! Which revision answers a request.
+//!
+//! A key falls into one of [`BUCKETS`] by a hash that never changes, and the new revision has the buckets below its
+//! share. So a key that sees the new revision at 10 % sees it at 25 % as well. The salt of a rollout makes other keys
+//! the first ones each time.
+
+/// Shares are counted in these: hundredths of a percent.
+pub const BUCKETS: u16 = 10_000;
+
+/// Odd constants with half of their bits set, as the multipliers of wyhash (github.com/wangyi-fudan/wyhash).
+const MIX: u64 = 0xa076_1d64_78bd_642f;
+const FINISH: u64 = 0xe703_7ed1_a0b4_28db;
+
+/// Which of the two revisions of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the revision of its name")]
+pub enum Side {
+    Old,
+    New,
+}
+
+/// The new revision's share of requests. It is small, and copied to where requests are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// How many of [`BUCKETS`] the new revision has.
+    buckets: u16,
+    salt: u64,
+}
+
+impl Share {
+    /// A share of `percent`, at most 100, in a rollout with this `salt`.
+    pub fn new(percent: u8, salt: u64) -> Self {
+        Self { buckets: u16::from(percent.min(100)) * (BUCKETS / 100), salt }
+    }
+
+    /// Which revision answers the shopper with this sticky key.
+    pub fn of_key(self, key: &[u8]) -> Side {
+        self.side(hash(key, self.salt))
+    }
+
+    /// Which revision answers a request without a key, where `random` is evenly distributed.
+    pub fn of_random(self, random: u64) -> Side {
+        self.side(random)
+    }
+
+    fn side(self, evenly: u64) -> Side {
+        // The high half of the product is evenly distributed below BUCKETS (Lemire, "Fast random integer generation in
+        // an interval").
+        let bucket = (u128::from(evenly) * u128::from(BUCKETS)) >> 64;
+        if bucket < u128::from(self.buckets) { Side::New } else { Side::Old }
+    }
+}
+
+/// A hash that is the same on every machine and in every version, after wyhash: eight bytes at a time, each mixed by a
+/// multiplication to 128 bits whose halves are folded.
+fn hash(key: &[u8], salt: u64) -> u64 {
+    let (words, rest) = key.as_chunks::<8>();
+    let mixed = words.iter().fold(salt ^ MIX, |state, word| fold(state ^ u64::from_le_bytes(*word), MIX));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mixed = fold(mixed ^ u64::from_le_bytes(last), FINISH);
+    // The length tells a key from one that ends in zero bytes.
+    fold(mixed ^ key.len() as u64, MIX ^ FINISH)
+}
+
+fn fold(left: u64, right: u64) -> u64 {
+    // Zero would absorb all that follows; it is as rare as any other value, and the constant takes its place.
+    let product = u128::from(if left == 0 { FINISH } else { left }) * u128::from(right);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests;

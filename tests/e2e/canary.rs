@@ -1,0 +1,241 @@
+//! A new revision takes over step by step while shoppers are there, and goes back by itself when it is worse.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tests::app::App;
+use tests::control::{revision_of, variant};
+use tests::host::{Host, PATIENCE};
+use tokio::time::{Instant, sleep};
+
+const POLL: Duration = Duration::from_millis(50);
+/// Shoppers at once.
+const SHOPPERS: usize = 8;
+
+/// An app of one component, in its first version, with these lines in its table of rollouts.
+fn app(rollout: &str) -> App {
+    let app = App::new().file("variant.wasm", variant("one", &[]));
+    let source = app.folder().join("variant.wasm");
+    app.component(
+        "variant",
+        "\"/variant/...\"",
+        &source,
+        &format!("[component.variant.tool.bodega.rollout]\n{rollout}"),
+    )
+}
+
+/// A canary with steps of a third of a second.
+async fn canary(more: &str) -> Host {
+    app(&format!("strategy = \"canary\"\nduration = \"300ms\"\nsamples_min = 60\n{more}")).start().await
+}
+
+async fn begin(host: &Host, wasm: &[u8]) {
+    let done = host.deploy("variant", wasm).await;
+    assert_eq!(done["rollout"], true, "{done}");
+}
+
+async fn rollout(host: &Host) -> Value {
+    host.status_of("variant").await["rollout"].clone()
+}
+
+/// Shops until the rollout is over or `enough`; returns how it went, and what was answered.
+async fn shop(host: &Host, enough: impl Fn(&Value) -> bool) -> (Value, Vec<(u16, String)>) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut answers = Vec::new();
+    loop {
+        let asked = join_all((0..SHOPPERS).map(|_| async {
+            let answer = host.get("/variant/").await;
+            (answer.status().as_u16(), answer.text().await.unwrap_or_default())
+        }));
+        answers.extend(asked.await);
+        let rollout = rollout(host).await;
+        if !rollout["promoted"].is_null() || enough(&rollout) {
+            return (rollout, answers);
+        }
+        assert!(Instant::now() < deadline, "it goes on for ever: {rollout}");
+    }
+}
+
+async fn shop_to_the_end(host: &Host) -> (Value, Vec<(u16, String)>) {
+    shop(host, |_| false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_revision_is_promoted_step_by_step() {
+    let host = canary("").await;
+    let two = variant("two", &[]);
+    begin(&host, &two).await;
+    assert_eq!(rollout(&host).await["weight_percent"], 10);
+    let (end, answers) = shop_to_the_end(&host).await;
+    assert_eq!(end["promoted"], true, "{end}");
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    let news = answers.iter().filter(|(_, text)| text == "two").count();
+    assert!(news > 0 && news < answers.len(), "{news} of {}", answers.len());
+    assert_eq!(host.text("/variant/").await, "two");
+    host.until_drained("variant").await;
+    let metrics = host.metrics().await;
+    let transitions = |change| metrics.sum("bodega_rollout_transitions_total", &[("change", change)]);
+    assert_eq!((transitions("step-began"), transitions("promoted"), transitions("rolled-back")), (4.0, 1.0, 0.0));
+    assert!(!metrics.has("bodega_rollout_weight_percent"));
+    let history = String::from_utf8_lossy(&host.operate(&["history", "variant"]).await.stdout).into_owned();
+    assert!(
+        history.lines().nth(1).is_some_and(|line| line.starts_with("2 ") && line.contains("in force")),
+        "{history}"
+    );
+}
+
+/// Deploys a bad revision, which has to be taken back; returns how many shoppers saw an error.
+async fn assert_taken_back(host: &Host, wasm: &[u8], metric: &str) -> usize {
+    begin(host, wasm).await;
+    let (end, answers) = shop_to_the_end(host).await;
+    assert_eq!(end["promoted"], false, "{end}");
+    let reason = end["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(metric), "{reason}");
+    for _ in 0..20 {
+        assert_eq!(host.text("/variant/").await, "one");
+    }
+    host.until_drained("variant").await;
+    let live = host.metrics().await.sum("bodega_instances_live", &[("revision", &revision_of(wasm))]);
+    assert_eq!(live, 0.0);
+    let errors = answers.iter().filter(|(status, _)| *status >= 500).count();
+    println!("{metric}: {errors} errors in {} answers until: {reason}", answers.len());
+    errors
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_fails_goes_back() {
+    let host = canary("").await;
+    let errors = assert_taken_back(&host, &variant("bad", &["errors=0300"]), "error ratio").await;
+    assert!((1..50).contains(&errors), "{errors} shoppers saw an error");
+    let errors = assert_taken_back(&host, &variant("bad", &["traps=0200"]), "of").await;
+    assert!(errors < 80, "{errors} shoppers saw an error");
+    let back = host.operate(&["history", "variant"]).await;
+    assert_eq!(String::from_utf8_lossy(&back.stdout).matches("taken back").count(), 2, "{back:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_slower_goes_back() {
+    let host = canary("analysis = { settle = \"0s\" }").await;
+    assert_taken_back(&host, &variant("bad", &["delay_ms=0050"]), "latency").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_leaks_memory_goes_back() {
+    let host = canary("").await;
+    assert_taken_back(&host, &variant("bad", &["leak_kib=0064"]), "instances grow").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
+    const SESSIONS: usize = 600;
+    let host = app("strategy = \"canary\"\nduration = \"1h\"\nsamples_min = 1\nsticky = { header = \"x-session\" }")
+        .start()
+        .await;
+    begin(&host, &variant("two", &[])).await;
+    let (mut sides, shop) = (Vec::new(), &host);
+    for _ in 0..2 {
+        let mut round = Vec::new();
+        for begin in (0..SESSIONS).step_by(50) {
+            let asked = (begin..begin + 50).map(|session| async move {
+                let request = shop.request("/variant/").header("x-session", format!("s-{session}"));
+                request.send().await.expect("an answer").text().await.expect("a body")
+            });
+            round.extend(join_all(asked).await);
+        }
+        sides.push(round);
+    }
+    assert_eq!(sides[0], sides[1], "a shopper flipped");
+    let news = sides[0].iter().filter(|name| *name == "two").count();
+    // 99 % bounds of the binomial distribution with n = 600 and p = 0.1, and a bit: the salt is another one each time.
+    assert!((34..=88).contains(&news), "{news} of {SESSIONS} sessions at 10 %");
+    let promoted = host.operate(&["promote", "variant"]).await;
+    assert!(String::from_utf8_lossy(&promoted.stdout).contains("25 %"), "{promoted:?}");
+    for (session, side) in sides[0].iter().enumerate() {
+        if side == "two" {
+            let request = host.request("/variant/").header("x-session", format!("s-{session}"));
+            let text = request.send().await.expect("an answer").text().await.expect("a body");
+            assert_eq!(text, "two", "who was on the new revision stays there");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tester_with_the_token_previews_and_an_operator_steers() {
+    let mut host = app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
+    begin(&host, &variant("two", &[])).await;
+    let token = std::fs::read_to_string(host.app().state_dir().join("secrets/preview-token")).expect("a token");
+    let preview = async |host: &Host, token: &str| {
+        let request = host.request("/variant/").header("x-bodega-preview", token);
+        request.send().await.expect("an answer").text().await.expect("a body")
+    };
+    assert_eq!(preview(&host, token.trim()).await, "two");
+    assert_eq!(preview(&host, "guess").await, "one");
+    assert_eq!(host.text("/variant/").await, "one");
+
+    let other = host.control("POST", "/v1/deploy?component=variant", variant("six", &[])).await;
+    assert_eq!(other.status(), 409, "one rollout at a time");
+    host.kill_9().await;
+    host.restart().await;
+    assert_eq!(preview(&host, token.trim()).await, "two", "it waits on after a kill");
+    assert_eq!(host.text("/variant/").await, "one");
+
+    let promoted = host.operate(&["promote", "variant", "--why", "looks good"]).await;
+    assert!(String::from_utf8_lossy(&promoted.stdout).contains("baking"), "{promoted:?}");
+    assert_eq!(host.text("/variant/").await, "two");
+    host.kill_9().await;
+    host.restart().await;
+    assert_eq!(host.text("/variant/").await, "two", "it bakes on after a kill");
+    let paused = host.operate(&["pause", "variant"]).await;
+    assert!(String::from_utf8_lossy(&paused.stdout).contains("paused"), "{paused:?}");
+    let aborted = host.operate(&["abort", "variant"]).await;
+    assert!(aborted.status.success(), "{aborted:?}");
+    assert_eq!(host.text("/variant/").await, "one");
+    let nothing = host.operate(&["promote", "variant"]).await;
+    assert_eq!(nothing.status.code(), Some(1));
+    host.kill_9().await;
+    host.restart().await;
+    assert_eq!(host.text("/variant/").await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_compared_and_seen_by_nobody() {
+    let host = app(
+        "strategy = \"shadow\"\nduration = \"300ms\"\nsamples_min = 40\nanalysis = { different_percent_max = 5.0 }",
+    )
+    .start()
+    .await;
+    begin(&host, &variant("two", &[])).await;
+    let (end, answers) = shop_to_the_end(&host).await;
+    assert_eq!(end["promoted"], false, "its answers differ: {end}");
+    assert!(answers.iter().all(|answer| *answer == (200, "one".to_owned())));
+    // The same answers by other code: what is no number is no setting.
+    begin(&host, &variant("one", &["traps=none"])).await;
+    let (waits, answers) = shop(&host, |rollout| rollout["state"] == "waiting for a person").await;
+    assert!(waits["promoted"].is_null(), "{waits}");
+    assert!(answers.iter().all(|answer| *answer == (200, "one".to_owned())));
+    let artifact = host.write("bad.wasm", &variant("two", &[]));
+    let refused = host.operate(&["deploy", "variant", artifact.to_str().expect("UTF-8")]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("bodega abort variant"), "{refused:?}");
+    let promoted = host.operate(&["promote", "variant", "--full"]).await;
+    assert!(promoted.status.success(), "{promoted:?}");
+    host.until_drained("variant").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_waits_for_the_end_and_fails_when_it_is_bad() {
+    let host = canary("").await;
+    let artifact = host.write("bad.wasm", &variant("bad", &["errors=0500"]));
+    let arguments = ["deploy", "variant", artifact.to_str().expect("UTF-8"), "--wait", "--strategy", "canary"];
+    let command = host.operate(&arguments);
+    let (output, _) = tokio::join!(command, async {
+        let deadline = Instant::now() + PATIENCE;
+        while rollout(&host).await.is_null() {
+            assert!(Instant::now() < deadline, "it does not begin");
+            sleep(POLL).await;
+        }
+        shop_to_the_end(&host).await
+    });
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("was taken back"), "{output:?}");
+}

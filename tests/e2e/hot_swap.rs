@@ -1,0 +1,226 @@
+//! An operator replaces a component while shoppers use it: no request fails, and the former revision leaves nothing behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::json;
+use tests::app::App;
+use tests::control::{replaced, revision_of, variant};
+use tests::host::{Host, PATIENCE};
+use tests::programs;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+const SWAPS: usize = 100;
+/// Swaps after which both revisions have been seen and the memory is what it will be.
+const SWAPS_BEFORE_MEMORY_COUNTS: usize = 20;
+const DRIP: &str = "/variant/drip?ms=300";
+
+/// An app of one component, in this version.
+fn app(wasm: &[u8]) -> App {
+    let app = App::new().file("variant.wasm", wasm);
+    let source = app.folder().join("variant.wasm");
+    app.component("variant", "\"/variant/...\"", &source, "")
+}
+
+/// Requests without pause, until told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+    shoppers: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    fn start(host: &Host) -> Self {
+        let mut load = Self { stop: Arc::default(), answers: Arc::default(), shoppers: JoinSet::new() };
+        let http1 = || Client::builder().timeout(PATIENCE).build().expect("a client");
+        let http2 = || Client::builder().timeout(PATIENCE).http2_prior_knowledge().build().expect("a client");
+        for client in [http1(), http1(), http2(), http2()] {
+            load.shopper(client.clone(), host.url("/variant/"), 1);
+            load.shopper(client, host.url(DRIP), 10);
+        }
+        load
+    }
+
+    /// Somebody who wants the name of a revision, this many times in one answer.
+    fn shopper(&mut self, client: Client, url: String, times: usize) {
+        let (stop, answers) = (self.stop.clone(), self.answers.clone());
+        self.shoppers.spawn(async move {
+            let mut failures = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let answer = client.get(&url).send().await;
+                let answer = match answer {
+                    Ok(answer) if answer.status() == 200 => answer.text().await.map_err(|error| format!("{error:?}")),
+                    Ok(answer) => Err(format!("{answer:?}")),
+                    Err(error) => Err(format!("{error:?}")),
+                };
+                answers.fetch_add(1, Ordering::Relaxed);
+                match answer {
+                    Ok(text) if text == "one".repeat(times) || text == "two".repeat(times) => {}
+                    wrong => failures.push(format!("{url}: {wrong:?}")),
+                }
+            }
+            failures
+        });
+    }
+
+    /// The number of answers, after a look that none was wrong.
+    async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures: Vec<String> = self.shoppers.join_all().await.into_iter().flatten().collect();
+        assert!(failures.is_empty(), "{} failed, the first: {:?}", failures.len(), failures.first());
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+async fn answered_by(host: &Host, revision: &str) -> f64 {
+    let labels = [("component", "variant"), ("revision", revision)];
+    host.metrics().await.sum("bodega_http_requests_total", &labels)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_swaps_under_load_lose_nothing_and_leave_nothing() {
+    let (one, two) = (variant("one", &[]), variant("two", &[]));
+    let host = app(&one).start().await;
+    let load = Load::start(&host);
+    let mut resident_before = 0;
+    let mut slowest = Duration::ZERO;
+    for swap in 0..SWAPS {
+        let (wasm, name) = if swap % 2 == 0 { (&two, "two") } else { (&one, "one") };
+        let started = Instant::now();
+        let done = host.deploy("variant", wasm).await;
+        assert_eq!(done["switched"], json!(["variant"]));
+        assert_eq!(host.text("/variant/").await, name, "who asks after the deployment gets the new revision");
+        if swap > 0 {
+            slowest = slowest.max(started.elapsed());
+        }
+        if swap == SWAPS_BEFORE_MEMORY_COUNTS {
+            resident_before = host.resident_bytes();
+        }
+    }
+    let resident_after = host.resident_bytes();
+
+    // The last swap brought the first revision back; the other one drains while requests still come.
+    host.until_drained("variant").await;
+    let (former, current) = (revision_of(&two), revision_of(&one));
+    let drained = answered_by(&host, &former).await;
+    let before = answered_by(&host, &current).await;
+    let live = host.metrics().await.sum("bodega_instances_live", &[("revision", &former)]);
+    assert_eq!(live, 0.0, "instances of a revision that has drained");
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(answered_by(&host, &former).await, drained, "answered by a revision that has drained");
+    assert!(answered_by(&host, &current).await > before, "the load goes on");
+
+    let answers = load.end().await;
+    println!(
+        "{SWAPS} swaps, {answers} answers, slowest {slowest:?}, resident {resident_before} -> {resident_after} bytes"
+    );
+    assert!(
+        resident_after as f64 <= resident_before as f64 * 1.05,
+        "resident memory grew from {resident_before} to {resident_after} bytes"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_begun_ends_on_the_former_revision() {
+    let host = app(&variant("one", &[])).start().await;
+    let mut answer = host.get("/variant/drip?ms=2000").await;
+    let first = answer.chunk().await.expect("a body").expect("a piece");
+    host.deploy("variant", &variant("two", &[])).await;
+    assert_eq!(host.text("/variant/").await, "two");
+    let draining = host.status_of("variant").await["draining"].clone();
+    assert_eq!(draining[0]["instances"], 1, "{draining}");
+    let mut whole = first.to_vec();
+    while let Some(piece) = answer.chunk().await.expect("the body goes on") {
+        whole.extend_from_slice(&piece);
+    }
+    assert_eq!(String::from_utf8_lossy(&whole), "one".repeat(10));
+    host.until_drained("variant").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_for_the_former_revision_are_answered_by_it() {
+    let slow = "[component.variant.tool.bodega]\ninstances_max = 1\ninstance_concurrency_max = 1";
+    let app = App::new().file("variant.wasm", variant("one", &["delay_ms=0150"])).argument("--workers=1");
+    let source = app.folder().join("variant.wasm");
+    let host = Arc::new(app.component("variant", "\"/variant/...\"", &source, slow).start().await);
+    let mut waiting = JoinSet::new();
+    for _ in 0..6 {
+        let host = host.clone();
+        waiting.spawn(async move { host.text("/variant/").await });
+    }
+    let length = async || host.metrics().await.sum("bodega_queue_length", &[("component", "variant")]);
+    while length().await < 5.0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    host.deploy("variant", &variant("two", &[])).await;
+    let started = Instant::now();
+    assert_eq!(host.text("/variant/").await, "two");
+    assert!(started.elapsed() < Duration::from_millis(300), "it does not wait behind the former revision's requests");
+    assert_eq!(waiting.join_all().await, ["one"; 6]);
+    host.until_drained("variant").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_others_import_is_replaced_in_all_of_them_at_once() {
+    let wit = "bodega:test-greeter/greet@1.0.0";
+    let greeting = programs::component("greeting");
+    let dependency = |id| format!("[component.{id}.dependencies]\n\"{wit}\" = {{ component = \"greeter\" }}");
+    let host = App::new()
+        .component("left", "\"/left/...\"", &greeting, &dependency("left"))
+        .component("right", "\"/right/...\"", &greeting, &dependency("right"))
+        .append(&format!("[component.greeter]\nsource = {:?}", programs::component("greeter")))
+        .start()
+        .await;
+    assert!(host.text("/left/Ann").await.starts_with("Good day, Ann."));
+    let greeter = std::fs::read(programs::component("greeter")).expect("the guest is readable");
+    let done = host.deploy("greeter", &replaced(greeter, "Good day, ", "Good bye, ")).await;
+    assert_eq!(done["switched"], json!(["left", "right"]));
+    for path in ["/left/Ann", "/right/Ann"] {
+        assert!(host.text(path).await.starts_with("Good bye, Ann."), "{path}");
+    }
+    let back = host.operate(&["rollback", "greeter", "--wait"]).await;
+    assert!(back.status.success(), "{back:?}");
+    for path in ["/left/Ann", "/right/Ann"] {
+        assert!(host.text(path).await.starts_with("Good day, Ann."), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_deploys_looks_and_goes_back() {
+    let host = app(&variant("one", &[])).start().await;
+    let artifact = host.write("two.wasm", &variant("two", &[]));
+    let artifact = artifact.to_str().expect("UTF-8");
+    let arguments = ["deploy", "variant", artifact, "--wait", "--why", "a new name", "--smoke", "/healthy"];
+    let done = host.operate(&arguments).await;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(
+        done.status.success() && said.contains("revision 2 is in force") && said.contains("has finished"),
+        "{done:?}"
+    );
+    assert_eq!(host.text("/variant/").await, "two");
+    let again = host.operate(&arguments).await;
+    assert!(String::from_utf8_lossy(&again.stdout).contains("in force already"), "{again:?}");
+
+    let status = String::from_utf8_lossy(&host.operate(&["status"]).await.stdout).into_owned();
+    assert!(status.contains(&revision_of(&variant("two", &[]))), "{status}");
+    let history = String::from_utf8_lossy(&host.operate(&["history", "variant"]).await.stdout).into_owned();
+    let lines: Vec<&str> = history.lines().collect();
+    assert!(
+        lines[1].starts_with("2 ") && lines[1].contains("in force") && lines[1].contains("a new name"),
+        "{history}"
+    );
+    assert!(lines[2].starts_with("1 ") && lines[2].contains("manifest"), "{history}");
+
+    let back = host.operate(&["rollback", "variant", "--wait"]).await;
+    assert!(back.status.success(), "{back:?}");
+    assert_eq!(host.text("/variant/").await, "one");
+    let none = host.operate(&["rollback", "variant"]).await;
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no earlier revision"), "{none:?}");
+    let forward = host.operate(&["rollback", "variant", "--to", "2"]).await;
+    assert!(forward.status.success(), "{forward:?}");
+    assert_eq!(host.text("/variant/").await, "two");
+}

@@ -1,0 +1,90 @@
+//! A service in many versions: tests make another one by replacing [`SETTINGS`] in the compiled component.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `drip?ms=` | the version's name, in ten pieces over that time |
+//! | `env` | the environment variable `COLOR` |
+//! | any other | the version's name |
+//!
+//! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::SinkExt;
+use spin_sdk::http::body::stream;
+use spin_sdk::http::{IntoResponse, Request, Response, Result, StatusCode};
+use spin_sdk::time::sleep;
+use spin_sdk::wasip3::http::types;
+use spin_sdk::wasip3::spawn;
+
+/// Every value has the width that it has here.
+static SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000;";
+const PIECES: u32 = 10;
+
+#[spin_sdk::http_service]
+async fn variant(request: Request) -> Result<types::Response> {
+    if is_among_a_thousand("traps") {
+        trap();
+    }
+    let leak = vec![1u8; number("leak_kib") as usize * 1024];
+    std::mem::forget(black_box(leak));
+    let delay_ms = number("delay_ms");
+    if delay_ms > 0 {
+        sleep(Duration::from_millis(delay_ms)).await;
+    }
+    if is_among_a_thousand("errors") {
+        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()?);
+    }
+    let uri = request.uri();
+    let response = match uri.path().rsplit('/').next().unwrap_or_default() {
+        "drip" => {
+            let ms = uri.query().and_then(|query| query.strip_prefix("ms="));
+            drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))
+        }
+        "env" => std::env::var("COLOR").unwrap_or_default().into_response(),
+        _ => setting("name").into_response(),
+    };
+    Ok(response?)
+}
+
+fn setting(name: &str) -> &'static str {
+    // What is read here is not what the compiler saw.
+    let settings: &'static str = black_box(SETTINGS);
+    let value = settings.split([' ', ';']).find_map(|setting| setting.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_default()
+}
+
+fn number(name: &str) -> u64 {
+    setting(name).parse().unwrap_or(0)
+}
+
+/// Whether this request is one of the so many of a thousand, evenly spread over this instance's requests.
+fn is_among_a_thousand(name: &str) -> bool {
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    let share = number(name);
+    // The first of many instances must not all be among them.
+    share > 0 && (REQUESTS.fetch_add(1, Ordering::Relaxed) * share) % 1_000 + share >= 1_000
+}
+
+fn trap() -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    std::process::abort()
+}
+
+fn drip(time: Duration) -> Result<types::Response, types::ErrorCode> {
+    let (mut sender, body) = stream::<String>();
+    spawn(async move {
+        for _ in 0..PIECES {
+            // A host that takes nothing any more needs no further pieces.
+            if sender.send(setting("name").to_owned()).await.is_err() {
+                return;
+            }
+            sleep(time / PIECES).await;
+        }
+    });
+    Response::new(body).into_response()
+}
