@@ -10,7 +10,6 @@ pub mod code_cache;
 pub mod component;
 pub mod compose;
 mod epoch;
-mod growth;
 mod guest_io;
 mod instance;
 pub mod interfaces;
@@ -37,7 +36,7 @@ use self::epoch::EpochTicker;
 use self::state::GuestState;
 
 /// How many component instances may be alive at once in the whole process.
-pub const INSTANCES_MAX: u32 = 2_000;
+pub const INSTANCES_MAX: u32 = 2_500;
 /// Core modules, memories and tables that one component may consist of; composition multiplies them.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Linear memories that one component may define.
