@@ -111,16 +111,27 @@ impl Engine {
         self.instances_max
     }
 
-    /// Compiles (or takes from the cache) and pre-links a component, so that an instance can be made at any time.
+    /// The component with this `digest`, pre-linked, if it was compiled before and the cache has it.
+    pub fn find(&self, id: &str, digest: &str) -> Result<Option<ProxyPre<GuestState>>, EngineError> {
+        self.cache.find(&self.wasmtime, digest).map(|component| self.prelink(id, &component)).transpose()
+    }
+
+    /// Compiles and pre-links a component, so that an instance can be made at any time. The cache keeps it under `digest`.
     ///
     /// A core module, a damaged file, an import that is not offered and a missing HTTP handler are refused by name.
-    pub fn load(&self, id: &str, path: &str, wasm: &[u8]) -> Result<ProxyPre<GuestState>, EngineError> {
-        let component = self.cache.load(&self.wasmtime, wasm).map_err(|error| EngineError::Compile {
+    pub fn compile(
+        &self,
+        id: &str,
+        path: &str,
+        digest: &str,
+        wasm: &[u8],
+    ) -> Result<ProxyPre<GuestState>, EngineError> {
+        let component = self.cache.compile(&self.wasmtime, digest, wasm).map_err(|error| EngineError::Compile {
             component: id.to_owned(),
             path: path.to_owned(),
             reason: describe_compile_error(wasm, &error),
         })?;
-        self.prelink(&component).map_err(|reason| EngineError::Link { component: id.to_owned(), reason })
+        self.prelink(id, &component)
     }
 
     /// Removes compiled code that no host has started with for long; to be called once everything is loaded.
@@ -143,35 +154,19 @@ impl Engine {
             .map_err(refused)
     }
 
-    fn prelink(&self, component: &Component) -> Result<ProxyPre<GuestState>, String> {
+    fn prelink(&self, id: &str, component: &Component) -> Result<ProxyPre<GuestState>, EngineError> {
+        let refused = |reason| EngineError::Link { component: id.to_owned(), reason };
         let pre = self
             .linker
             .instantiate_pre(component)
-            .map_err(|error| format!("an import is not offered by this host: {error:#}"))?;
+            .map_err(|error| refused(format!("an import is not offered by this host: {error:#}")))?;
         let p3_error = match p3::bindings::ServicePre::new(pre.clone()) {
             Ok(service) => return Ok(ProxyPre::P3(service)),
             Err(error) => error,
         };
         p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2).map_err(|_| {
-            format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})")
+            refused(format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})"))
         })
-    }
-}
-
-/// Does work that compiles while the application serves: on few threads of low priority. Blocks until it is done.
-pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(QUIET_COMPILE_THREADS)
-        .thread_name(|_| "compile".to_owned())
-        // On Linux a niceness is the thread's own. Where it cannot be set, compiling competes with requests.
-        .start_handler(|_| {
-            let _ = rustix::process::nice(QUIET_COMPILE_NICENESS);
-        })
-        .build();
-    match threads {
-        Ok(threads) => threads.install(work),
-        // No thread to be had: it is done all the same.
-        Err(_) => work(),
     }
 }
 

@@ -1,80 +1,9 @@
 //! A shopper buys: registers, fills a cart, chooses a delivery, pays, follows the parcel, and gets money back.
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::{Value, json};
-use tests::shop::{Shop, json_of};
-
-/// Somebody with a token, at the shop's door.
-struct Visitor<'a> {
-    shop: &'a Shop,
-    token: String,
-}
-
-impl<'a> Visitor<'a> {
-    /// Registers and logs in.
-    async fn registered(shop: &'a Shop, email: &str) -> Self {
-        let account = json!({ "email": email, "password": "correct horse battery staple" });
-        let mut visitor = Self { shop, token: String::new() };
-        visitor.ask(Method::POST, "/api/auth/register", &account, 202).await;
-        let session = visitor.ask(Method::POST, "/api/auth/login", &account, 200).await;
-        visitor.token = session["access_token"].as_str().expect("a token").to_owned();
-        visitor
-    }
-
-    /// A member of the staff.
-    fn staff(shop: &'a Shop) -> Self {
-        Self { shop, token: shop.issuer.access_token("staff") }
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.shop.host.client().request(method, self.shop.host.url(path));
-        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: &Value, status: u16) -> Value {
-        json_of(self.request(method, path).json(body).send().await.expect("an answer"), status).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        json_of(self.request(Method::GET, path).send().await.expect("an answer"), 200).await
-    }
-
-    /// Does something with an order, as it is now.
-    async fn act(&self, order: &Value, what: &str, body: Value) -> Value {
-        let path = format!("/api/orders/{}/{what}", order["id"].as_str().expect("an id"));
-        let key = format!("{what}-{body}").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let request = self.request(Method::POST, &path).header("if-match", "*").header("idempotency-key", key);
-        let answer = request.json(&body).send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{what}: {:?}", answer.text().await);
-        self.get(&format!("/api/orders/{}", order["id"].as_str().expect("an id"))).await
-    }
-
-    /// Buys what is in the cart.
-    async fn check_out(&self, key: &str) -> Value {
-        let cart = self.get("/api/cart").await;
-        let parcel = json!({ "weight_g": 0, "value": cart["totals"]["subtotal"] });
-        let to = json!({ "country": "US", "region": "MA", "postcode": "02108" });
-        let wish = json!({ "destination": to, "parcel": parcel });
-        let quotes = self.ask(Method::POST, "/api/shipping/quotes", &wish, 200).await;
-        let quote = &quotes["quotes"][0];
-        let amount = |money: &Value| money["amount"].as_i64().expect("an amount");
-        let total = amount(&cart["totals"]["total"]) + amount(&quote["price"]);
-        let checkout = json!({
-            "shipping_address": {
-                "name": "Ann", "lines": ["1 Road"], "city": "Boston", "region": "MA", "postcode": "02108", "country": "US",
-            },
-            "shipping_quote": quote["token"],
-            "payment_method": "tok_approve",
-            "expected_total": { "amount": total, "currency": "USD" },
-        });
-        let request = self.request(Method::POST, "/api/checkout").header("idempotency-key", key).json(&checkout);
-        let order = json_of(request.try_clone().expect("a text").send().await.expect("an answer"), 201).await;
-        // Asked again, it is the same order and not a second one.
-        let again = json_of(request.send().await.expect("an answer"), 201).await;
-        assert_eq!(again["id"], order["id"]);
-        order
-    }
-}
+use tests::shop::Shop;
+use tests::visitor::Visitor;
 
 async fn available(shop: &Shop, slug: &str) -> Value {
     shop.host.json(&format!("/api/products/{slug}")).await["available"].clone()

@@ -1,8 +1,10 @@
 //! Shipping through the gateway: a price that a client cannot choose, and a parcel on its way.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::host::Host;
 use tests::shop::{Shop, json_of};
+use tests::visitor::Visitor;
 
 const ORDER: &str = "01890000-0000-7000-8000-000000000001";
 
@@ -109,6 +111,28 @@ async fn a_parcel_is_moved_by_staff_and_not_called_back_from_the_carrier() {
         kinds,
         ["created", "packed", "handed_over", "in_transit"].map(|state| format!("bodega.shipment.{state}"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_follows_its_parcel() {
+    let shop = Shop::start().await.with_products(1).await;
+    let (ann, staff) = (Visitor::registered(&shop, "ann@example.com").await, Visitor::staff(&shop));
+    ann.ask(Method::POST, "/api/cart/lines", &json!({ "sku": "P-1", "quantity": 1 }), 200).await;
+    let order = ann.check_out("first").await;
+    let path = format!("/api/orders/{}", order["id"].as_str().expect("an id"));
+    let parcels = staff.get("/api/shipping/shipments").await;
+    let parcel = format!("/api/shipping/shipments/{}/events", parcels["items"][0]["id"].as_str().expect("an id"));
+    for (event, state) in [
+        (json!({ "state": "packed" }), "packed"),
+        (json!({ "state": "handed_over", "tracking_number": "T-1" }), "shipped"),
+        (json!({ "state": "in_transit" }), "shipped"),
+        (json!({ "state": "delivered" }), "delivered"),
+    ] {
+        staff.ask(Method::POST, &parcel, &event, 200).await;
+        assert_eq!(ann.get(&path).await["state"], state, "{event}");
+    }
+    assert_eq!(ann.get(&path).await["tracking"], "T-1");
+    shop.verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

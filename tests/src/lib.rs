@@ -13,3 +13,4 @@ pub mod shop;
 pub mod shopper;
 pub mod stripe;
 pub mod tokens;
+pub mod visitor;

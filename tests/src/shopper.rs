@@ -1,5 +1,6 @@
 //! A guest who fills a cart and buys it, and who asks again for as long as there is no answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 pub struct Site {
     client: Client,
     url: Arc<RwLock<String>>,
+    repeats: Arc<AtomicU64>,
 }
 
 /// An answer that is one.
@@ -33,8 +35,18 @@ pub struct Answer {
 impl Site {
     /// The site of a host.
     pub fn of(host: &Host) -> Self {
+        Self::at(host.url(""))
+    }
+
+    /// The site at a URL without a path, with connections of its own, which are kept.
+    pub fn at(url: String) -> Self {
         let client = Client::builder().timeout(ANSWER_TIME_MAX).no_proxy().build().expect("a plain client");
-        Self { client, url: Arc::new(RwLock::new(host.url(""))) }
+        Self { client, url: Arc::new(RwLock::new(url)), repeats: Arc::default() }
+    }
+
+    /// How often somebody had to ask again.
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
     }
 
     /// The host was started again.
@@ -68,6 +80,7 @@ impl Site {
                 Err(error) => error.to_string(),
             };
             assert!(Instant::now() < deadline, "{method} {path} gets no answer: {reason}");
+            self.repeats.fetch_add(1, Ordering::Relaxed);
             sleep(PAUSE).await;
         }
     }
@@ -115,7 +128,7 @@ impl Shopper {
         let subtotal = &cart["totals"]["subtotal"];
         let wish = json!({
             "destination": { "country": "US", "region": "MA", "postcode": "02108" },
-            "parcel": { "weight_g": 0, "value": subtotal },
+            "parcel": cart["parcel"],
         });
         let quotes = self.site.ask(Method::POST, "/api/shipping/quotes", |request| request.json(&wish)).await.is(200);
         let quote = &quotes["quotes"][0];

@@ -44,7 +44,7 @@ impl App {
         clock: Clock,
     ) -> Result<Self, SettingError> {
         let database = Arc::new(Database::new(label));
-        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA]).await?;
+        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA, store::CUSTOMER_GROUPS]).await?;
         // The service's own keys are in its database; it has no need to ask itself over HTTP.
         let trusted = Settings { jwks_url: format!("the database {label:?}"), ..config.identity.clone() };
         let (source, time) = (database.clone(), clock.clone());

@@ -50,6 +50,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/auth/accounts", get(accounts::list).post(accounts::create))
         .route("/api/auth/accounts/{id}", get(accounts::show))
         .route("/api/auth/accounts/{id}/role", put(accounts::set_role))
+        .route("/api/auth/accounts/{id}/customer-group", put(accounts::set_customer_group))
         .route("/api/auth/accounts/{id}/unlock", post(accounts::unlock))
         .route("/api/auth/keys/rotate", post(keys::rotate))
         .route("/api/auth/openapi.json", get(openapi))

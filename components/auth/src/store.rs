@@ -12,3 +12,5 @@ pub(crate) mod throttle;
 
 /// The tables, as a migration; see [`sql::migrate`].
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+/// What accounts are priced in, as a later migration.
+pub(crate) const CUSTOMER_GROUPS: &str = include_str!("customer_groups.sql");

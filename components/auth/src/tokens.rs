@@ -32,13 +32,14 @@ impl<'a> Issuer<'a> {
         Ok(Self { app, signer, now_ms })
     }
 
-    /// An access token for an account with this role.
-    pub(crate) fn access_token(&self, account_id: &str, role: Role) -> String {
+    /// An access token for an account, with this of its roles.
+    pub(crate) fn access_token(&self, account: &Account, role: Role) -> String {
         let now_s = self.now_ms / 1_000;
         let claims = Claims {
             iat: now_s,
             exp: now_s + ACCESS_LIFETIME_S,
-            ..Claims::access(&self.app.identity, account_id, &[role], ACCESS_LIFETIME_S)
+            customer_group: account.customer_group.as_ref().map(|group| group.as_str().to_owned()),
+            ..Claims::access(&self.app.identity, &account.id, &[role], ACCESS_LIFETIME_S)
         };
         self.signer.sign(&claims)
     }
@@ -53,7 +54,7 @@ impl<'a> Issuer<'a> {
     /// The answer with both tokens.
     pub(crate) fn pair(&self, account: &Account, refresh: &Refresh) -> Response {
         let body = json!({
-            "access_token": self.access_token(&account.id, account.role),
+            "access_token": self.access_token(account, account.role),
             "token_type": "Bearer",
             "expires_in": ACCESS_LIFETIME_S,
             "refresh_token": refresh.token,

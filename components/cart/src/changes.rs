@@ -32,7 +32,7 @@ impl Stored {
         let cart = match (owner, cart) {
             (Owner::Guest(_), None) => return Ok(None),
             (Owner::Guest(_), Some(cart)) if cart.is_expired(unix_ms()) => return Ok(None),
-            (Owner::Account(_), Some(cart)) if cart.is_expired(unix_ms()) => cart.emptied(),
+            (Owner::Account { .. }, Some(cart)) if cart.is_expired(unix_ms()) => cart.emptied(),
             (_, cart) => cart.unwrap_or_default(),
         };
         Ok(Some(Self { cart, document }))
@@ -112,10 +112,10 @@ pub(crate) async fn change(
             condition.attempt.iter().for_each(|attempt| next.attempts.push(attempt.clone()));
         }
         if next == stored.cart {
-            return shown(&next, &offer);
+            return shown(&next, owner, &offer);
         }
         next.touch(unix_ms());
-        let shown = shown(&next, &offer)?;
+        let shown = shown(&next, owner, &offer)?;
         if stored.swap(app, owner, &next)? {
             return Ok(shown);
         }

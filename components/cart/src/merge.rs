@@ -28,7 +28,7 @@ pub(crate) async fn merge(
     let Some(frozen) = freeze(app, account, guest, condition, &mut asked).await? else {
         let cart = Stored::read(app, account)?.cart;
         let offer = asked.about(cart.skus()).await?;
-        return Ok((shown(&cart, &offer)?, Vec::new()));
+        return Ok((shown(&cart, account, &offer)?, Vec::new()));
     };
     let merged = take_in(app, account, guest, &frozen, &mut asked).await?;
     finish(app, account, guest)?;
@@ -56,7 +56,7 @@ async fn freeze(
         condition.check(own.version)?;
         // All that can be refused or fail is tried before the guest's cart is touched.
         let offer = asked.about(own.skus().chain(stored.cart.skus())).await?;
-        shown(&stored.cart, &offer)?;
+        shown(&stored.cart, account, &offer)?;
         let mut frozen = Cart { state: State::Merging { into: into.clone() }, ..stored.cart.clone() };
         frozen.touch(unix_ms());
         if stored.swap(app, guest, &frozen)? {
@@ -81,10 +81,10 @@ async fn take_in(
         let available = |sku: &_| offer.price(sku).and(offer.variant(sku)).map_or(0, |variant| variant.available);
         let left_out = next.take_in(frozen, guest.key(), available);
         if next == stored.cart {
-            return Ok((shown(&next, &offer)?, left_out));
+            return Ok((shown(&next, account, &offer)?, left_out));
         }
         next.touch(unix_ms());
-        let shown = shown(&next, &offer)?;
+        let shown = shown(&next, account, &offer)?;
         if stored.swap(app, account, &next)? {
             return Ok((shown, left_out));
         }

@@ -84,7 +84,9 @@ fn end(app: &App, owner: &Owner, now_ms: i64) -> Result<bool, Error> {
     }
     match owner {
         Owner::Guest(key) => app.store.delete(key).map(|()| true).map_err(Into::into),
-        Owner::Account(_) if cart == cart.emptied() => Ok(false),
-        Owner::Account(key) => Ok(app.store.swap(key, Some(&document), &serde_json::to_vec(&cart.emptied())?)?),
+        Owner::Account { .. } if cart == cart.emptied() => Ok(false),
+        Owner::Account { key, .. } => {
+            Ok(app.store.swap(key, Some(&document), &serde_json::to_vec(&cart.emptied())?)?)
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A cart as a shopper sees it: what its lines are, what they cost now, and what is wrong with them.
 
-use catalog_client::{Line, Offer, Terms};
+use catalog_client::{Line, Offer, Parcel, Terms};
 use commerce::{Currency, rfc3339};
 use pricing_client::{Amount, Discount, PricingError, Problem, Quote, QuotedLine, RejectedCoupon, Rejection, Tax};
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cart::Cart;
 use crate::error::Refusal;
+use crate::owner::Owner;
 
 /// Bytes of the digest that tells two representations of one version apart.
 const TAG_BYTES: usize = 8;
@@ -22,17 +23,23 @@ pub(crate) struct Shown {
     pub(crate) etag: String,
 }
 
-/// Has a cart priced, and shows it.
-pub(crate) fn shown(cart: &Cart, offer: &Offer) -> Result<Shown, Error> {
+/// Has the cart of an owner priced, and shows it.
+pub(crate) fn shown(cart: &Cart, owner: &Owner, offer: &Offer) -> Result<Shown, Error> {
     let lines = offer.check(cart.wishes());
-    let terms = Terms { destination: cart.destination.clone(), coupons: cart.coupons.clone(), ..Terms::default() };
+    let terms = Terms {
+        customer_group: owner.customer_group().to_owned(),
+        destination: cart.destination.clone(),
+        coupons: cart.coupons.clone(),
+        ..Terms::default()
+    };
     let quote = match pricing_client::price(&offer.cart(&lines, terms)) {
         Ok(quote) => Some(quote),
         // A shopper may wish for more than any amount of money. It is shown, so that it can be changed.
         Err(PricingError::Problem(Problem::Overflow)) => None,
         Err(error) => return Err(Refusal::Pricing(error).into()),
     };
-    let cart_json = describe(cart, &lines, quote.as_ref(), Money(offer.currency()));
+    let parcel = offer.parcel(&lines).ok();
+    let cart_json = describe(cart, &lines, parcel, quote.as_ref(), Money(offer.currency()));
     let digest = Sha256::digest(cart_json.to_string());
     Ok(Shown { cart: cart_json, etag: format!("\"{}-{}\"", cart.version, hex::encode(&digest[..TAG_BYTES])) })
 }
@@ -47,7 +54,7 @@ impl Money {
     }
 }
 
-fn describe(cart: &Cart, lines: &[Line], quote: Option<&Quote>, money: Money) -> Value {
+fn describe(cart: &Cart, lines: &[Line], parcel: Option<Parcel>, quote: Option<&Quote>, money: Money) -> Value {
     let quoted = |line: &Line| quote?.lines.iter().find(|quoted| quoted.id == line.sku.as_str());
     let units: u64 = cart.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
     let orderable = quote.is_some() && !lines.is_empty() && lines.iter().all(Line::can_be_ordered);
@@ -58,6 +65,8 @@ fn describe(cart: &Cart, lines: &[Line], quote: Option<&Quote>, money: Money) ->
         "coupons": cart.coupons,
         "rejected_coupons": list(quote.map(|quote| &quote.rejected_coupons), |coupon| rejected(coupon, money)),
         "destination": cart.destination,
+        // What shipping is asked about; there is none of what is too much for any.
+        "parcel": parcel,
         // It is chosen at checkout.
         "shipping": null,
         "discounts": list(quote.map(|quote| &quote.discounts), |one| discount(one, money)),

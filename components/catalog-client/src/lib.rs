@@ -23,6 +23,7 @@
 mod catalog;
 mod line;
 mod offer;
+mod parcel;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -31,5 +32,6 @@ mod variant;
 pub use catalog::{Catalog, QUERY_BYTES_MAX, SKUS_MAX};
 pub use line::{Fault, Line, Wish};
 pub use offer::{Offer, Terms};
+pub use parcel::{Parcel, ParcelError};
 pub use rules::PricingRules;
 pub use variant::Variant;

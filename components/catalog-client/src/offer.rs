@@ -6,7 +6,7 @@ use std::sync::Arc;
 use commerce::{Currency, Money, Sku};
 use pricing_client::{Amount, Cart, Destination, Shipping, Timestamp};
 
-use crate::{Line, PricingRules, Variant, Wish};
+use crate::{Line, Parcel, ParcelError, PricingRules, Variant, Wish};
 
 /// What the shop sells, as far as it was asked about, and the rules by which it is priced.
 #[derive(Clone, Debug)]
@@ -90,6 +90,11 @@ impl Offer {
             destination: terms.destination,
             now: terms.now,
         }
+    }
+
+    /// What is to be carried of the lines that the shop sells.
+    pub fn parcel(&self, lines: &[Line]) -> Result<Parcel, ParcelError> {
+        Parcel::of(lines, self.currency)
     }
 
     fn priced(&self, line: &Line) -> Option<pricing_client::Line> {

@@ -78,7 +78,7 @@ impl Identity {
         let key = self.keys.find(&unverified.kid, now_s).await?;
         let claims = unverified.verify(&key)?;
         claims.check(&self.issuer, &self.audience, now_s)?;
-        Ok(Principal::new(claims.sub, claims.roles))
+        Ok(Principal::new(claims.sub, claims.roles, claims.customer_group))
     }
 }
 

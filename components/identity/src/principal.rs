@@ -21,16 +21,22 @@ pub enum Role {
 pub struct Principal {
     subject: String,
     roles: Vec<Role>,
+    customer_group: Option<String>,
 }
 
 impl Principal {
-    pub(crate) fn new(subject: String, roles: Vec<Role>) -> Self {
-        Self { subject, roles }
+    pub(crate) fn new(subject: String, roles: Vec<Role>, customer_group: Option<String>) -> Self {
+        Self { subject, roles, customer_group }
     }
 
     /// The account's id: the token's `sub`.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// The group that the account is priced in, which staff has put it in; empty for none.
+    pub fn customer_group(&self) -> &str {
+        self.customer_group.as_deref().unwrap_or_default()
     }
 
     /// Passes callers of this role or a higher one.

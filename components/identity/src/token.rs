@@ -27,6 +27,9 @@ pub struct Claims {
     /// Roles of the account.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// The group that the account is priced in; none for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_group: Option<String>,
     /// Issued at, in Unix seconds.
     pub iat: i64,
     /// Not valid before, in Unix seconds.
@@ -46,6 +49,7 @@ impl Claims {
             sub: subject.to_owned(),
             typ: "access".to_owned(),
             roles: roles.to_vec(),
+            customer_group: None,
             iat: now_s,
             nbf: None,
             exp: now_s + lifetime_s,

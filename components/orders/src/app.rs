@@ -1,6 +1,5 @@
 //! What every request of an instance shares.
 
-use commerce::Currency;
 use service::Access;
 use sql::Database;
 
@@ -14,21 +13,13 @@ pub(crate) struct App {
     pub(crate) access: Access,
     pub(crate) peers: Peers,
     pub(crate) tokens: Tokens,
-    /// The one currency that the shop sells in.
-    pub(crate) currency: Currency,
 }
 
 impl App {
     /// Opens the database of a label and brings its schema up to date.
-    pub(crate) async fn open(
-        label: &str,
-        access: Access,
-        peers: Peers,
-        tokens: Tokens,
-        currency: Currency,
-    ) -> Result<Self, sql::Error> {
+    pub(crate) async fn open(label: &str, access: Access, peers: Peers, tokens: Tokens) -> Result<Self, sql::Error> {
         let database = Database::new(label);
         sql::migrate(&database, &[store::SCHEMA]).await?;
-        Ok(Self { database, access, peers, tokens, currency })
+        Ok(Self { database, access, peers, tokens })
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) fingerprint: String,
     /// The account; a guest has none.
     pub(crate) customer: Option<String>,
+    /// The group that it is priced in; empty for none.
+    pub(crate) customer_group: String,
     pub(crate) cart: Cart,
 }
 
@@ -71,7 +73,7 @@ pub(crate) async fn find(app: &App, request: &Request) -> Result<Option<Order>, 
 
 /// Places an order, and carries its checkout as far as it goes.
 pub(crate) async fn place(app: &App, request: &Request, wish: Wish) -> Result<Order, Error> {
-    let priced = quoting::quote(app, &request.cart, &wish).await?;
+    let priced = quoting::quote(app, request, &wish).await?;
     let means = Means {
         payment_method: wish.payment_method.clone(),
         return_url: wish.return_url.clone(),

@@ -39,5 +39,5 @@ async fn build() -> Result<Router, SettingError> {
         shipping: peer("shipping", "shipping_url").await?,
     };
     let access = Access::from_variables().await?;
-    Ok(routes::router(App::open(DATABASE, access, peers, tokens, currency).await?))
+    Ok(routes::router(App::open(DATABASE, access, peers, tokens).await?))
 }

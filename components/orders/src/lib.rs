@@ -1,7 +1,8 @@
 //! Orders: checkout as a saga, and what becomes of an order after.
 //!
 //! `routes` (what can be asked) -> `checkout` (placing an order; `quoting` prices it), `cancelling`, `transitions`,
-//! `refunding` (what is done with one), `payment_news`, `sweep` (what is taken up again), `audit` (whether the books of
+//! `refunding` (what is done with one), `payment_news`, `parcel_news` (what others tell), `sweep` (what is
+//! taken up again), `audit` (whether the books of
 //! all services agree) -> `work` (a task, with the service that it asks) -> `peers` (what is asked of whom), `store` (the
 //! SQL) and domain (`state`, `saga`, `task`, `order`, `priced`, `refund`, `failure`, `wish`, `address`, `number`, `token`:
 //! pure). `access` tells who may see an order, `view` what they see, and `error` adds the refusals that only orders know.
@@ -20,6 +21,7 @@ mod error;
 mod failure;
 mod number;
 mod order;
+mod parcel_news;
 mod payment_news;
 mod peers;
 mod priced;

@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod payments;
 pub(crate) mod shipping;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use service::{Peer, Reply};
 
@@ -47,6 +48,11 @@ impl Report {
     pub(crate) fn open(note: impl ToString) -> Self {
         Self { note: Some(note.to_string()), ..Self::of(Event::Open) }
     }
+}
+
+/// The path of a page of what a service keeps by order: so many after this one.
+fn page(path: &str, after: &str, limit: u32) -> String {
+    format!("{path}?after={}&limit={limit}", utf8_percent_encode(after, NON_ALPHANUMERIC))
 }
 
 /// A member of a JSON answer; null if there is none.

@@ -4,16 +4,17 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use catalog_client::{Fault, Line, Offer, Terms};
-use commerce::{Currency, Money, Problem};
+use commerce::Problem;
 use pricing_client::{Amount, Quote, Shipping};
 use serde_json::{Value, json};
 use service::Error;
 
 use crate::app::App;
+use crate::checkout::Request;
 use crate::error::Refusal;
 use crate::failure::out_of_stock;
-use crate::peers::cart::{self, Cart};
-use crate::peers::shipping::{self, Parcel, Verified};
+use crate::peers::cart;
+use crate::peers::shipping::{self, Verified};
 use crate::priced::{Priced, Promise, rejected};
 use crate::wish::Wish;
 
@@ -21,8 +22,8 @@ use crate::wish::Wish;
 const LINES_MAX: usize = 100;
 
 /// What the cart costs, which is what the shopper agreed to.
-pub(crate) async fn quote(app: &App, cart: &Cart, wish: &Wish) -> Result<Priced, Error> {
-    let basket = cart::resolve(&app.peers.cart, cart).await?;
+pub(crate) async fn quote(app: &App, request: &Request, wish: &Wish) -> Result<Priced, Error> {
+    let basket = cart::resolve(&app.peers.cart, &request.cart).await?;
     let coupons = basket.coupons.clone();
     let wishes = basket.wishes();
     if wishes.len() > LINES_MAX {
@@ -32,13 +33,14 @@ pub(crate) async fn quote(app: &App, cart: &Cart, wish: &Wish) -> Result<Priced,
     let lines = offer.check(wishes);
     check(&lines)?;
 
-    let parcel = parcel(&lines, app.currency)?;
+    let parcel = offer.parcel(&lines).map_err(|error| Error::invalid("cart", error))?;
     let verified = shipping::verify(&app.peers.shipping, &wish.shipping_quote, &wish.shipping_address, parcel).await?;
     let (promise, renewed) = match verified {
         Verified::Kept(promise) => (promise, None),
         Verified::Renewed { promise, token } => (promise, Some(token)),
     };
     let terms = Terms {
+        customer_group: request.customer_group.clone(),
         destination: Some(wish.shipping_address.destination()),
         coupons,
         shipping: Some(delivery(&promise)?),
@@ -76,21 +78,6 @@ fn check(lines: &[Line]) -> Result<(), Error> {
         0 => Ok(()),
         count => Err(out_of_stock(short.into()).detail(format!("{count} SKUs are short")).into()),
     }
-}
-
-/// What is to be carried: the weight of all units, and what they cost by the list.
-fn parcel(lines: &[Line], currency: Currency) -> Result<Parcel, Error> {
-    let too_much = |what: &str| Error::invalid("cart", format!("the {what} is too large"));
-    let (mut weight_g, mut value) = (0_u64, 0_i128);
-    for (line, variant) in lines.iter().filter_map(|line| Some((line, line.variant.as_ref()?))) {
-        weight_g += u64::from(variant.weight_g) * u64::from(line.quantity.get());
-        value += i128::from(variant.price.minor()) * i128::from(line.quantity.get());
-    }
-    let value = i64::try_from(value).ok().and_then(|value| Money::from_minor(value, currency).ok());
-    Ok(Parcel {
-        weight_g: u32::try_from(weight_g).map_err(|_| too_much("weight"))?,
-        value: value.ok_or_else(|| too_much("value"))?,
-    })
 }
 
 fn delivery(promise: &Promise) -> Result<Shipping, Error> {

@@ -41,6 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/orders/openapi.json", get(openapi))
         .route("/internal/orders/sweep", post(internal::sweep))
         .route("/internal/payments/changed", post(internal::payment_changed))
+        .route("/internal/shipments/changed", post(internal::parcel_changed))
         .route("/internal/outbox", get(internal::outbox))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)

@@ -63,11 +63,22 @@ async fn end(app: &App, order_id: Id, kind: Kind) -> Result<Intent, Error> {
         Wanted::Operation => {}
     }
     let operation = Operation::new(intent.id, kind, None, now_ms);
-    // It waits behind an authorization without an outcome, so it is not taken up here but by its turn.
-    operations::open(&transaction, &Operation { attempts: 0, ..operation }, now_ms).await?;
+    let is_held = match kind {
+        // The authorization has its outcome, so nothing comes before it. Who makes it holds it, or else a sweep might
+        // take it up in between, and this call would have no outcome to tell.
+        Kind::Capture => operations::open(&transaction, &operation, now_ms + app.providers.claim_ms()).await?,
+        // It waits behind an authorization without an outcome, so it is not taken up here but by its turn.
+        _ => {
+            operations::open(&transaction, &Operation { attempts: 0, ..operation.clone() }, now_ms).await?;
+            false
+        }
+    };
     transaction.commit().await?;
 
-    work::advance(app, intent.id, By::Call).await?;
+    match is_held {
+        true => work::perform(app, operation, By::Call).await.map(drop)?,
+        false => work::advance(app, intent.id, By::Call).await?,
+    }
     intents::get(&app.database, Key::Id(intent.id))
 }
 

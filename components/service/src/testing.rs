@@ -59,6 +59,12 @@ pub fn token(subject: &str, role: Role) -> String {
     signer().sign(&Claims::access(&Settings::default(), subject, &[role], 60))
 }
 
+/// A token of the customer `subject` who is in a group.
+fn token_of_member(subject: &str, customer_group: &str) -> String {
+    let claims = Claims::access(&Settings::default(), subject, &[Role::Customer], 60);
+    signer().sign(&Claims { customer_group: Some(customer_group.to_owned()), ..claims })
+}
+
 /// A request on its way.
 pub struct Ask {
     router: Router,
@@ -102,6 +108,12 @@ impl Ask {
     #[must_use]
     pub fn account(self, subject: &str, role: Role) -> Self {
         self.header("authorization", &format!("Bearer {}", token(subject, role)))
+    }
+
+    /// As the customer `subject` who is in a group.
+    #[must_use]
+    pub fn member(self, subject: &str, customer_group: &str) -> Self {
+        self.header("authorization", &format!("Bearer {}", token_of_member(subject, customer_group)))
     }
 
     /// Asks another instance of the service.

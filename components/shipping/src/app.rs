@@ -1,7 +1,7 @@
 //! What every request of an instance shares.
 
 use commerce::Currency;
-use service::{Access, Error, idempotency};
+use service::{Access, Error, Peer, idempotency};
 use sql::Database;
 
 use crate::country::Country;
@@ -19,19 +19,20 @@ pub(crate) struct Settings {
     pub(crate) quote_ttl_s: u32,
 }
 
-/// The service: its store, whom it trusts, and its settings.
+/// The service: its store, whom it trusts, its settings, and who is told what happened to a parcel.
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) access: Access,
     pub(crate) settings: Settings,
+    pub(crate) orders: Peer,
 }
 
 impl App {
     /// Opens the database of a label, brings its schema up to date, and fills a new one with the defaults.
-    pub(crate) async fn open(label: &str, access: Access, settings: Settings) -> Result<Self, Error> {
+    pub(crate) async fn open(label: &str, access: Access, settings: Settings, orders: Peer) -> Result<Self, Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA]).await?;
+        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA, store::NEWS]).await?;
         defaults::fill(&database, settings.currency, &settings.home).await?;
-        Ok(Self { database, access, settings })
+        Ok(Self { database, access, settings, orders })
     }
 }

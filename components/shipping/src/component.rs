@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use service::{Access, SettingError, variable};
+use service::{Access, Peer, SettingError, variable, wasi_http};
 use spin_sdk::http::Request;
 
 use crate::app::{App, Settings};
@@ -30,7 +30,8 @@ async fn build() -> Result<Router, SettingError> {
         signer: Signer::new(&variable("quote_secret").await?)?,
         quote_ttl_s: quote_ttl_s(&variable("quote_ttl_s").await?)?,
     };
-    Ok(routes::router(App::open("shipping", Access::from_variables().await?, settings).await?))
+    let orders = Peer::new("orders", &variable("orders_url").await?, &variable("internal_secret").await?, wasi_http());
+    Ok(routes::router(App::open("shipping", Access::from_variables().await?, settings, orders).await?))
 }
 
 fn quote_ttl_s(text: &str) -> Result<u32, SettingError> {

@@ -44,6 +44,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/shipping/openapi.json", get(openapi))
         .route("/internal/quotes/verify", post(quotes::verify))
         .route("/internal/shipments", post(shipments::create))
+        .route("/internal/shipments/sweep", post(shipments::sweep))
         .route("/internal/shipments/{order_id}", get(shipments::of_order))
         .route("/internal/shipments/{order_id}/events", post(shipments::report_of_order))
         .route("/internal/shipments/{order_id}/cancel", post(shipments::cancel))

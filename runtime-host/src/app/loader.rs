@@ -25,6 +25,9 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::guest_output::GuestOutput;
 use crate::variables::Values;
 
+/// Distinguishes what is composed from what another version of [`compose`] would make of the same parts.
+const COMPOSITION: &str = "composition 1 of";
+
 /// The artifact in force of each component, by the component's id.
 pub(super) type InForce = BTreeMap<String, Digest>;
 
@@ -79,11 +82,18 @@ impl Grants {
     }
 }
 
-/// A component with its dependencies as one, not compiled yet.
+/// A component with its dependencies as one, neither read nor compiled yet.
 pub(super) struct Composed<'a> {
     component: &'a manifest::Component,
-    wasm: Arc<[u8]>,
+    /// Of all that it is made of, and how.
     pub(super) digest: Digest,
+    parts: Vec<Artifact>,
+}
+
+/// A wasm file that a revision is made of.
+enum Artifact {
+    Read(Arc<[u8]>),
+    Kept(Digest),
 }
 
 impl Loader {
@@ -116,45 +126,65 @@ impl Loader {
         in_force: &InForce,
         at_hand: &AtHand,
     ) -> anyhow::Result<Composed<'a>> {
-        let artifact = |id: &str| -> anyhow::Result<(&Digest, Arc<[u8]>)> {
-            let digest = in_force.get(id).with_context(|| format!("component `{id}` has no artifact"))?;
-            let wasm = match at_hand.get(id) {
-                Some(wasm) => wasm.clone(),
-                None => self.registry.artifacts().read(digest)?.into(),
-            };
-            Ok((digest, wasm))
+        let artifact = |id: &str| -> anyhow::Result<(Digest, Artifact)> {
+            let digest = in_force.get(id).with_context(|| format!("component `{id}` has no artifact"))?.clone();
+            let artifact = at_hand.get(id).cloned().map_or_else(|| Artifact::Kept(digest.clone()), Artifact::Read);
+            Ok((digest, artifact))
         };
-        let (digest, wasm) = artifact(&component.id)?;
+        let (digest, own) = artifact(&component.id)?;
         if component.dependencies.is_empty() {
-            return Ok(Composed { component, wasm, digest: digest.clone() });
+            return Ok(Composed { component, digest, parts: vec![own] });
         }
-        let read = |dependency: &manifest::Dependency| match &dependency.source {
-            DependencySource::Component(id) => artifact(id).map(|(_, wasm)| wasm),
-            DependencySource::Path(path) => {
-                let wasm = std::fs::read(&**path).with_context(|| {
-                    format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display())
-                })?;
-                Ok(wasm.into())
-            }
+        let mut parts = vec![own];
+        let mut made_of = format!("{COMPOSITION} {}", digest.as_str());
+        for dependency in &component.dependencies {
+            let (digest, part) = match &dependency.source {
+                DependencySource::Component(id) => artifact(id)?,
+                DependencySource::Path(path) => {
+                    let wasm = std::fs::read(&**path).with_context(|| {
+                        format!("dependency `{}`: {} cannot be read", dependency.name.value, path.display())
+                    })?;
+                    (Digest::of(&wasm), Artifact::Read(wasm.into()))
+                }
+            };
+            let manifest::Dependency { name, export, inherit, .. } = dependency;
+            // `Debug` quotes texts, so no two lists of dependencies look the same.
+            made_of += &format!(" {:?} {export:?} {inherit:?} {}", name.value, digest.as_str());
+            parts.push(part);
+        }
+        Ok(Composed { component, digest: Digest::of(made_of.as_bytes()), parts })
+    }
+
+    /// The wasm that it is.
+    fn wasm(&self, component: &manifest::Component, parts: Vec<Artifact>) -> anyhow::Result<Arc<[u8]>> {
+        let read = |part| match part {
+            Artifact::Read(wasm) => Ok(wasm),
+            Artifact::Kept(digest) => self.registry.artifacts().read(&digest).map(Arc::from),
         };
-        let code = component.dependencies.iter().map(read).collect::<anyhow::Result<Vec<Arc<[u8]>>>>()?;
-        let dependencies = component.dependencies.iter().zip(&code).map(|(dependency, wasm)| compose::Dependency {
+        let parts = parts.into_iter().map(read).collect::<Result<Vec<Arc<[u8]>>, _>>()?;
+        let [own, others @ ..] = parts.as_slice() else { anyhow::bail!("component `{}` has no artifact", component.id) };
+        if others.is_empty() {
+            return Ok(own.clone());
+        }
+        let dependencies = component.dependencies.iter().zip(others).map(|(dependency, wasm)| compose::Dependency {
             name: &dependency.name.value,
             wasm,
             export: dependency.export.as_deref(),
             inherit: &dependency.inherit,
         });
-        let wasm = compose::compose(&wasm, &dependencies.collect::<Vec<_>>())
+        let composed = compose::compose(own, &dependencies.collect::<Vec<_>>())
             .with_context(|| format!("component `{}`", component.id))?;
-        let digest = Digest::of(&wasm);
-        Ok(Composed { component, wasm: wasm.into(), digest })
+        Ok(composed.into())
     }
 
     /// Compiles and links it; blocks. `source` says where it came from.
     pub(super) fn load(&self, composed: Composed<'_>, source: &str) -> anyhow::Result<Arc<Revision>> {
-        let Composed { component, wasm, digest } = composed;
+        let Composed { component, digest, parts } = composed;
         let id = &component.id;
-        let pre = self.engine.load(id, source, &wasm)?;
+        let pre = match self.engine.find(id, digest.as_str())? {
+            Some(pre) => pre,
+            None => self.engine.compile(id, source, digest.as_str(), &self.wasm(component, parts)?)?,
+        };
         let grants =
             self.grants.get(id).with_context(|| format!("component `{id}` has no requests of its own"))?.clone();
         let growth = GrowthCounts::default();

@@ -1,6 +1,6 @@
 //! Compiled code kept on disk between starts.
 //!
-//! An entry is one file named `<wasm SHA-256>-<engine hash>-<code SHA-256>.cwasm`. The name says what the file must hold, so an
+//! An entry is one file named `<wasm digest>-<engine hash>-<code BLAKE3>.cwasm`. The name says what the file must hold, so an
 //! entry of another engine is never looked at, and a damaged one is found by its own hash, deleted and compiled again.
 
 use std::fs::{self, DirBuilder};
@@ -10,7 +10,6 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -37,18 +36,24 @@ impl CodeCache {
         Self { dir: dir.to_owned(), engine_hash: format!("{:016x}", hasher.finish()) }
     }
 
-    /// The compiled form of `wasm`, from the cache where a sound entry is there.
-    pub fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Component> {
-        let prefix = format!("{}-{}-", hex::encode(Sha256::digest(wasm)), self.engine_hash);
-        if let Some(component) = self.find_entry(&prefix).and_then(|path| read_entry(engine, &path, &prefix)) {
-            return Ok(component);
-        }
+    /// The compiled form of the wasm with this `digest` (in hex), where a sound entry is there.
+    pub fn find(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let prefix = self.prefix(digest);
+        self.find_entry(&prefix).and_then(|path| read_entry(engine, &path, &prefix))
+    }
+
+    /// Compiles `wasm` and keeps the result for those who look for its `digest`.
+    pub fn compile(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> wasmtime::Result<Component> {
         let component = Component::new(engine, wasm)?;
-        if let Err(error) = self.write_entry(&prefix, &component) {
+        if let Err(error) = self.write_entry(&self.prefix(digest), &component) {
             // The cache only saves time; without it the component still runs.
             tracing::warn!(dir = %self.dir.display(), "compiled code is not cached: {error:#}");
         }
         Ok(component)
+    }
+
+    fn prefix(&self, digest: &str) -> String {
+        format!("{digest}-{}-", self.engine_hash)
     }
 
     /// Removes what no host has started with for long, of this engine or any other.
@@ -155,7 +160,7 @@ fn is_entry_name(name: &str) -> bool {
 }
 
 fn entry_name(prefix: &str, code: &[u8]) -> String {
-    format!("{prefix}{}.{EXTENSION}", hex::encode(Sha256::digest(code)))
+    format!("{prefix}{}.{EXTENSION}", blake3::hash(code))
 }
 
 #[cfg(test)]

@@ -48,19 +48,30 @@ impl App {
         &self.folder
     }
 
+    /// Where the host writes its log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Another command of the host, to be completed.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.host);
+        command.current_dir(&self.folder).envs(self.environment.iter().cloned());
+        command
+    }
+
     /// Starts the host, and tells how long it took until `path` was answered 200.
     pub(crate) fn start(&self, path: &str) -> Result<(Server, Duration)> {
         let command = |address: SocketAddr| {
-            let mut command = Command::new(&self.host);
+            let mut command = self.command();
             command.args(["up", "--admin-listen", "127.0.0.1:0", "--listen"]).arg(address.to_string());
             command.arg("-f").arg(self.folder.join("spin.toml"));
             command.arg("--runtime-config-file").arg(self.folder.join("runtime-config.toml"));
             command.arg("--state-dir").arg(self.folder.join("state"));
             // The whole catalogue goes in with one request.
             command.args(["--body-bytes-max", "0"]);
-            command.current_dir(&self.folder).envs(self.environment.iter().cloned());
             command
         };
-        Server::start(command, path, &self.folder.join("log"))
+        Server::start(command, path, &self.log())
     }
 }

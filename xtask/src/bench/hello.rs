@@ -47,6 +47,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
             Wasmtime::options(reuse)
         ),
         table: Table { columns: load::columns("bodega", "wasmtime serve"), rows },
+        details: Vec::new(),
         bars,
     })
 }

@@ -84,6 +84,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
                 vec!["SKUs/s".to_owned(), rate(ours), rate(theirs), String::new()],
             ],
         },
+        details: Vec::new(),
         bars: vec![Bar::at_most(3.0, "x", format!("import of {SKUS} SKUs: time, bodega / bare inserts"), ratio.median)],
     })
 }

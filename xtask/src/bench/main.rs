@@ -24,11 +24,15 @@ use crate::wasmtime::Wasmtime;
 
 mod app;
 mod catalogue;
+mod checkout;
+mod checkout_steps;
+mod counts;
 #[cfg(test)]
 mod fixture;
 mod hello;
 mod import;
 mod load;
+mod login;
 mod machine;
 mod native_shop;
 mod product;
@@ -39,6 +43,7 @@ mod search;
 mod search_sql;
 mod server;
 mod shop;
+mod shoppers;
 mod start;
 mod statistics;
 mod wasmtime;
@@ -71,6 +76,8 @@ enum SectionName {
     Product,
     Search,
     Reservations,
+    Checkout,
+    Login,
     Import,
     Start,
     Rollout,
@@ -144,6 +151,8 @@ impl Bench {
             SectionName::Product => product::run,
             SectionName::Search => search::run,
             SectionName::Reservations => reservations::run,
+            SectionName::Checkout => checkout::run,
+            SectionName::Login => login::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
             SectionName::Rollout => rollout::run,
@@ -157,7 +166,7 @@ impl Bench {
         format!(
             "Both sides of a comparison run on the same machine at the same time and take turns: {} rounds of {} s after \
              a warm-up of {} s.\nFigures are medians of the rounds, and ratios are taken round by round.\n\
-             Requests come over loopback from `wrk`, which shares the cores with what it measures.",
+             Requests come over loopback from `wrk` where nothing else is said, which shares the cores with what it measures.",
             self.rounds,
             self.round.as_secs(),
             self.warm_up.as_secs()

@@ -58,6 +58,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
             stocked.catalogue.products.len()
         ),
         table: Table { columns: load::columns("bodega", "native"), rows },
+        details: Vec::new(),
         bars,
     })
 }
@@ -72,7 +73,8 @@ fn cpu_per_request(server: &Server, load: &Load, bench: &Bench) -> Result<String
     Ok(format!("{:.0} + {:.0} us", us(used.user_s), us(used.system_s)))
 }
 
-fn paths(database: &Connection) -> Result<Vec<String>> {
+/// Paths of products all over the catalogue.
+pub(crate) fn paths(database: &Connection) -> Result<Vec<String>> {
     let count: u32 = database.query_row("SELECT count(*) FROM products", [], |row| row.get(0))?;
     let mut statement = database.prepare("SELECT '/api/products/' || id FROM products WHERE seq % ?1 = 0 LIMIT ?2")?;
     let paths = statement.query_map([(count / PRODUCTS).max(1), PRODUCTS], |row| row.get(0))?;

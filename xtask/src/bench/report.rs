@@ -20,6 +20,8 @@ pub(crate) struct Section {
     pub(crate) about: String,
     /// The figures.
     pub(crate) table: Table,
+    /// More figures, each table with the words that it needs.
+    pub(crate) details: Vec<(String, Table)>,
     /// What the figures are held against.
     pub(crate) bars: Vec<Bar>,
 }
@@ -80,7 +82,8 @@ impl Display for Report {
 
 impl Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "## {}\n\n{}\n\n{}", self.title, self.about, self.table)
+        write!(f, "## {}\n\n{}\n\n{}", self.title, self.about, self.table)?;
+        self.details.iter().try_for_each(|(words, table)| write!(f, "\n{words}\n\n{table}"))
     }
 }
 
@@ -130,6 +133,7 @@ mod tests {
                 title: "Hello",
                 about: "Ours and theirs.".into(),
                 table: Table { columns: vec!["side", "requests/s"], rows: vec![vec!["ours".into(), "50000".into()]] },
+                details: vec![("By step.".into(), Table { columns: vec!["step"], rows: vec![vec!["first".into()]] })],
                 bars: vec![
                     Bar::at_least(1.5, "x", "hello, 16 connections", 1.25),
                     Bar::at_most(30.0, " ms", "start", 12.0),
@@ -141,7 +145,8 @@ mod tests {
             | hello, 16 connections | >= 1.5x | 1.25x | **missed** |\n\
             | start | <= 30 ms | 12.00 ms | met |\n\n\
             ## Machine\n\n|  |  |\n|---|---|\n| cores | 2 |\n\n\
-            ## Hello\n\nOurs and theirs.\n\n| side | requests/s |\n|---|---|\n| ours | 50000 |\n";
+            ## Hello\n\nOurs and theirs.\n\n| side | requests/s |\n|---|---|\n| ours | 50000 |\n\n\
+            By step.\n\n| step |\n|---|\n| first |\n";
         assert_eq!(report.to_string(), expected);
     }
 }

@@ -63,6 +63,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
              Both databases hold the large catalogue and are on the same disk; the host is spoken to over HTTP."
         ),
         table: Table { columns: load::columns("bodega", "a sync for each"), rows: load::rows(CLIENTS, &pairs) },
+        details: Vec::new(),
         bars: vec![Bar::at_least(
             RATIO_WANTED,
             "x",

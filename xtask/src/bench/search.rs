@@ -166,6 +166,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
             columns: vec!["search for", "", "bodega", "bare queries", "ratio (lowest to highest round)"],
             rows,
         },
+        details: Vec::new(),
         bars,
     })
 }

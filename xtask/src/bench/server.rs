@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,17 +11,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// How long a server may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a start is looked at: well below what is told about it (milliseconds).
 const POLL: Duration = Duration::from_micros(200);
+/// Lines of a log that are told with a failure.
+const LOG_LINES_TOLD: usize = 20;
 const STATUS_200: &[u8; 12] = b"HTTP/1.1 200";
 
 /// A running server; dropping it ends the process.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    log: PathBuf,
 }
 
 /// CPU time of a process.
@@ -57,7 +61,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("{:?} does not run", command.get_program()))?;
-        let mut server = Self { child, address };
+        let mut server = Self { child, address, log: log.to_owned() };
         while !answers(address, path) {
             let ended = server.child.try_wait()?;
             let failed = ended.is_some() || begin.elapsed() > PATIENCE;
@@ -75,6 +79,30 @@ impl Server {
     /// The body of `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>> {
         Ok(ureq::get(self.url(path)).call()?.body_mut().read_to_vec()?)
+    }
+
+    /// The body of `path` on the admin listener, whose address the host prints at its start.
+    pub(crate) fn get_admin(&self, path: &str) -> Result<Vec<u8>> {
+        let log = fs::read_to_string(&self.log)?;
+        let line = log.lines().find_map(|line| line.strip_prefix("admin on "));
+        let url = line.context("the host does not say where its admin listener is")?.trim_end_matches('/');
+        Ok(ureq::get(format!("{url}{path}")).call()?.body_mut().read_to_vec()?)
+    }
+
+    /// Posts JSON to `path`, and gives the JSON of the answer. One that is no success is an error.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = ureq::post(self.url(path)).content_type("application/json");
+        let answer =
+            request.send(body.to_string()).with_context(|| format!("POST {path}"))?.body_mut().read_to_string()?;
+        serde_json::from_str(&answer).with_context(|| format!("POST {path}: {answer}"))
+    }
+
+    /// The last of what the process printed, to be told with a failure.
+    pub(crate) fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(LOG_LINES_TOLD)..].join("\n");
+        format!("the end of {}:\n{last}", self.log.display())
     }
 
     /// The memory of the process.

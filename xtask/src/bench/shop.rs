@@ -16,7 +16,6 @@ use crate::server::Server;
 
 /// A path that the catalogue answers from its database.
 const READY_PATH: &str = "/api/products?limit=1";
-const DATABASE: &str = "catalog.db";
 
 /// The app, its stores, and a staff member who may fill them.
 pub(crate) struct Shop {
@@ -46,7 +45,35 @@ impl Shop {
 
     /// The catalogue's database; complete while the shop is stopped.
     pub(crate) fn database(&self) -> PathBuf {
-        self.app.folder().join(DATABASE)
+        self.store("catalog")
+    }
+
+    /// The file of the store with this label.
+    pub(crate) fn store(&self, label: &str) -> PathBuf {
+        store(self.app.folder(), label)
+    }
+
+    /// Has the host write a line for each request, of components to each other too, as JSON.
+    #[must_use]
+    pub(crate) fn with_access_log(mut self) -> Self {
+        let settings = [("BODEGA_LOG", "info,access=info"), ("BODEGA_LOG_FORMAT", "json")];
+        self.app = settings.into_iter().fold(self.app, |app, (name, value)| app.environment(name, value));
+        self
+    }
+
+    /// The log of the last start.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.app.log()
+    }
+
+    /// Holds the books of all services against each other: `bodega verify` must find nothing.
+    pub(crate) fn verify(&self, server: &Server) -> Result<()> {
+        let mut command = self.app.command();
+        command.args(["verify", "--url", &server.url("")]);
+        let output = command.env("BODEGA_TOKEN", self.issuer.access_token("admin")).output()?;
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        ensure!(output.status.success(), "bodega verify:\n{said}");
+        Ok(())
     }
 
     /// Takes over the catalogue of another shop; both are stopped.
@@ -78,11 +105,16 @@ fn stores(manifest: &str, folder: &Path) -> Result<String> {
         let labels = components.values().filter_map(|component| component.get(list)?.as_array());
         let labels: BTreeSet<&str> = labels.flatten().filter_map(toml::Value::as_str).collect();
         for label in labels {
-            let path = folder.join(format!("{label}.db"));
+            let path = store(folder, label);
             config.push_str(&format!("[{kind}.{label}]\ntype = \"spin\"\npath = {path:?}\n"));
         }
     }
     Ok(config)
+}
+
+/// Where the store with this label is.
+fn store(folder: &Path, label: &str) -> PathBuf {
+    folder.join(format!("{label}.db"))
 }
 
 /// The manifest with the paths of its components made absolute and the internal routes of the catalogue reachable.

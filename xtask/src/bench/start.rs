@@ -68,6 +68,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
                 row("resident memory, MiB", &|start| start.resident_mib),
             ],
         },
+        details: Vec::new(),
         bars: vec![
             Bar::at_most(30.0, " ms", "start of hello to its first answer", hosts.ours(|start| start.first_answer_ms)),
             Bar::at_most(40.0, " MiB", "resident memory of hello after it", hosts.ours(|start| start.resident_mib)),

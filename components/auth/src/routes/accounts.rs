@@ -14,7 +14,7 @@ use service::{Answer, Error, answer};
 
 use super::Reply;
 use super::profile::shown;
-use crate::account::{Account, Registration};
+use crate::account::{Account, CustomerGroup, Registration};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::{self, ROLE_CHANGED};
@@ -108,6 +108,35 @@ pub(crate) async fn set_role(
     events::notify(&transaction, ROLE_CHANGED, &account, app.now_ms()).await?;
     transaction.commit().await?;
     Ok(shown(&account)?.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustomerGroupInput {
+    #[serde(deserialize_with = "Option::deserialize")]
+    customer_group: Option<CustomerGroup>,
+}
+
+/// `PUT /api/auth/accounts/{id}/customer-group`: the account's next token says it, at the latest when the one that is out
+/// expires.
+pub(crate) async fn set_customer_group(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Segments(id): Segments<String>,
+    body: Body,
+) -> Reply {
+    app.access.staff(&headers).await?;
+    let CustomerGroupInput { customer_group } = parse(&read_body(body).await?)?;
+    let precondition = Precondition::from_headers(&headers)?;
+    let transaction = app.database.begin().await?;
+    let account = accounts::load(&transaction, &id).await?.ok_or_else(|| not_found(&id))?;
+    precondition.check(account.version)?;
+    if account.customer_group == customer_group {
+        return Ok(shown(&account)?.into_response());
+    }
+    accounts::set_customer_group(&transaction, &id, customer_group.as_ref()).await?;
+    transaction.commit().await?;
+    Ok(shown(&Account { customer_group, version: account.version + 1, ..account })?.into_response())
 }
 
 /// `POST /api/auth/accounts/{id}/unlock`: forgets the account's failed attempts.

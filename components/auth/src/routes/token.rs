@@ -68,7 +68,7 @@ async fn grant(app: &App, headers: &HeaderMap, body: Body) -> Result<Result<Resp
     };
     api_keys::used(&app.database, &key.id, now_ms).await?;
     let body = json!({
-        "access_token": Issuer::new(app).await?.access_token(&owner.id, role),
+        "access_token": Issuer::new(app).await?.access_token(&owner, role),
         "token_type": "Bearer",
         "expires_in": ACCESS_LIFETIME_S,
         "scope": role,

@@ -5,10 +5,11 @@ use identity::Role;
 use service::Error;
 use sql::{Database, Row, Transaction};
 
-use crate::account::{Account, Profile};
+use crate::account::{Account, CustomerGroup, Profile};
 
-const SELECT: &str =
-    "SELECT id, email, email_verified, password, name, locale, marketing, role, version, created_at_ms FROM accounts";
+const SELECT: &str = "
+    SELECT id, email, email_verified, password, name, locale, marketing, role, customer_group, version, created_at_ms
+    FROM accounts";
 
 /// The account of an id.
 pub(crate) async fn find(database: &Database, id: &str) -> Result<Option<Account>, Error> {
@@ -96,6 +97,17 @@ pub(crate) async fn set_role(transaction: &Transaction, id: &str, role: Role) ->
     Ok(())
 }
 
+/// Puts the account into a group, or into none.
+pub(crate) async fn set_customer_group(
+    transaction: &Transaction,
+    id: &str,
+    group: Option<&CustomerGroup>,
+) -> Result<(), Error> {
+    const SET: &str = "UPDATE accounts SET customer_group = ?2, version = version + 1 WHERE id = ?1";
+    transaction.execute(SET, &[id.into(), group.map(CustomerGroup::as_str).into()]).await?;
+    Ok(())
+}
+
 /// How many admins there are.
 pub(crate) async fn admins(transaction: &Transaction) -> Result<i64, Error> {
     let mut rows = transaction.execute("SELECT count(*) FROM accounts WHERE role = 'admin'", &[]).await?;
@@ -133,6 +145,8 @@ fn one(rows: Vec<Row>) -> Result<Option<Account>, Error> {
 }
 
 fn account(mut row: Row) -> Result<Account, Error> {
+    let group: Option<String> = row.take(8)?;
+    let group = group.map(CustomerGroup::try_from).transpose();
     Ok(Account {
         id: row.take(0)?,
         email: row.take(1)?,
@@ -140,7 +154,8 @@ fn account(mut row: Row) -> Result<Account, Error> {
         password: row.take(3)?,
         profile: Profile { name: row.take(4)?, locale: row.take(5)?, marketing: row.take(6)? },
         role: role(row.take(7)?)?,
-        version: row.take(8)?,
-        created_at_ms: row.take(9)?,
+        customer_group: group.map_err(|_| sql::Error::Column { column: 8, expected: "CustomerGroup" })?,
+        version: row.take(9)?,
+        created_at_ms: row.take(10)?,
     })
 }

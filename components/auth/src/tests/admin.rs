@@ -1,6 +1,8 @@
 //! Everybody's accounts, as staff and admins see them.
 
 use axum::http::{Method, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::Role;
 use serde_json::{Value, json};
 
@@ -108,4 +110,45 @@ fn staff_unlock_an_account() {
     unlock(&ann.account_id).is(204);
     desk.login("ann@example.com", PASSWORD);
     assert_eq!(unlock("absent").status, 404);
+}
+
+#[test]
+fn staff_puts_an_account_into_a_group_and_its_next_tokens_say_so() {
+    let desk = Desk::open();
+    let ann = desk.member("ann@example.com");
+    let put = |tag: &str, group: Value| {
+        let path = format!("/api/auth/accounts/{}/customer-group", ann.account_id);
+        desk.request(Method::PUT, &path).staff().header("if-match", tag).json(json!({"customer_group": group}))
+    };
+    let group_in = |access: &str| claims(access)["customer_group"].clone();
+    assert_eq!(group_in(&ann.access), Value::Null);
+    let changed = put("\"1-0\"", json!("trade"));
+    assert_eq!((&changed.is(200)["customer_group"], changed.header(header::ETAG)), (&json!("trade"), "\"2-0\""));
+    assert_eq!(put("*", json!("trade")).header(header::ETAG), "\"2-0\"", "it is in that group");
+    assert_eq!(put("\"1-0\"", json!("staff")).status, 412);
+
+    let me = |access: &str| desk.with(access, Method::GET, "/api/auth/me").send().is(200);
+    assert_eq!(me(&ann.access)["customer_group"], "trade");
+    let next = desk.refresh(&ann.refresh).is(200);
+    assert_eq!(group_in(next["access_token"].as_str().unwrap()), "trade", "the session goes on");
+    assert_eq!(group_in(&desk.login("ann@example.com", PASSWORD).access), "trade");
+    put("*", Value::Null).is(200);
+    assert_eq!(group_in(&desk.login("ann@example.com", PASSWORD).access), Value::Null);
+
+    for wrong in [json!({}), json!({"customer_group": ""}), json!({"customer_group": " trade"}), json!({"group": "x"})]
+    {
+        let path = format!("/api/auth/accounts/{}/customer-group", ann.account_id);
+        desk.request(Method::PUT, &path).staff().header("if-match", "*").json(wrong).is(422);
+    }
+    let absent = desk.request(Method::PUT, "/api/auth/accounts/absent/customer-group").staff().header("if-match", "*");
+    absent.json(json!({"customer_group": "trade"})).is(404);
+    // What an account says of itself is not for it to say.
+    let patch = desk.with(&ann.access, Method::PATCH, "/api/auth/me").header("if-match", "*");
+    patch.json(json!({"customer_group": "trade"})).is(422);
+}
+
+/// The claims of a token.
+fn claims(token: &str) -> Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }

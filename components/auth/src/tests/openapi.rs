@@ -77,6 +77,7 @@ fn every_operation_answers_with_what_it_says() {
     let account = format!("/api/auth/accounts/{}", ann.account_id);
     contract.ask("get", &account, Value::Null);
     contract.ask("put", &format!("{account}/role"), json!({"role": "staff"}));
+    contract.ask("put", &format!("{account}/customer-group"), json!({"customer_group": "trade"}));
     contract.ask("post", &format!("{account}/unlock"), Value::Null);
     contract.ask("post", "/api/auth/keys/rotate", json!({}));
     contract.ask("get", "/.well-known/jwks.json", Value::Null);

@@ -40,7 +40,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, headers: HeaderMap) -> Rep
     let owner = Owner::guest(token.as_str());
     let mut cart = Cart::default();
     cart.touch(unix_ms());
-    let shown = shown(&cart, &Asked::new(&app.catalog).about(cart.skus()).await?)?;
+    let shown = shown(&cart, &owner, &Asked::new(&app.catalog).about(cart.skus()).await?)?;
     if !app.store.swap(owner.key(), None, &serde_json::to_vec(&cart)?)? {
         return Err(Refusal::Busy.into());
     }
@@ -63,7 +63,7 @@ pub(crate) async fn discard(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     let owner = Owner::from_headers(&app.access, &headers).await?;
     let condition = Condition::from_headers(&headers)?;
     match &owner {
-        Owner::Account(_) => {
+        Owner::Account { .. } => {
             change_alone(&app, &owner, &condition, Cart::empty)?;
         }
         Owner::Guest(key) => {
@@ -105,7 +105,7 @@ struct Guest {
 /// `POST /api/cart/merge`: takes a guest's cart into the account's. The token makes a repeat recognizable, so there is
 /// no need for another key.
 pub(crate) async fn merge(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
-    let account = Owner::account(app.access.principal(&headers).await?.subject());
+    let account = Owner::principal(&app.access.principal(&headers).await?);
     let condition = Condition::from_headers(&headers)?;
     let Guest { token } = parse(&read_body(body).await?)?;
     let (shown, left_out) = merge_carts(&app, &account, &Owner::guest(&token), &condition).await?;
@@ -114,5 +114,5 @@ pub(crate) async fn merge(State(app): State<Arc<App>>, headers: HeaderMap, body:
 
 async fn read(app: &App, owner: &Owner) -> Result<Shown, Error> {
     let cart = Stored::read(app, owner)?.cart;
-    shown(&cart, &Asked::new(&app.catalog).about(cart.skus()).await?)
+    shown(&cart, owner, &Asked::new(&app.catalog).about(cart.skus()).await?)
 }

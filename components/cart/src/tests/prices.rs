@@ -1,20 +1,23 @@
 //! Prices, stock and coupons as they are when the cart is looked at.
 
 use axum::http::Method;
+use identity::Role;
 use serde_json::{Value, json};
+use service::testing::Ask;
 
 use super::shelf::euro;
-use super::shop::{ANN, Shop, list, problems};
+use super::shop::{ANN, Shop, Who, list, problems};
 
 #[test]
 fn a_cart_is_priced_anew_whenever_it_is_read() {
     let shop = Shop::open();
     let guest = shop.guest();
     shop.add(&guest, "MUG", 2).is(200);
-    shop.shelf.put("MUG", json!({"price": euro(1000), "title": "Big mug"}));
+    shop.shelf.put("MUG", json!({"price": euro(1000), "title": "Big mug", "weight_g": 300}));
     let cart = shop.cart(&guest);
     let mug = &cart["lines"][0];
     assert_eq!((&mug["unit_price"], &mug["product"]["title"]), (&euro(1000), &json!("Big mug")));
+    assert_eq!(cart["parcel"], json!({"weight_g": 2 * 300, "value": euro(2000)}));
     assert_eq!(mug["problems"], json!([{"kind": "price_changed", "from": euro(900), "to": euro(1000)}]));
     assert_eq!((&cart["totals"]["total"], &cart["can_be_ordered"]), (&euro(2000), &json!(true)));
     // A shopper who changes the line has seen the new price.
@@ -148,7 +151,37 @@ fn more_than_any_money_is_shown_without_a_total() {
     shop.shelf.put("GOLD", json!({"price": euro(commerce::AMOUNT_MAX)}));
     shop.add(&ANN, "MUG", 1).is(200);
     let cart = shop.add(&ANN, "GOLD", 2).is(200);
-    assert_eq!((&cart["totals"], &cart["problems"]), (&Value::Null, &json!([{"kind": "total_too_large"}])));
+    assert_eq!(
+        (&cart["totals"], &cart["parcel"], &cart["problems"]),
+        (&Value::Null, &Value::Null, &json!([{"kind": "total_too_large"}]))
+    );
     assert_eq!((&cart["can_be_ordered"], &cart["lines"][1]["amounts"]), (&json!(false), &Value::Null));
     assert_eq!(shop.remove(&ANN, "GOLD").is(200)["totals"]["total"], euro(900));
+}
+
+#[test]
+fn what_is_for_a_group_is_for_its_members_alone() {
+    let shop = Shop::open();
+    let trade = json!({
+        "id": "p1", "title": "Trade", "customer_groups": ["trade"],
+        "reward": {"kind": "percentage", "basis_points": 1000},
+    });
+    shop.shelf.set_promotions(json!([trade]));
+    let line = json!({"sku": "MUG", "quantity": 2});
+    let add = |ask: Ask| ask.json(line.clone()).is(200)["totals"]["total"].clone();
+    let ask = || Ask::new(&shop.router, Method::POST, "/api/cart/lines");
+    assert_eq!(add(ask().member("tom", "trade")), euro(1620));
+    assert_eq!(add(ask().member("may", "press")), euro(1800));
+    let guest = shop.guest();
+    assert_eq!(shop.add(&guest, "MUG", 2).is(200)["totals"]["total"], euro(1800));
+    assert_eq!(add(shop.ask(&ANN, Method::POST, "/api/cart/lines")), euro(1800));
+
+    // It is the group of now, whatever the cart was shown at before, and a header says nothing.
+    let show = || Ask::new(&shop.router, Method::GET, "/api/cart");
+    assert_eq!(show().member("may", "trade").send().is(200)["totals"]["total"], euro(1620));
+    let claimed = show().account("tom", Role::Customer).header("x-customer-group", "trade");
+    assert_eq!(claimed.send().is(200)["totals"]["total"], euro(1800));
+    let Who::Guest(token) = guest else { unreachable!("it was made as one") };
+    let merge = Ask::new(&shop.router, Method::POST, "/api/cart/merge").member("tom", "trade");
+    assert_eq!(merge.json(json!({"token": token})).is(200)["cart"]["totals"]["total"], euro(3240));
 }

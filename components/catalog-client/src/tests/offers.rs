@@ -7,7 +7,7 @@ use pricing_client::{Amount, Shipping, price};
 use serde_json::{Value, json};
 
 use super::{euro, rules, variant};
-use crate::{Fault, Offer, Terms, Wish};
+use crate::{Fault, Offer, ParcelError, Terms, Wish};
 
 fn offer(variants: Value) -> Offer {
     let variants = serde_json::from_value(variants).unwrap();
@@ -116,4 +116,21 @@ fn shipping_is_part_of_the_price() {
 fn what_the_catalog_may_add_one_day_does_no_harm() {
     let offer = offer(json!([variant("A", json!({"barcode": "4006381333931"}))]));
     assert!(offer.check([wish("A", 1)])[0].can_be_ordered());
+}
+
+#[test]
+fn a_parcel_is_what_the_shop_sells_of_the_lines() {
+    let offer = offer(json!([
+        variant("A", json!({})),
+        variant("SHORT", json!({"weight_g": 50, "price": euro(100), "available": 0})),
+        variant("OLD", json!({"archived": true})),
+        variant("HEAVY", json!({"weight_g": u32::MAX})),
+        variant("DEAR", json!({"price": euro(commerce::AMOUNT_MAX)})),
+    ]));
+    let parcel = |skus: &[&str]| offer.parcel(&offer.check(skus.iter().map(|sku| wish(sku, 3))));
+    let found = serde_json::to_value(parcel(&["A", "SHORT", "OLD", "NONE"]).unwrap()).unwrap();
+    assert_eq!(found, json!({"weight_g": 3 * 950, "value": euro(3 * 5100)}));
+    assert_eq!(parcel(&[]).unwrap().weight_g, 0);
+    assert_eq!(parcel(&["A", "HEAVY"]), Err(ParcelError::Weight));
+    assert_eq!(parcel(&["A", "DEAR"]), Err(ParcelError::Value));
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::{Peer, PeerError, Reply};
 
-use super::{Report, member};
+use super::{Report, member, page};
 use crate::failure::Failure;
 use crate::order::Order;
 use crate::refund;
@@ -139,7 +139,7 @@ pub(crate) async fn unredeem(catalog: &Peer, order: Id) -> Result<Returned, Peer
 
 /// The reservations of the orders after this one, by order.
 pub(crate) async fn reservations(catalog: &Peer, after: &str, limit: u32) -> Result<Vec<Reserved>, PeerError> {
-    let reply = catalog.get(&format!("/internal/reservations?after={after}&limit={limit}")).await?;
+    let reply = catalog.get(&page("/internal/reservations", after, limit)).await?;
     Ok(reply.expect::<Items<Reserved>>()?.items)
 }
 

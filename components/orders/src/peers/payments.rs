@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use service::{Peer, PeerError};
 
-use super::{Report, member};
+use super::{Report, member, page};
 use crate::checkout::Means;
 use crate::failure::Failure;
 use crate::order::Order;
@@ -143,7 +143,7 @@ pub(crate) async fn find(payments: &Peer, order: Id) -> Result<Option<Intent>, P
 
 /// What the payments of the orders after this one come to, by order.
 pub(crate) async fn sums(payments: &Peer, after: &str, limit: u32) -> Result<Vec<Sums>, PeerError> {
-    let reply = payments.get(&format!("/internal/intents?after={after}&limit={limit}")).await?;
+    let reply = payments.get(&page("/internal/intents", after, limit)).await?;
     Ok(reply.expect::<Items>()?.items)
 }
 

@@ -1,8 +1,9 @@
 //! Shipping: promises of a price, and the parcel of an order.
 
 use axum::http::StatusCode;
-use commerce::{Id, Money, Problem};
-use serde::{Deserialize, Serialize};
+use catalog_client::Parcel;
+use commerce::{Id, Problem};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use service::{Error, Peer, PeerError, Violation};
 
@@ -10,13 +11,6 @@ use super::member;
 use crate::address::Address;
 use crate::order::Order;
 use crate::priced::Promise;
-
-/// What is to be carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Parcel {
-    pub(crate) weight_g: u32,
-    pub(crate) value: Money,
-}
 
 /// What a token promises.
 #[derive(Debug)]
@@ -81,6 +75,31 @@ pub(crate) async fn make(shipping: &Peer, order: &Order) -> Result<Result<(), St
         "lines": lines,
     });
     done(shipping, "/internal/shipments", &wish).await
+}
+
+/// The parcel of an order, as far as its order cares.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shipment {
+    pub(crate) tracking_number: Option<String>,
+    /// What happened to it, the earliest first.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Something that happened to a parcel.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) state: String,
+    /// The account that reported it, or the service.
+    pub(crate) actor: String,
+}
+
+/// The parcel of an order, if there is one.
+pub(crate) async fn find(shipping: &Peer, order: Id) -> Result<Option<Shipment>, PeerError> {
+    let reply = shipping.get(&format!("/internal/shipments/{order}")).await?;
+    match reply.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => reply.expect().map(Some),
+    }
 }
 
 /// Tells where the parcel of an order is. A refusal is final: shipping knows better.

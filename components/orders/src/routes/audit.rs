@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use commerce::Cursor;
+use commerce::{Cursor, CursorError};
 use identity::Role;
 use serde_json::{Value, json};
 use service::request::Pairs;
@@ -16,6 +16,8 @@ use crate::audit::{Page, page};
 
 /// The order of the pages, as their cursors name it.
 const SORT: &str = "audit";
+/// Longest key that a service keeps something for an order by, in bytes.
+const KEY_BYTES_MAX: usize = 64;
 
 /// `GET /api/orders/audit?cursor=`: one page of the audit. The last one has no `next_cursor`.
 pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
@@ -25,7 +27,10 @@ pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap, Pairs
         let refuse = |reason: String| Error::Query { name: name.clone(), reason };
         match name.as_str() {
             "cursor" => {
-                let cursor = Cursor::decode(&value, SORT).map_err(|error| refuse(error.to_string()))?;
+                let cursor: Cursor<String> = Cursor::decode(&value, SORT).map_err(|error| refuse(error.to_string()))?;
+                if !is_key(&cursor.after) {
+                    return Err(refuse(CursorError.to_string()));
+                }
                 after = Some(cursor.after);
             }
             _ => return Err(refuse("there is no such parameter".to_owned())),
@@ -36,4 +41,9 @@ pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap, Pairs
     let next = page.next.map(|after| Cursor { sort: SORT.to_owned(), after }.encode());
     shown["next_cursor"] = json!(next);
     Ok(answer::json(shown.to_string()))
+}
+
+/// Whether others may keep something by this key; an order that is not ours need not be named as ours are.
+fn is_key(text: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::IdentityError;
+use identity::{IdentityError, Principal};
 use serde_json::json;
 use service::idempotency::Attempt;
 use service::request::read_body;
@@ -27,10 +27,11 @@ const TARGET: &str = "POST /api/checkout";
 
 /// `POST /api/checkout`: 201 with the order when it is paid, 202 while that is not known or the shopper has to act.
 pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
-    let customer = match headers.contains_key(header::AUTHORIZATION) {
-        true => Some(app.access.principal(&headers).await?.subject().to_owned()),
+    let principal = match headers.contains_key(header::AUTHORIZATION) {
+        true => Some(app.access.principal(&headers).await?),
         false => None,
     };
+    let customer = principal.as_ref().map(|principal| principal.subject().to_owned());
     let body = read_body(body).await?;
     let input: CheckoutInput = cards::parse_with_tokens(&body, &TOKEN_PLACES)?;
     let (actor, cart) = match (&customer, input.cart_token()) {
@@ -42,7 +43,9 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
     let attempt = Attempt::new(&headers, &actor, TARGET, &body)?;
     let key = attempt.required_key()?.to_owned();
     let is_guest = customer.is_none();
-    let request = Request { actor, key, fingerprint: attempt.fingerprint().to_owned(), customer, cart };
+    let customer_group = principal.as_ref().map(Principal::customer_group).unwrap_or_default().to_owned();
+    let fingerprint = attempt.fingerprint().to_owned();
+    let request = Request { actor, key, fingerprint, customer, customer_group, cart };
     let order = match checkout::find(&app, &request).await? {
         Some(order) => order,
         None => checkout::place(&app, &request, input.check(is_guest).map_err(Error::Invalid)?).await?,

@@ -16,7 +16,7 @@ use super::Reply;
 use crate::app::App;
 use crate::query::parse_outbox;
 use crate::store::journal;
-use crate::{payment_news, sweep as sweeping};
+use crate::{parcel_news, payment_news, sweep as sweeping};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,14 @@ pub(crate) async fn payment_changed(State(app): State<Arc<App>>, headers: Header
     app.access.internal(&headers)?;
     let Changed { order_id } = parse(&read_body(body).await?)?;
     payment_news::hear(&app, order_id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /internal/shipments/changed`: the parcel of an order moved without its doing.
+pub(crate) async fn parcel_changed(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
+    app.access.internal(&headers)?;
+    let Changed { order_id } = parse(&read_body(body).await?)?;
+    parcel_news::hear(&app, order_id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -1,5 +1,6 @@
 //! What an audit finds when books have been tampered with, and that it finds nothing else.
 
+use commerce::Cursor;
 use identity::Role;
 use serde_json::{Value, json};
 
@@ -145,4 +146,23 @@ fn every_page_is_looked_at() {
     let counted = Variant { price: 1, on_hand: 1, reserved: 2, counted: 1, archived: false };
     shop.world.books().catalog.variants.insert("ODD".to_owned(), counted);
     assert_eq!(kinds(&shop)[0].0, "stock-count");
+}
+
+#[test]
+fn a_page_begins_after_whatever_key_and_after_nothing_else() {
+    let shop = Shop::open();
+    for key in ["zz", "zz&limit=0#", "zzz"] {
+        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        shop.world.books().catalog.reservations.insert(key.to_owned(), held);
+    }
+    let ask = |after: &str| {
+        let cursor = Cursor { sort: "audit".to_owned(), after: after.to_owned() }.encode();
+        shop.get(&format!("/api/orders/audit?cursor={cursor}")).role(Role::Admin).send()
+    };
+    let found = ask("zz&limit=0#").is(200);
+    assert_eq!(found["findings"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["findings"][0]["order_id"], "zzz");
+    for forged in ["", " ", "a b", "a\r\nx-internal-secret: x", "é", &"a".repeat(65)] {
+        assert_eq!(ask(forged).status, 400, "{forged:?}");
+    }
 }

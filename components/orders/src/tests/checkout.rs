@@ -360,6 +360,27 @@ fn what_is_free_needs_no_payment() {
 }
 
 #[test]
+fn what_is_for_a_group_is_sold_to_its_members_alone() {
+    let shop = Shop::open();
+    shop.world.books().catalog.promotions.push(json!({
+        "id": "trade", "title": "Trade", "coupon": null, "reward": {"kind": "percentage", "basis_points": 1000},
+        "scope": {"kind": "all"}, "customer_groups": ["trade"], "min_subtotal": null, "starts_at": null,
+        "ends_at": null, "priority": 0, "stacking": {"kind": "stackable"},
+    }));
+    shop.fill("account tom", &[("MUG", 1)]);
+    shop.fill("account bob", &[("MUG", 1)]);
+    let mut wish = shop.wish_of("account tom", "tok_approve");
+    wish["expected_total"] = usd(900 + DELIVERY);
+    let refused = shop.checkout("k").account("bob", Role::Customer).json(wish.clone());
+    assert_eq!(refused.is(409)["quote"]["totals"]["total"], usd(1000 + DELIVERY), "{}", refused.text());
+    let order = shop.checkout("k").member("tom", "trade").json(wish.clone()).is(201);
+    assert_eq!(order["totals"]["total"], usd(900 + DELIVERY));
+    // It was bought as a member; who has left the group since is told what became of it.
+    let again = shop.checkout("k").account("tom", Role::Customer).json(wish).is(201);
+    assert_eq!(again["id"], order["id"]);
+}
+
+#[test]
 fn a_service_that_is_down_is_told_before_and_waited_for_after() {
     use super::faults::Fault;
     for (call, status) in [

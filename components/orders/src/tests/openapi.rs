@@ -52,6 +52,7 @@ fn every_operation_answers_with_what_it_says() {
     }
 
     contract.ask("post", "/internal/payments/changed", json!({"order_id": guests["id"]})).is(204);
+    contract.ask("post", "/internal/shipments/changed", json!({"order_id": guests["id"]})).is(204);
     contract.ask("post", "/internal/orders/sweep", Value::Null);
     contract.ask("get", "/internal/outbox?after=0&limit=100", Value::Null);
     contract.ask("get", "/api/orders/openapi.json", Value::Null);
@@ -267,9 +268,12 @@ fn of_other_services(shop: &Shop, id: &str) -> Refusals {
         let answer = internal(shop.get(&path)).send();
         refusals.push(("get", path, answer));
     }
-    let path = "/internal/payments/changed";
-    refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": nobody()}))));
-    shop.world.faults.next("GET payments/", Fault::Fails);
-    refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": id}))));
+    for (path, call) in
+        [("/internal/payments/changed", "GET payments/"), ("/internal/shipments/changed", "GET shipping/")]
+    {
+        refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": nobody()}))));
+        shop.world.faults.next(call, Fault::Fails);
+        refusals.push(("post", path.to_owned(), internal(shop.post(path)).json(json!({"order_id": id}))));
+    }
     refusals
 }

@@ -308,7 +308,7 @@ fn router(folder: &Folder, internal_secret: &str, world: &World) -> Router {
     };
     let tokens = Tokens::new(&"secret".repeat(8)).unwrap();
     let label = folder.label();
-    let app = App::open(&label, access(internal_secret), peers, tokens, Currency::USD);
+    let app = App::open(&label, access(internal_secret), peers, tokens);
     routes::router(block_on(app).unwrap())
 }
 

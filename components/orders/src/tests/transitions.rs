@@ -59,3 +59,78 @@ fn shipping_hears_of_it_in_order_however_late() {
         assert_eq!(shop.findings(), [Value::Null; 0]);
     }
 }
+
+/// Tells orders that a parcel moved.
+fn news(shop: &Shop, order: &Value) -> u16 {
+    shop.post("/internal/shipments/changed").json(json!({"order_id": order["id"]})).status.as_u16()
+}
+
+#[test]
+fn an_order_follows_its_parcel_however_often_it_is_told() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    let moved = |state| shop.world.books().shipping.moved_by("sue", text(&order["id"]), state);
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!(shop.order(&order["id"])["state"], "paid");
+    moved("packed");
+    for _ in 0..2 {
+        assert_eq!(news(&shop, &order), 204);
+        assert_eq!(shop.order(&order["id"])["state"], "packed");
+    }
+    // Nobody was told of what came between.
+    moved("handed_over");
+    shop.world.books().shipping.shipments.get_mut(text(&order["id"])).unwrap().tracking = json!("T-1");
+    for state in ["in_transit", "in_transit", "delivered"] {
+        moved(state);
+    }
+    assert_eq!(news(&shop, &order), 204);
+    let now = shop.order(&order["id"]);
+    assert_eq!((&now["state"], &now["tracking"]), (&json!("delivered"), &json!("T-1")));
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!(shop.order(&order["id"]), now);
+
+    let history = shop.get(&format!("/api/orders/{}/history", text(&order["id"]))).staff().send().is(200);
+    let steps: Vec<_> =
+        history["items"].as_array().unwrap().iter().skip(2).map(|step| json!([step["to"], step["by"]])).collect();
+    let sue = json!({"role": "staff", "account": "sue"});
+    assert_eq!(steps, [json!(["packed", sue]), json!(["shipped", sue]), json!(["delivered", sue])], "{history}");
+    let calls = shop.world.books().calls.iter().filter(|call| call.ends_with("/events")).count();
+    assert_eq!((calls, shop.tasks(), shop.findings()), (0, vec![], vec![]), "shipping is not told what it told");
+}
+
+#[test]
+fn an_order_that_is_over_does_not_follow_its_parcel() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    shop.cancel(&order["id"]).is(200);
+    shop.world.books().shipping.moved_by("sue", text(&order["id"]), "packed");
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!((&shop.order(&order["id"])["state"], shop.findings()), (&json!("cancelled"), vec![]));
+    assert_eq!(news(&shop, &json!({"id": super::shop::nobody()})), 404);
+}
+
+#[test]
+fn an_order_is_moved_in_both_places_by_turns() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    shop.transition(&order["id"], "packed").is(200);
+    shop.world.books().shipping.moved_by("sue", text(&order["id"]), "handed_over");
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!(shop.order(&order["id"])["state"], "shipped");
+    shop.transition(&order["id"], "delivered").is(200);
+    assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "delivered");
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!((&shop.order(&order["id"])["state"], shop.findings()), (&json!("delivered"), vec![]));
+}
+
+#[test]
+fn news_that_cannot_be_looked_at_are_refused_so_that_they_come_again() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    shop.world.books().shipping.moved_by("sue", text(&order["id"]), "packed");
+    shop.world.faults.next("GET shipping/", Fault::Fails);
+    assert_eq!(news(&shop, &order), 503);
+    assert_eq!(shop.order(&order["id"])["state"], "paid");
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!(shop.order(&order["id"])["state"], "packed");
+}

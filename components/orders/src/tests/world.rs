@@ -114,7 +114,9 @@ impl Books {
 /// A page of what is keyed by order: after which, and how many.
 fn page(query: &str) -> (String, usize) {
     let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).map(str::to_owned);
-    (value("after=").unwrap_or_default(), value("limit=").map_or(100, |limit| limit.parse().unwrap()))
+    let after = value("after=").unwrap_or_default();
+    let after = percent_encoding::percent_decode_str(&after).decode_utf8().unwrap().into_owned();
+    (after, value("limit=").map_or(100, |limit| limit.parse().unwrap()))
 }
 
 fn problem(status: u16, kind: &str, members: Value) -> Answer {

@@ -2,7 +2,6 @@
 
 use axum::http::Method;
 use commerce::Id;
-use identity::Role;
 use serde_json::{Value, json};
 
 use super::shop::{Shop, event, money};
@@ -17,8 +16,6 @@ fn staff_sees_every_step_and_its_cause() {
     let refund = Id::new();
     shop.refund(order, refund, 10).is(200);
     let path = format!("/api/payments/intents/{}", shop.intent(order)["id"].as_str().unwrap());
-    assert_eq!(shop.get(&path).status, 401);
-    assert_eq!(shop.request(Method::GET, &path).role(Role::Customer).send().status, 403);
     let shown = shop.request(Method::GET, &path).staff().send().is(200);
     assert_eq!(shown["refunded"], money(10));
     let steps: Vec<Value> = shown["history"].as_array().unwrap().clone();

@@ -1,4 +1,4 @@
-//! Shipments: made and cancelled by orders, moved by staff, told to others.
+//! Shipments: made and cancelled by orders, moved by staff, of which orders and others are told.
 
 use std::sync::Arc;
 
@@ -17,8 +17,10 @@ use sql::Transaction;
 use super::{page, parse_id};
 use crate::app::App;
 use crate::error::Refusal;
+use crate::news;
 use crate::query::{ListQuery, parse_outbox};
 use crate::shipment::{EVENTS_MAX, EventInput, Report, Request, Shipment, State as Stage};
+use crate::store::news as store_news;
 use crate::store::outbox as store_outbox;
 use crate::store::shipments::{self, Key};
 
@@ -41,7 +43,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segmen
     shown(&shipments::find(&app.database, Key::Id(parse_id("shipment", id)?)).await?)
 }
 
-/// `POST /api/shipping/shipments/{id}/events`: what happened to the parcel.
+/// `POST /api/shipping/shipments/{id}/events`: what happened to the parcel. Its order is told.
 pub(crate) async fn report(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -63,7 +65,11 @@ pub(crate) async fn report(
     let shipment = move_on(&transaction, shipment, &report).await?;
     let answer = Answer::ok(serde_json::to_string(&shipment)?);
     attempt.keep(&transaction, &answer).await?;
+    let news = store_news::put(&transaction, shipment.request.order_id, unix_ms()).await?;
     transaction.commit().await?;
+    if let Some(news) = news {
+        news::tell(&app, &news).await;
+    }
     Ok(answer.into_response())
 }
 
@@ -142,6 +148,12 @@ pub(crate) async fn cancel(
     let shipment = move_on(&transaction, shipment, &Report::now(Stage::Cancelled, ORDERS, unix_ms())).await?;
     transaction.commit().await?;
     shown(&shipment)
+}
+
+/// `POST /internal/shipments/sweep`: tells the orders that have yet to hear.
+pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
+    app.access.internal(&headers)?;
+    Ok(answer::json(serde_json::to_string(&news::sweep(&app).await?)?))
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.

@@ -52,6 +52,7 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("post", &format!("{path}/events"), json!({"state": "packed", "note": "a box"}));
     contract.ask("post", &format!("/internal/shipments/{order_id}/events"), json!({"state": "packed"}));
     contract.ask("post", &format!("/internal/shipments/{order_id}/cancel"), Value::Null);
+    contract.ask("post", "/internal/shipments/sweep", Value::Null);
     contract.ask("get", "/internal/outbox", Value::Null);
     contract.ask("get", "/api/shipping/openapi.json", Value::Null);
     contract.finish();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use service::testing::{Answered, Ask};
 
 use super::shop::{Shop, text};
+use crate::news::LEASE_MS;
 
 fn request(order_id: Id) -> Value {
     json!({
@@ -112,6 +113,83 @@ fn a_parcel_goes_its_way_and_others_are_told() {
         last["data"],
         json!({"shipment_id": end["id"], "order_id": order_id, "state": "delivered", "tracking_number": "T-1"})
     );
+}
+
+/// Runs the sweep, after this time has passed.
+fn swept(shop: &Shop, passed_ms: i64) -> Value {
+    let passed = format!("UPDATE news SET due_at_ms = due_at_ms - {passed_ms}, since_ms = since_ms - {passed_ms}");
+    shop.database().read(&passed, &[]).unwrap();
+    shop.post("/internal/shipments/sweep", Value::Null).is(200)["told"].clone()
+}
+
+#[test]
+fn an_order_is_told_what_staff_did_with_its_parcel() {
+    let shop = Shop::open();
+    let (order_id, path) = shipment(&shop);
+    let events = format!("/internal/shipments/{order_id}/events");
+    shop.post(&events, json!({"state": "packed"})).is(200);
+    assert_eq!(shop.orders.told(), [""; 0], "orders know what they do themselves");
+    report(&shop, &path, json!({"state": "handed_over"})).is(200);
+    assert_eq!(shop.orders.told(), [order_id.to_string()]);
+    report(&shop, &path, json!({"state": "packed"})).is(409);
+    assert_eq!((shop.orders.told(), swept(&shop, LEASE_MS)), (vec![], json!(0)), "there is nothing to tell");
+
+    let once = || {
+        let ask = shop.ask(Method::POST, &format!("{path}/events")).staff().header("idempotency-key", "k");
+        ask.json(json!({"state": "delivered"})).is(200)
+    };
+    assert_eq!(once(), once());
+    assert_eq!(shop.orders.told(), [order_id.to_string()]);
+}
+
+#[test]
+fn an_order_that_did_not_hear_is_told_again_until_it_does() {
+    let shop = Shop::open();
+    let (order_id, path) = shipment(&shop);
+    let (other_id, other) = shipment(&shop);
+    shop.orders.is_down(true);
+    for (path, states) in [(&path, &["packed", "handed_over"][..]), (&other, &["packed"])] {
+        for state in states {
+            report(&shop, path, json!({"state": state})).is(200);
+        }
+    }
+    assert_eq!(swept(&shop, 0), 0, "not at once again");
+    assert_eq!(swept(&shop, 60_000), 0);
+    shop.orders.is_down(false);
+    assert_eq!(swept(&shop, 60_000), 2);
+    let mut told = shop.orders.told();
+    told.sort();
+    let mut expected = [order_id.to_string(), other_id.to_string()];
+    expected.sort();
+    assert_eq!(told, expected, "each once, however much had happened");
+    assert_eq!((swept(&shop, 60_000), shop.orders.told()), (json!(0), vec![]));
+}
+
+#[test]
+fn who_dies_before_an_order_is_told_leaves_that_to_the_sweep() {
+    let shop = Shop::open();
+    let (order_id, path) = shipment(&shop);
+    report(&shop, &path, json!({"state": "packed"})).is(200);
+    shop.orders.told();
+    // As it is between the commit and the call.
+    let news = format!("INSERT INTO news (order_id, due_at_ms, since_ms) VALUES ('{order_id}', ?1, ?2)");
+    let now_ms = commerce::unix_ms();
+    shop.database().read(&news, &[(now_ms + LEASE_MS).into(), now_ms.into()]).unwrap();
+    assert_eq!(swept(&shop, 0), 0, "somebody tells it");
+    assert_eq!(swept(&shop, LEASE_MS), 1);
+    assert_eq!(shop.orders.told(), [order_id.to_string()]);
+}
+
+#[test]
+fn an_order_that_never_hears_is_given_up() {
+    const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+    let shop = Shop::open();
+    let (_, path) = shipment(&shop);
+    shop.orders.is_down(true);
+    report(&shop, &path, json!({"state": "packed"})).is(200);
+    assert_eq!(swept(&shop, WEEK_MS), 0);
+    shop.orders.is_down(false);
+    assert_eq!((swept(&shop, WEEK_MS), shop.orders.told()), (json!(0), vec![]));
 }
 
 #[test]

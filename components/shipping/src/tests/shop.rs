@@ -1,11 +1,15 @@
 //! A shop to ask: the router with its own database.
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
-use axum::http::Method;
+use axum::body::Bytes;
+use axum::http::{Method, Response, StatusCode};
 use commerce::Currency;
 use futures::executor::block_on;
 use serde_json::{Value, json};
 use service::testing::{Answered, Ask, Folder, access};
+use service::{Peer, Transport};
 use sql::Database;
 
 use crate::app::{App, Settings};
@@ -18,6 +22,39 @@ const TTL_S: u32 = 1800;
 pub(super) struct Shop {
     folder: Folder,
     pub(super) router: Router,
+    pub(super) orders: Orders,
+}
+
+/// Orders, as far as shipping sees it: the orders that were told, and whether it answers.
+#[derive(Clone, Default)]
+pub(super) struct Orders(Arc<Mutex<(Vec<String>, bool)>>);
+
+impl Orders {
+    /// The orders that were told since the last time.
+    pub(super) fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().0)
+    }
+
+    pub(super) fn is_down(&self, is_down: bool) {
+        self.0.lock().unwrap().1 = is_down;
+    }
+
+    fn peer(&self) -> Peer {
+        let orders = self.clone();
+        let transport: Transport = Arc::new(move |request| {
+            assert_eq!(request.uri().path(), "/internal/shipments/changed");
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            let mut orders = orders.0.lock().unwrap();
+            let answer = if orders.1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NO_CONTENT };
+            if !orders.1 {
+                orders.0.push(text(&body["order_id"]));
+            }
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = answer;
+            Box::pin(async move { Ok(response) })
+        });
+        Peer::new("orders", "http://orders.spin.internal", "", transport)
+    }
 }
 
 impl Shop {
@@ -28,13 +65,14 @@ impl Shop {
 
     pub(super) fn with_internal_secret(internal_secret: &str) -> Self {
         let folder = Folder::new();
-        let router = router(&folder, internal_secret, TTL_S);
-        Self { folder, router }
+        let orders = Orders::default();
+        let router = router(&folder, internal_secret, TTL_S, &orders);
+        Self { folder, router, orders }
     }
 
     /// Another instance on the same database, whose quotes are good for so long.
     pub(super) fn instance(&self, quote_ttl_s: u32) -> Router {
-        router(&self.folder, "", quote_ttl_s)
+        router(&self.folder, "", quote_ttl_s, &self.orders)
     }
 
     /// The database itself, for what no route shows.
@@ -83,14 +121,14 @@ impl Shop {
     }
 }
 
-fn router(folder: &Folder, internal_secret: &str, quote_ttl_s: u32) -> Router {
+fn router(folder: &Folder, internal_secret: &str, quote_ttl_s: u32, orders: &Orders) -> Router {
     let settings = Settings {
         currency: Currency::EUR,
         home: Country::try_from("DE".to_owned()).unwrap(),
         signer: Signer::new("a secret of this test, which is long").unwrap(),
         quote_ttl_s,
     };
-    routes::router(block_on(App::open(&folder.label(), access(internal_secret), settings)).unwrap())
+    routes::router(block_on(App::open(&folder.label(), access(internal_secret), settings, orders.peer())).unwrap())
 }
 
 /// A method that takes 5.00 up to 1 kg and 9.00 up to 5 kg, with changes.

@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::limits::Limit;
 use rusqlite::{ErrorCode, OpenFlags, ffi};
@@ -24,8 +25,6 @@ const PREPARED_MAX: usize = 128;
 const CACHE_KIB: i32 = 8 << 10;
 /// Size to which the write-ahead log is cut back when it starts anew, in bytes.
 const WAL_KEPT_BYTES: i64 = 16 << 20;
-/// What one statement's pages may take in memory before they change, in bytes; more goes to a temporary file.
-const STATEMENT_JOURNAL_BYTES_MAX: c_int = 1 << 20;
 /// How long a connection that may block waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the host's own statements: more years than a host lives, and few enough to add to now.
@@ -54,7 +53,6 @@ pub(super) type Output = (Arc<[String]>, Vec<Row>);
 
 impl Raw {
     pub(super) fn open(path: &Path, settings: &Settings, role: Role) -> rusqlite::Result<Self> {
-        keep_statement_journals_in_memory();
         let access = match role {
             Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
             Role::Reader | Role::InlineReader => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -63,6 +61,8 @@ impl Raw {
         let context = Arc::new(Context::new());
         connection.busy_timeout(if role == Role::InlineReader { Duration::ZERO } else { BUSY_TIMEOUT })?;
         connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+        // Otherwise a kept statement is prepared again whenever a parameter that its plan could depend on changes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         if role == Role::Writer {
             set_up_writer(&mut connection, settings, &context)?;
@@ -190,16 +190,6 @@ impl Raw {
         // SAFETY: the handle is open as long as `self`, and the call stores one integer.
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.connection.handle(), rowid) }
     }
-}
-
-/// By SQLite's default most statements of many rows make a temporary file.
-#[expect(unsafe_code, reason = "rusqlite has no call for it")]
-fn keep_statement_journals_in_memory() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the option takes one integer. Where a connection was opened before, SQLite refuses and goes on as it is.
-        unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_STMTJRNL_SPILL, STATEMENT_JOURNAL_BYTES_MAX) };
-    });
 }
 
 fn set_up_writer(

@@ -15,6 +15,8 @@ pub(in super::super) struct Shipping {
 pub(in super::super) struct Shipment {
     pub(in super::super) state: String,
     pub(in super::super) tracking: Value,
+    /// States and who reported them.
+    pub(in super::super) events: Vec<(String, String)>,
     request: Value,
 }
 
@@ -30,6 +32,7 @@ impl Shipping {
         Some(match path {
             ["internal", "quotes", "verify"] => verify(body),
             ["internal", "shipments"] => self.make(body),
+            ["internal", "shipments", order] => self.show(order),
             ["internal", "shipments", order, "events"] => self.report(order, body),
             ["internal", "shipments", order, "cancel"] => self.cancel(order),
             _ => return None,
@@ -41,12 +44,27 @@ impl Shipping {
         let made = self.shipments.entry(order.to_owned()).or_insert_with(|| Shipment {
             state: "created".to_owned(),
             tracking: Value::Null,
+            events: vec![("created".to_owned(), "orders".to_owned())],
             request: body.clone(),
         });
         match made.request == *body {
             true => (200, json!({"state": made.state})),
             false => problem(409, "shipment-differs", json!({})),
         }
+    }
+
+    /// Staff moves a parcel in shipping itself.
+    pub(in super::super) fn moved_by(&mut self, staff: &str, order: &str, state: &str) {
+        let shipment = self.shipments.get_mut(order).unwrap();
+        shipment.state = state.to_owned();
+        shipment.events.push((state.to_owned(), staff.to_owned()));
+    }
+
+    fn show(&self, order: &str) -> Answer {
+        let Some(shipment) = self.shipments.get(order) else { return problem(404, "not-found", json!({})) };
+        let event = |(state, actor): &(String, String)| json!({"state": state, "actor": actor});
+        let events: Vec<Value> = shipment.events.iter().map(event).collect();
+        (200, json!({"state": shipment.state, "tracking_number": shipment.tracking, "events": events}))
     }
 
     fn report(&mut self, order: &str, body: &Value) -> Answer {
@@ -60,6 +78,7 @@ impl Shipping {
             }
             shipment.state = to.to_owned();
             shipment.tracking = body["tracking_number"].clone();
+            shipment.events.push((to.to_owned(), "orders".to_owned()));
         }
         (200, json!({"state": shipment.state}))
     }

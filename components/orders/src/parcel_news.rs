@@ -1,0 +1,48 @@
+//! News of parcels: staff has moved one in shipping, and its order follows.
+
+use commerce::{Id, unix_ms};
+use service::Error;
+
+use crate::app::App;
+use crate::order::Actor;
+use crate::peers::shipping::{self, Event};
+use crate::state::State;
+use crate::store::journal::Move;
+use crate::store::orders;
+
+/// As whom shipping knows what orders have told it.
+const ORDERS: &str = "orders";
+
+/// Moves an order along the way that its parcel has gone, on behalf of who moved that. What it knows already changes
+/// nothing, and neither does a parcel of an order that goes nowhere any more.
+pub(crate) async fn hear(app: &App, order: Id) -> Result<(), Error> {
+    let known = orders::get(&app.database, order)?;
+    let Some(parcel) = shipping::find(&app.peers.shipping, order).await? else { return Ok(()) };
+    let way: Vec<(State, &Event)> = parcel.events.iter().filter_map(|event| Some((meaning(event)?, event))).collect();
+    if !way.iter().any(|(to, _)| known.state.can_become(*to)) {
+        return Ok(());
+    }
+    let transaction = app.database.begin().await?;
+    let mut order = orders::load(&transaction, order).await?;
+    if let Some(tracking) = parcel.tracking_number.filter(|known| order.tracking.as_ref() != Some(known)) {
+        orders::set_tracking(&transaction, order.id, &tracking).await?;
+    }
+    for (to, event) in way {
+        if order.state.can_become(to) {
+            let actor = if event.actor == ORDERS { Actor::System } else { Actor::Staff(event.actor.clone()) };
+            let step = Move { to, actor: &actor, reason: None };
+            order = orders::move_to(&transaction, &order, &step, unix_ms()).await?.unwrap_or(order);
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Where an order is once this has happened to its parcel. One that comes back is for staff to decide about.
+fn meaning(event: &Event) -> Option<State> {
+    match event.state.as_str() {
+        "packed" => Some(State::Packed),
+        "handed_over" | "in_transit" => Some(State::Shipped),
+        "delivered" => Some(State::Delivered),
+        _ => None,
+    }
+}
