@@ -52,8 +52,10 @@ use crate::stores::Stores;
 use crate::telemetry::Telemetry;
 use crate::variables::Variables;
 
-/// Revisions of all components that there is room for at once: those that answer, and those that finish what they began.
+/// Revisions of every component that may answer at once: the one in force, and one that takes over.
 const GENERATIONS_MAX: usize = 2;
+/// Room for instances that finish what they have begun: a part of those of one generation.
+const DRAINING_PART: usize = 2;
 
 /// What answers a route.
 enum Target {
@@ -125,7 +127,8 @@ impl App {
         let served = |id: &str| manifest.triggers.iter().any(|trigger| trigger.runs(id));
         let wanted: Vec<_> = manifest.components.iter().filter(|component| served(&component.id)).cloned().collect();
         let instances: usize = wanted.iter().map(|component| instances_max(component, parts.workers)).sum();
-        let engine = Engine::new(&parts.code_cache, instances.saturating_mul(GENERATIONS_MAX))?;
+        let room = instances.saturating_mul(GENERATIONS_MAX).saturating_add(instances / DRAINING_PART);
+        let engine = Engine::new(&parts.code_cache, room)?;
         let loader = Loader::new(&parts, engine.clone(), &wanted)?;
         let found = find_artifacts(&loader, &wanted)?;
         let revisions = in_parallel(wanted.iter(), |component| {

@@ -10,7 +10,6 @@ pub mod code_cache;
 pub mod component;
 pub mod compose;
 mod epoch;
-mod growth;
 mod guest_io;
 mod instance;
 pub mod interfaces;
@@ -37,7 +36,7 @@ use self::epoch::EpochTicker;
 use self::state::GuestState;
 
 /// How many component instances may be alive at once in the whole process.
-pub const INSTANCES_MAX: u32 = 2_000;
+pub const INSTANCES_MAX: u32 = 2_500;
 /// Core modules, memories and tables that one component may consist of; composition multiplies them.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Linear memories that one component may define.
@@ -168,23 +167,6 @@ impl Engine {
         p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2).map_err(|_| {
             refused(format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})"))
         })
-    }
-}
-
-/// Does work that compiles while the application serves: on few threads of low priority. Blocks until it is done.
-pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(QUIET_COMPILE_THREADS)
-        .thread_name(|_| "compile".to_owned())
-        // On Linux a niceness is the thread's own. Where it cannot be set, compiling competes with requests.
-        .start_handler(|_| {
-            let _ = rustix::process::nice(QUIET_COMPILE_NICENESS);
-        })
-        .build();
-    match threads {
-        Ok(threads) => threads.install(work),
-        // No thread to be had: it is done all the same.
-        Err(_) => work(),
     }
 }
 

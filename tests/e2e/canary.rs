@@ -123,7 +123,7 @@ async fn a_revision_that_is_slower_goes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_leaks_memory_goes_back() {
     let host = canary("").await;
-    assert_taken_back(&host, &variant("bad", &["leak_kib=0064"]), "instances grow").await;
+    assert_taken_back(&host, &variant("bad", &["leak_kib=0064"]), "grow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

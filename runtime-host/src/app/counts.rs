@@ -1,10 +1,11 @@
 //! What is counted of a revision for its rollout: finer than the metrics, and without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::engine::component::GrowthObserver;
-use crate::rollout::{Growth, LATENCY_BUCKETS, Latency, MEMORY_AGES, Memory, latency_bucket, memory_age};
+use crate::engine::component::{GrowthObserver, InstanceObserver};
+use crate::rollout::{InstanceMemory, LATENCY_BUCKETS, Latency, Memory, latency_bucket};
 
 /// The answers of one revision on one thread.
 pub(super) struct Answers {
@@ -42,44 +43,44 @@ impl Answers {
 }
 
 /// How the instances of a revision grow.
-#[derive(Default)]
-pub(super) struct GrowthCounts {
-    peak_bytes: AtomicU64,
-    ages: [AgeCounts; MEMORY_AGES],
-}
+#[derive(Clone, Default)]
+pub(super) struct GrowthCounts(Arc<Mutex<Memory>>);
 
-#[derive(Default)]
-struct AgeCounts {
-    requests: AtomicU64,
-    grown: AtomicU64,
-    grown_bytes: AtomicU64,
+/// How one of them does. Others are met only at the end of an age.
+struct InstanceCounts {
+    memory: InstanceMemory,
+    revision: GrowthCounts,
 }
 
 impl GrowthCounts {
     /// As a rollout compares it.
     pub(super) fn read(&self) -> Memory {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let growth = |age: &AgeCounts| Growth {
-            requests: load(&age.requests),
-            grown: load(&age.grown),
-            grown_bytes: load(&age.grown_bytes),
-        };
-        Memory { peak_bytes: load(&self.peak_bytes), growth: self.ages.each_ref().map(growth) }
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        // Sums are whole after every change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl GrowthObserver for GrowthCounts {
-    fn requests_ended(&self, last: u64, count: u64, grown_bytes: u64, bytes: u64) {
-        let Some(age) = memory_age(last) else {
-            self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
+    fn instance(&self) -> Box<dyn InstanceObserver> {
+        Box::new(InstanceCounts { memory: InstanceMemory::default(), revision: self.clone() })
+    }
+}
+
+impl InstanceObserver for InstanceCounts {
+    fn request_ended(&mut self, bytes: u64) {
+        let peak_bytes = self.memory.peak_bytes();
+        let age = self.memory.request_ended(bytes);
+        if age.is_none() && bytes <= peak_bytes {
             return;
-        };
-        let age = &self.ages[age];
-        age.requests.fetch_add(count, Ordering::Relaxed);
-        if grown_bytes > 0 {
-            self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
-            age.grown.fetch_add(1, Ordering::Relaxed);
-            age.grown_bytes.fetch_add(grown_bytes, Ordering::Relaxed);
+        }
+        let mut revision = self.revision.lock();
+        revision.peak_bytes = revision.peak_bytes.max(bytes);
+        if let Some((age, growth)) = age {
+            revision.add(age, growth);
         }
     }
 }
@@ -98,14 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn growth_counts_by_the_age_of_the_instance() {
+    fn the_growth_of_all_instances_adds_up_by_their_ages() {
         let counts = GrowthCounts::default();
-        counts.requests_ended(1, 1, 1_000, 1_000);
-        assert_eq!(counts.read(), Memory { peak_bytes: 1_000, ..Memory::default() }, "starting up is no growth");
-        counts.requests_ended(32, 16, 0, 1_000);
-        counts.requests_ended(33, 1, 64, 1_064);
+        let mut instances = [counts.instance(), counts.instance()];
+        for instance in &mut instances {
+            for request in 1..=40 {
+                instance.request_ended(if request < 20 { 1_000 } else { 1_064 });
+            }
+        }
         let memory = counts.read();
-        assert_eq!(memory.growth[0], Growth { requests: 17, grown: 1, grown_bytes: 64 });
         assert_eq!(memory.peak_bytes, 1_064);
+        let growth = memory.growth[0];
+        assert_eq!((growth.requests, growth.grown, growth.grown_bytes), (32, 2, 128), "from 16 to 32 requests");
     }
 }

@@ -187,9 +187,9 @@ impl Loader {
         };
         let grants =
             self.grants.get(id).with_context(|| format!("component `{id}` has no requests of its own"))?.clone();
-        let growth = Arc::new(GrowthCounts::default());
+        let growth = GrowthCounts::default();
         let component = Arc::new(Component {
-            growth: growth.clone(),
+            growth: Arc::new(growth.clone()),
             environment: grants.environment,
             files: grants.files,
             allowed_hosts: grants.allowed_hosts,

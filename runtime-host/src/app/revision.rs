@@ -32,7 +32,7 @@ pub(super) struct Revision {
     pub(super) component: Arc<Component>,
     pub(super) pre: ProxyPre<GuestState>,
     /// How its instances grow.
-    pub(super) growth: Arc<GrowthCounts>,
+    pub(super) growth: GrowthCounts,
     /// Of the wasm that runs: the component's own with that of its dependencies.
     pub(super) digest: Digest,
 }
@@ -147,10 +147,8 @@ pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone) -> 
         window.traps += metrics.instances_trapped();
         let memory = live.revision.growth.read();
         window.memory.peak_bytes = window.memory.peak_bytes.max(memory.peak_bytes);
-        for (sum, age) in window.memory.growth.iter_mut().zip(memory.growth) {
-            sum.requests += age.requests;
-            sum.grown += age.grown;
-            sum.grown_bytes += age.grown_bytes;
+        for (age, growth) in memory.growth.into_iter().enumerate() {
+            window.memory.add(age, growth);
         }
     }
     window

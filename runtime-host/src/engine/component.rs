@@ -42,9 +42,14 @@ pub struct Component {
 
 /// Is told how the instances of a revision grow.
 pub trait GrowthObserver: Send + Sync {
-    /// An instance has ended its `last`th request, counted from one, and `count` requests since it was told of last. With the
-    /// last of them it grew by `grown_bytes`, possibly 0, to `bytes` of linear memory.
-    fn requests_ended(&self, last: u64, count: u64, grown_bytes: u64, bytes: u64);
+    /// Who is told of a new instance.
+    fn instance(&self) -> Box<dyn InstanceObserver>;
+}
+
+/// Is told how one instance grows.
+pub trait InstanceObserver: Send {
+    /// A request has ended, at which the instance has this much linear memory.
+    fn request_ended(&mut self, bytes: u64);
 }
 
 /// Bounds on the instances of one component.

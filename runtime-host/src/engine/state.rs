@@ -9,8 +9,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::activity::{Activity, EPOCHS_BEFORE_WITHDRAWAL};
-use super::component::Component;
-use super::growth::Growth;
+use super::component::{Component, InstanceObserver};
 use super::guest_io::GuestStream;
 use super::interfaces::SwapBudget;
 use super::job::Job;
@@ -38,7 +37,7 @@ pub struct GuestState {
     pub(super) outbound: Outbound,
     pub(super) activity: Arc<Activity>,
     pub(super) requests: Arc<Requests>,
-    growth: Growth,
+    growth: Box<dyn InstanceObserver>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     /// The queue that it takes requests from, and its place there.
@@ -61,7 +60,7 @@ impl GuestState {
             swaps: SwapBudget::default(),
             outbound,
             activity: Arc::default(),
-            growth: Growth::default(),
+            growth: component.growth.instance(),
             requests,
             place: None,
             component,
@@ -85,7 +84,7 @@ impl GuestState {
 
     /// Notes how much memory the guest has at the end of a request.
     pub(super) fn request_ended(&mut self) {
-        self.growth.request_ended(self.limits.bytes, &*self.component.growth);
+        self.growth.request_ended(self.limits.bytes as u64);
     }
 
     /// Notes where the instance takes its requests from.

@@ -71,7 +71,13 @@ struct Run {
 /// Simulates `runs` rollouts of each scenario. The same seed gives the same outcomes.
 pub fn run(runs: usize, seed: u64) -> Vec<Outcome> {
     let plan = Plan::new(StrategyName::Canary.into());
-    SCENARIOS.iter().map(|scenario| run_scenario(scenario, &plan, runs, seed)).collect()
+    let plan = &plan;
+    std::thread::scope(|scope| {
+        let threads =
+            SCENARIOS.each_ref().map(|scenario| scope.spawn(move || run_scenario(scenario, plan, runs, seed)));
+        let outcomes = threads.into_iter().map(|thread| thread.join());
+        outcomes.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
 }
 
 fn run_scenario(scenario: &Scenario, plan: &Plan, runs: usize, seed: u64) -> Outcome {

@@ -92,16 +92,16 @@ fn bars(outcome: &Value) -> Result<Vec<Bar>> {
     let promoted = percent(outcome, "promoted", "runs")?;
     let mut bars = Vec::new();
     if outcome["expected"] == "promoted" {
-        let what = format!("rollout of one {name}: promoted");
+        let what = format!("rollout, {name}: promoted");
         bars.push(Bar::at_least(PROMOTED_PERCENT_WANTED, " %", what, promoted));
     }
     if MUST_BE_FOUND.contains(&name) {
-        let what = format!("rollout of one with a flaw ({name}): promoted all the same");
+        let what = format!("rollout, {name}: promoted all the same");
         bars.push(Bar::at_most(MISSED_PERCENT_ALLOWED, " %", what, promoted));
     }
     if name == MUST_BE_FOUND[0] {
         let hit = number(&outcome["shoppers_hit"], "median")?;
-        let what = format!("rollout of one with {name}: shoppers of 1000 who saw one, median");
+        let what = format!("rollout, {name}: shoppers of 1000 who saw one, median");
         bars.push(Bar::at_most(SHOPPERS_HIT_ALLOWED, "", what, hit));
     }
     Ok(bars)

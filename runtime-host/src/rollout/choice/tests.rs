@@ -19,8 +19,10 @@ fn shares_of_keys_and_of_chance_are_within_the_binomial_bounds() {
     for percent in [1, 10, 25, 50, 99] {
         let share = Share::new(percent, 42);
         let ratio = f64::from(percent) / 100.0;
-        let chosen = |key: u64| share.of_key(format!("user-{key}").as_bytes()) == Side::New;
-        assert_within_bounds((0..KEYS).filter(|key| chosen(*key)).count() as u64, KEYS, ratio);
+        for prefix in ["", "user-", "0192f8a1-7c3e-7d1a-9b55-2f6c"] {
+            let chosen = |key: &u64| share.of_key(format!("{prefix}{key:08x}").as_bytes()) == Side::New;
+            assert_within_bounds((0..KEYS).filter(chosen).count() as u64, KEYS, ratio);
+        }
         let by_chance = (0..KEYS).filter(|_| share.of_random(random.u64(..)) == Side::New).count() as u64;
         assert_within_bounds(by_chance, KEYS, ratio);
     }
@@ -55,8 +57,20 @@ fn the_hash_is_the_same_in_every_version() {
     // A host that is upgraded in the middle of a rollout must not move anybody.
     let hashes = ["", "a", "user-1", "0192f8a1-7c3e-7d1a-9b55-2f6c1e8d4a90"].map(|key| hash(key.as_bytes(), 42));
     let expected: [u64; 4] =
-        [854_240_849_900_867_823, 9_028_161_104_322_009_714, 12_272_131_824_424_932_921, 16_622_059_411_617_160_052];
+        [3_604_528_063_475_445_710, 1_402_095_658_256_467_833, 732_261_065_735_198_067, 1_025_241_761_545_789_084];
     assert_eq!(hashes, expected);
-    assert_ne!(hash(b"a", 42), hash(b"a\0", 42));
-    assert_ne!(hash(b"", 42), hash(&[0; 8], 42));
+}
+
+#[test]
+fn keys_of_every_length_differ_by_every_byte() {
+    let mut seen = std::collections::HashSet::new();
+    for length in 0..70 {
+        let key = vec![0; length];
+        assert!(seen.insert(hash(&key, 42)), "{length}");
+        for index in 0..length {
+            let mut other = key.clone();
+            other[index] = 1;
+            assert!(seen.insert(hash(&other, 42)), "{index} of {length}");
+        }
+    }
 }

