@@ -162,7 +162,9 @@ impl Loader {
             Artifact::Kept(digest) => self.registry.artifacts().read(&digest).map(Arc::from),
         };
         let parts = parts.into_iter().map(read).collect::<Result<Vec<Arc<[u8]>>, _>>()?;
-        let [own, others @ ..] = parts.as_slice() else { anyhow::bail!("component `{}` has no artifact", component.id) };
+        let [own, others @ ..] = parts.as_slice() else {
+            anyhow::bail!("component `{}` has no artifact", component.id)
+        };
         if others.is_empty() {
             return Ok(own.clone());
         }
