@@ -170,6 +170,23 @@ impl Engine {
     }
 }
 
+/// Does work that compiles while the application serves: on few threads of low priority. Blocks until it is done.
+pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(QUIET_COMPILE_THREADS)
+        .thread_name(|_| "compile".to_owned())
+        // On Linux a niceness is the thread's own. Where it cannot be set, compiling competes with requests.
+        .start_handler(|_| {
+            let _ = rustix::process::nice(QUIET_COMPILE_NICENESS);
+        })
+        .build();
+    match threads {
+        Ok(threads) => threads.install(work),
+        // No thread to be had: it is done all the same.
+        Err(_) => work(),
+    }
+}
+
 /// Another handle on the same pre-linked component.
 pub fn share(pre: &ProxyPre<GuestState>) -> ProxyPre<GuestState> {
     match pre {

@@ -60,6 +60,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
             ],
             rows,
         },
+        details: Vec::new(),
         bars,
     })
 }
