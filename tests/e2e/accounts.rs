@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures::future::join_all;
 use reqwest::Response;
 use serde_json::{Value, json};
 use tests::host::Host;
@@ -177,4 +178,30 @@ async fn internal_routes_are_not_public() {
     for path in ["/internal/outbox", "/internal/accounts/x"] {
         assert_eq!(host.get(path).await.status(), 404, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chore_that_finds_nothing_to_do_holds_up_nobody() {
+    const SESSIONS: usize = 8;
+    const ROUNDS: usize = 40;
+    let shop = Shop::start_with_internal_routes_of("auth", |app| app).await;
+    let host = &shop.host;
+    register(host, "ann@example.com").await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(login(host, "ann@example.com", PASSWORD).await["refresh_token"].clone());
+    }
+    // Both begin a transaction; the one of the chore is given up, for a key that is young.
+    let stay = sessions.into_iter().map(async |mut token| {
+        for _ in 0..ROUNDS {
+            token = json_of(refresh(host, &token).await, 200).await["refresh_token"].clone();
+        }
+    });
+    let rotate = (0..SESSIONS).map(async |_| {
+        for _ in 0..ROUNDS {
+            let rotated = host.post("/internal/keys/rotate").send().await.expect("an answer");
+            assert_eq!(json_of(rotated, 200).await["rotation"], "not_due");
+        }
+    });
+    tokio::join!(join_all(stay), join_all(rotate));
 }

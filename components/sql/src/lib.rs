@@ -62,7 +62,7 @@ impl Database {
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let connection = Connection::open(&self.label)?;
         connection.execute("BEGIN IMMEDIATE", Vec::new()).await?;
-        Ok(Transaction { connection, open: true })
+        Ok(Transaction { connection })
     }
 
     fn connection(&self) -> Result<&Connection, Error> {
@@ -75,10 +75,12 @@ impl Database {
 }
 
 /// A write transaction on a connection of its own.
+///
+/// Dropping it closes the connection, which rolls back. It must not say ROLLBACK there: that call would hold the whole
+/// instance until it is answered, and the answer may have to wait for a transaction of another request of the instance.
 #[derive(Debug)]
 pub struct Transaction {
     connection: Connection,
-    open: bool,
 }
 
 impl Transaction {
@@ -122,20 +124,8 @@ impl Transaction {
     }
 
     /// Makes the changes durable.
-    pub async fn commit(mut self) -> Result<(), Error> {
-        self.connection.execute("COMMIT", Vec::new()).await?;
-        self.open = false;
-        Ok(())
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if self.open {
-            // Closing the connection rolls back as well; saying so ends the write lock at once. If even this
-            // fails there is nobody left to tell.
-            let _ = self.connection.execute_now("ROLLBACK", &[]);
-        }
+    pub async fn commit(self) -> Result<(), Error> {
+        self.connection.execute("COMMIT", Vec::new()).await.map(drop)
     }
 }
 
