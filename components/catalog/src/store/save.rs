@@ -115,7 +115,7 @@ const PRODUCT_TAIL: &str = "ON CONFLICT (seq) DO UPDATE SET
 fn product_rows(numbered: &Numbered<'_>) -> impl Iterator<Item = [Value; 12]> {
     numbered.iter().map(|(seq, edited)| {
         let product = &edited.product;
-        // Only a map with keys that are no text could fail, and a document has none.
+        #[expect(clippy::expect_used, reason = "only a map with keys that are no text could fail")]
         let document = serde_json::to_string(&product.to_document()).expect("a document is JSON");
         // A product without variants does not pass validation; such a one would sort as free.
         let (price, currency) = product.price().map_or((0, ""), |price| (price.minor(), price.currency().code()));
