@@ -163,12 +163,12 @@ async fn every_bad_row_is_told_by_its_line_however_many_there_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_tells_what_the_import_would() {
     let host = shop().await;
-    let rows: String = (0..300).map(|n| format!("soap-{n},S-{n},Soap {n},1.00\n")).collect();
+    let rows: String = (0..600).map(|n| format!("soap-{n},S-{n},Soap {n},1.00\n")).collect();
     // The last rows are about the first ones' products, which only an import would have written by then.
     let file = format!("slug,sku,title,price\n{rows}soap-0,S-0-b,,2.00\nother,S-200,Other,3.00\nsoap-0,S-1,,3.00\n");
     let dry_run = import_with(&host, "far.csv", &file, &["--dry-run"]).await;
-    let summary = "imported 300, updated 2, unchanged 0, failed 1";
-    let bad_rows = [(304, "belongs to another product")];
+    let summary = "imported 600, updated 2, unchanged 0, failed 1";
+    let bad_rows = [(604, "belongs to another product")];
     dry_run.assert(summary, &bad_rows);
     assert_eq!(host.json("/api/products").await["items"], json!([]), "a dry run changes nothing");
     import(&host, "far.csv", &file).await.assert(summary, &bad_rows);

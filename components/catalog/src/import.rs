@@ -31,8 +31,8 @@ use unwritten::{Reading, Unwritten};
 
 /// Records that one transaction writes at most.
 pub(crate) const BATCH_RECORDS: usize = 500;
-/// Bytes of the file that make a batch, however few records they are.
-const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the file that make a batch, however few records they are; as many again are read ahead.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// What an import is to do.
 pub(crate) struct Job {
