@@ -39,6 +39,7 @@ mod outbound_tls;
 mod ownership;
 mod payments;
 mod pricing;
+mod rollout_kills;
 mod schedules;
 mod service_chaining;
 mod shipping;
