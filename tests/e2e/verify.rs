@@ -37,6 +37,8 @@ async fn a_script_reads_what_does_not_agree() {
 
     tamper(&shop, "catalog.db", "UPDATE variants SET on_hand = on_hand + 1 WHERE sku = 'P-2'");
     tamper(&shop, "payments.db", "UPDATE intents SET captured = captured - 1");
+    let content = "json_set(content, '$.lines[0].gross.amount', 1)";
+    tamper(&shop, "orders.db", &format!("DROP TRIGGER order_is_fixed; UPDATE orders SET content = {content}"));
     let output = verify(&shop).await;
     let found = read(&output);
     assert_eq!((output.status.code(), &found["checked"]), (Some(1), &checked), "{found}");
@@ -46,5 +48,10 @@ async fn a_script_reads_what_does_not_agree() {
         .iter()
         .map(|finding| (&finding["kind"], &finding["order_id"]))
         .collect();
-    assert_eq!(named, [(&json!("stock-count"), &Value::Null), (&json!("payment-missing"), &order["id"])], "{found}");
+    let expected = [
+        (&json!("stock-count"), &Value::Null),
+        (&json!("order-total"), &order["id"]),
+        (&json!("payment-missing"), &order["id"]),
+    ];
+    assert_eq!(named, expected, "{found}");
 }

@@ -2,7 +2,8 @@
 //! payments, and each of these against its order.
 //!
 //! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
-//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing.
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. What must hold at any
+//! time is looked at for all.
 
 mod compare;
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::Error;
 
-use self::compare::compare;
+use self::compare::{compare, fixed};
 use crate::app::App;
 use crate::peers::catalog::Reserved;
 use crate::peers::payments::Sums;
@@ -87,6 +88,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         checked.orders += usize::from(facts.is_some());
         checked.reservations += usize::from(reserved.is_some());
         checked.intents += usize::from(paid.is_some());
+        findings.extend(facts.map(fixed).into_iter().flatten());
         if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
             checked.in_motion += 1;
         } else {

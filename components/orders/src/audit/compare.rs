@@ -5,11 +5,21 @@ use std::collections::BTreeMap;
 use super::Finding;
 use crate::peers::catalog::Reserved;
 use crate::peers::payments::Sums;
+use crate::priced::Priced;
 use crate::refund::Line;
 use crate::state::State;
 use crate::store::audit::{Facts, STUCK_MS_MAX};
 
-/// What is wrong with an order, or with what is kept for one that is not there.
+/// What is wrong with an order even while it is in motion, because it never changes.
+pub(super) fn fixed(facts: &Facts) -> Vec<Finding> {
+    let mut wrong = Wrong { order: &facts.order_id, findings: Vec::new() };
+    if let Err(reason) = total_of_sold(facts) {
+        wrong.unless(false, "order-total", || reason);
+    }
+    wrong.findings
+}
+
+/// What is wrong with an order that is not in motion, or with what is kept for one that is not there.
 pub(super) fn compare(
     facts: Option<&Facts>,
     reserved: Option<&Reserved>,
@@ -52,6 +62,23 @@ impl Wrong<'_> {
         if !holds {
             self.findings.push(found(kind, self.order, detail()));
         }
+    }
+}
+
+/// Whether the total is what the lines, discounts, taxes and the delivery come to.
+fn total_of_sold(facts: &Facts) -> Result<(), String> {
+    let sold: Priced = serde_json::from_str(&facts.content).map_err(|error| format!("what was sold: {error}"))?;
+    sold.adds_up().map_err(|wrong| wrong.to_string())?;
+    let (total, charged) = (sold.totals.total, (facts.total, facts.currency.as_str()));
+    match (total.minor(), total.currency().code()) == charged {
+        true => Ok(()),
+        false => Err(format!(
+            "it costs {} {}, and was sold for {} {}",
+            charged.0,
+            charged.1,
+            total.minor(),
+            total.currency().code()
+        )),
     }
 }
 

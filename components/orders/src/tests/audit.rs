@@ -106,6 +106,77 @@ fn what_was_tampered_with_here_is_named() {
 }
 
 #[test]
+fn a_total_that_its_parts_do_not_come_to_is_named() {
+    let shop = Shop::open();
+    shop.coupon("TEN", 5);
+    shop.world.books().catalog.tax_rates.push(json!({
+        "name": "Sales tax", "country": "US", "region": null, "postcode_prefix": null, "tax_class": "standard",
+        "rate": 100_000, "applies_to_shipping": true,
+    }));
+    let cart = shop.cart(&[("MUG", 2), ("PAN", 1)]);
+    shop.world.books().carts.0.get_mut(&cart).unwrap().coupons = vec!["TEN".to_owned()];
+    let mut wish = shop.wish(&cart, "tok_action");
+    let quoted = shop.check_out("k", &wish).is(409);
+    wish["expected_total"] = quoted["quote"]["totals"]["total"].clone();
+    // The shopper has yet to confirm the payment, so the order is in motion.
+    let order = shop.check_out("k2", &wish).is(202);
+    assert_eq!(kinds(&shop), []);
+
+    shop.change("DROP TRIGGER order_is_fixed");
+    let figures = [
+        "totals.subtotal",
+        "totals.discount_total",
+        "totals.shipping_total",
+        "totals.tax_total",
+        "totals.total",
+        "lines[0].unit_price",
+        "lines[0].subtotal",
+        "lines[1].discount_total",
+        "lines[1].net",
+        "lines[1].tax",
+        "lines[1].gross",
+        "lines[1].discounts[0].amount",
+        "lines[1].taxes[0].amount",
+        "shipping.price",
+        "shipping.net",
+        "shipping.tax",
+        "shipping.gross",
+        "discounts[0].amount",
+        "taxes[0].base",
+        "taxes[0].amount",
+    ];
+    let shift = |figure: &str, by: &str| {
+        let path = format!("'$.{figure}.amount'");
+        shop.change(&format!("UPDATE orders SET content = json_set(content, {path}, (content ->> {path}) {by})"));
+    };
+    let named = [("order-total".to_owned(), order["id"].clone())];
+    for figure in figures {
+        shift(figure, "+ 1");
+        assert_eq!(kinds(&shop), named, "{figure}");
+        shift(figure, "- 1");
+    }
+    assert_eq!(kinds(&shop), []);
+    for (change, back) in [
+        ("total = total + 1", "total = total - 1"),
+        ("currency = 'EUR'", "currency = 'USD'"),
+        (
+            "content = json_set(content, '$.shipping.price.currency', 'EUR')",
+            "content = json_set(content, '$.shipping.price.currency', 'USD')",
+        ),
+        (
+            "content = json_set(content, '$.lines[0].quantity', 3)",
+            "content = json_set(content, '$.lines[0].quantity', 2)",
+        ),
+    ] {
+        shop.change(&format!("UPDATE orders SET {change}"));
+        assert_eq!(kinds(&shop), named, "{change}");
+        shop.change(&format!("UPDATE orders SET {back}"));
+    }
+    shop.change("UPDATE orders SET content = json_remove(content, '$.totals.total')");
+    assert_eq!(kinds(&shop), named);
+}
+
+#[test]
 fn what_belongs_to_no_order_is_named() {
     let (shop, orders) = shop();
     {
