@@ -13,6 +13,9 @@ use crate::store::audit::{Facts, STUCK_MS_MAX};
 /// What is wrong with an order even while it is in motion, because it never changes.
 pub(super) fn fixed(facts: &Facts) -> Vec<Finding> {
     let mut wrong = Wrong { order: &facts.order_id, findings: Vec::new() };
+    if let Some(before) = &facts.placed_before {
+        wrong.unless(false, "ordered-twice", || format!("the same request had placed order {before}"));
+    }
     if let Err(reason) = total_of_sold(facts) {
         wrong.unless(false, "order-total", || reason);
     }

@@ -177,6 +177,29 @@ fn a_total_that_its_parts_do_not_come_to_is_named() {
 }
 
 #[test]
+fn a_second_order_of_the_same_request_is_named() {
+    let shop = Shop::open();
+    shop.stock("CUP", 500, 100);
+    let orders: Vec<Value> = (0..4).map(|_| shop.ordered(&[("CUP", 1)], "tok_approve")["id"].clone()).collect();
+    // As if the books had never refused it.
+    shop.change("ALTER TABLE orders RENAME TO guarded");
+    shop.change("CREATE TABLE orders AS SELECT * FROM guarded");
+    let copy = |what: &str, from: usize, to: usize| {
+        let (from, to) = (text(&orders[from]), text(&orders[to]));
+        let value = format!("(SELECT {what} FROM orders WHERE id = '{from}')");
+        shop.change(&format!("UPDATE orders SET {what} = {value} WHERE id = '{to}'"));
+    };
+    copy("actor", 0, 1);
+    copy("key", 0, 2);
+    assert_eq!(kinds(&shop), [], "others may choose the same key, and anybody may choose many");
+    copy("key", 0, 1);
+    copy("actor", 0, 3);
+    copy("key", 0, 3);
+    let twice = |order: &Value| ("ordered-twice".to_owned(), order.clone());
+    assert_eq!(kinds(&shop), [twice(&orders[1]), twice(&orders[3])]);
+}
+
+#[test]
 fn what_belongs_to_no_order_is_named() {
     let (shop, orders) = shop();
     {
