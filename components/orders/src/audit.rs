@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::Error;
 
-use self::compare::{compare, fixed};
+use self::compare::{compare, fixed, overdue};
 use crate::app::App;
 use crate::peers::catalog::Reserved;
 use crate::peers::payments::Sums;
@@ -88,6 +88,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         checked.orders += usize::from(facts.is_some());
         checked.reservations += usize::from(reserved.is_some());
         checked.intents += usize::from(paid.is_some());
+        findings.extend(reserved.and_then(|one| overdue(one, started_ms)));
         findings.extend(facts.map(fixed).into_iter().flatten());
         if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
             checked.in_motion += 1;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use commerce::rfc3339;
+
 use super::Finding;
 use crate::peers::catalog::Reserved;
 use crate::peers::payments::Sums;
@@ -9,6 +11,17 @@ use crate::priced::Priced;
 use crate::refund::Line;
 use crate::state::State;
 use crate::store::audit::{Facts, STUCK_MS_MAX};
+
+/// How long a reservation may outlive its time until a sweep has ended it.
+const EXPIRED_MS_MAX: i64 = STUCK_MS_MAX;
+
+/// What is wrong with a reservation whatever its order does, and whether there is one or not.
+pub(super) fn overdue(reserved: &Reserved, now_ms: i64) -> Option<Finding> {
+    let late_ms = now_ms - reserved.expires_at_ms;
+    let is_overdue = reserved.state == "held" && late_ms > EXPIRED_MS_MAX;
+    let detail = || format!("stock is held that was to be free at {}", rfc3339(reserved.expires_at_ms));
+    is_overdue.then(|| found("reservation-expired", &reserved.order_id, detail()))
+}
 
 /// What is wrong with an order even while it is in motion, because it never changes.
 pub(super) fn fixed(facts: &Facts) -> Vec<Finding> {

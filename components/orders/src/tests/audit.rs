@@ -204,7 +204,7 @@ fn what_belongs_to_no_order_is_named() {
     let (shop, orders) = shop();
     {
         let mut books = shop.world.books();
-        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
         books.catalog.reservations.insert("zzz".to_owned(), held);
         books.catalog.variants.get_mut("CUP").unwrap().reserved += 1;
     }
@@ -221,6 +221,33 @@ fn what_belongs_to_no_order_is_named() {
             ("reservation-without-order".to_owned(), json!("zzz")),
         ]
     );
+}
+
+#[test]
+fn stock_that_is_held_beyond_its_time_is_named() {
+    const GRACE_MS: i64 = 5 * 60 * 1000;
+    let (shop, orders) = shop();
+    let pending = shop.check_out("k2", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_action")).is(202);
+    assert_eq!(shop.order(&pending["id"])["state"], "pending");
+    let pending = text(&pending["id"]);
+    let expires = |order: &str, ago_ms: i64| {
+        reservation(&mut shop.world.books(), order).expires_at_ms = commerce::unix_ms() - ago_ms;
+    };
+    // What is sold, or was given back, holds nothing.
+    expires(text(&orders[0]), 10 * GRACE_MS);
+    expires(text(&orders[6]), 10 * GRACE_MS);
+    expires(pending, GRACE_MS - 10_000);
+    assert_eq!(kinds(&shop), [], "the sweep is yet to come");
+    expires(pending, GRACE_MS + 1000);
+    let expired = |order: &str| ("reservation-expired".to_owned(), json!(order));
+    assert_eq!(kinds(&shop), [expired(pending)]);
+
+    let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
+    shop.world.books().catalog.reservations.insert("zzz".to_owned(), held);
+    shop.world.books().catalog.variants.get_mut("CUP").unwrap().reserved += 1;
+    expires("zzz", GRACE_MS + 1000);
+    let nobodys = ("reservation-without-order".to_owned(), json!("zzz"));
+    assert_eq!(kinds(&shop), [expired(pending), expired("zzz"), nobodys]);
 }
 
 #[test]
@@ -246,7 +273,7 @@ fn every_page_is_looked_at() {
 fn a_page_begins_after_whatever_key_and_after_nothing_else() {
     let shop = Shop::open();
     for key in ["zz", "zz&limit=0#", "zzz"] {
-        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
         shop.world.books().catalog.reservations.insert(key.to_owned(), held);
     }
     let ask = |after: &str| {
