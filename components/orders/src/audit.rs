@@ -10,12 +10,11 @@ mod compare;
 use commerce::unix_ms;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use service::Error;
 
 use self::compare::{compare, fixed, overdue};
 use crate::app::App;
-use crate::peers::catalog::Reserved;
+use crate::peers::catalog::{Reserved, StockAudit};
 use crate::peers::payments::Sums;
 use crate::peers::{catalog, payments};
 use crate::store::audit::{self, Facts};
@@ -63,7 +62,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
     if after.is_none() {
         let stock = catalog::audit_stock(&app.peers.catalog).await?;
         checked.variants = stock.variants;
-        findings.extend(stock.wrong.iter().map(wrong_count));
+        findings.extend(wrong_counts(&stock));
     }
     let after = after.unwrap_or_default();
     let (reserved, paid) = try_join!(
@@ -114,6 +113,10 @@ fn least(orders: [Option<&str>; 3]) -> Option<&str> {
     orders.into_iter().flatten().min()
 }
 
-fn wrong_count(wrong: &Value) -> Finding {
-    Finding { kind: "stock-count".to_owned(), order_id: None, detail: wrong.to_string() }
+/// Each variant that the catalog names, and how many it does not name.
+fn wrong_counts(stock: &StockAudit) -> Vec<Finding> {
+    let found = |detail: String| Finding { kind: "stock-count".to_owned(), order_id: None, detail };
+    let unnamed = stock.wrong_total.saturating_sub(stock.wrong.len() as u64);
+    let more = (unnamed > 0).then(|| found(format!("{unnamed} more variants, which are not listed")));
+    stock.wrong.iter().map(|wrong| found(wrong.to_string())).chain(more).collect()
 }

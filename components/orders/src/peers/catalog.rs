@@ -45,7 +45,9 @@ pub(crate) struct Reserved {
 #[derive(Debug, Deserialize)]
 pub(crate) struct StockAudit {
     pub(crate) variants: u64,
-    /// Those that do not.
+    /// How many of them do not.
+    pub(crate) wrong_total: u64,
+    /// The first of these.
     pub(crate) wrong: Vec<Value>,
 }
 

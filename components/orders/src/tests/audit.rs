@@ -251,6 +251,18 @@ fn stock_that_is_held_beyond_its_time_is_named() {
 }
 
 #[test]
+fn no_variant_that_is_miscounted_is_passed_over() {
+    let shop = Shop::open();
+    for n in 0..103 {
+        let counted = Variant { price: 1, on_hand: 2, reserved: 0, counted: 1, archived: false };
+        shop.world.books().catalog.variants.insert(format!("ODD-{n:03}"), counted);
+    }
+    let found = shop.findings();
+    assert!(found.iter().all(|finding| finding["kind"] == "stock-count"), "{found:?}");
+    assert_eq!((found.len(), &found[100]["detail"]), (101, &json!("3 more variants, which are not listed")));
+}
+
+#[test]
 fn every_page_is_looked_at() {
     let shop = Shop::open();
     shop.stock("CUP", 500, 1000);

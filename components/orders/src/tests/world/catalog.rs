@@ -239,6 +239,8 @@ impl Catalog {
                 && variant.on_hand == variant.counted - sold;
             (!adds_up).then(|| json!({"sku": sku, "on_hand": variant.on_hand, "reserved": variant.reserved}))
         };
-        json!({"variants": self.variants.len(), "wrong": self.variants.iter().filter_map(wrong).collect::<Vec<_>>()})
+        let wrong: Vec<Value> = self.variants.iter().filter_map(wrong).collect();
+        let first = &wrong[..wrong.len().min(100)];
+        json!({"variants": self.variants.len(), "wrong_total": wrong.len(), "wrong": first})
     }
 }
