@@ -48,3 +48,4 @@ mod store_settings;
 mod telemetry;
 mod tls;
 mod token_keys;
+mod verify;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use commerce::email::Email;
-use commerce::{Id, rfc3339};
+use commerce::{CustomerGroup, Id, rfc3339};
 use identity::Role;
 use serde::{Deserialize, Serialize};
 use service::{Error, Violation};
@@ -12,8 +12,6 @@ use crate::password::Password;
 
 /// Longest name, in characters.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
-/// Longest name of a customer group, in characters.
-const GROUP_CHARS_MAX: usize = 64;
 /// Longest language tag, in bytes: as long as RFC 5646 section 4.4.1 asks readers to take.
 const LOCALE_BYTES_MAX: usize = 35;
 
@@ -56,35 +54,6 @@ struct Shown<'a> {
     role: Role,
     customer_group: Option<&'a CustomerGroup>,
     created_at: String,
-}
-
-/// The name of a group of customers, as promotions name it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct CustomerGroup(String);
-
-/// The text names no group.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a group is named by 1 to {GROUP_CHARS_MAX} characters on one line, without space around them")]
-pub(crate) struct CustomerGroupError;
-
-impl TryFrom<String> for CustomerGroup {
-    type Error = CustomerGroupError;
-
-    fn try_from(text: String) -> Result<Self, CustomerGroupError> {
-        let fits = (1..=GROUP_CHARS_MAX).contains(&text.chars().count());
-        match fits && text.trim() == text && !text.chars().any(char::is_control) {
-            true => Ok(Self(text)),
-            false => Err(CustomerGroupError),
-        }
-    }
-}
-
-impl CustomerGroup {
-    /// The name.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl Account {
@@ -228,17 +197,6 @@ mod tests {
             let mut input = good.clone();
             input[field] = value;
             assert_eq!(rules(input), [rule]);
-        }
-    }
-
-    #[test]
-    fn a_group_is_named_as_promotions_name_it() {
-        let group = |text: &str| CustomerGroup::try_from(text.to_owned());
-        for good in ["trade", "Friends & Family", &"ü".repeat(GROUP_CHARS_MAX)] {
-            assert_eq!(group(good).unwrap().as_str(), good);
-        }
-        for wrong in ["", " ", " trade", "trade\n", "tra\0de", &"x".repeat(GROUP_CHARS_MAX + 1)] {
-            assert_eq!(group(wrong), Err(CustomerGroupError), "{wrong:?}");
         }
     }
 

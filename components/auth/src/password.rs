@@ -11,7 +11,8 @@ use crate::secret::{RandomError, random};
 pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, in characters.
 pub(crate) const PASSWORD_CHARS_MAX: usize = 128;
-/// Memory of one hash, in KiB: with the passes below, the recommendation of OWASP's password storage cheat sheet.
+/// Memory of one hash, in KiB: with the passes below, the recommendation of OWASP's password storage cheat sheet. In
+/// WebAssembly a login takes about 38 ms with it, and 39 ms of processor time, on one core of a Xeon.
 const MEMORY_KIB: u32 = 19 * 1024;
 /// Passes over that memory.
 const PASSES: u32 = 2;

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU32;
 
-use commerce::Id;
+use commerce::{CustomerGroup, CustomerGroupError, Id};
 use pricing_rules::{Country, PROMOTIONS_MAX, Promotion, Region, Scope, TAX_RATES_MAX, TaxRate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,8 @@ fn check_promotion(promotion: &Promotion, limits: Limits) -> Vec<Violation> {
     require("scope", scope <= SCOPE_MAX, format!("at most {SCOPE_MAX}"));
     let groups = promotion.customer_groups.len();
     require("customer_groups", groups <= CUSTOMER_GROUPS_MAX, format!("at most {CUSTOMER_GROUPS_MAX}"));
+    let named = promotion.customer_groups.iter().all(|group| CustomerGroup::try_from(group.clone()).is_ok());
+    require("customer_groups", named, CustomerGroupError.to_string());
     if let (Some(starts_at), Some(ends_at)) = (promotion.starts_at, promotion.ends_at) {
         require("ends_at", starts_at < ends_at, "is after starts_at".to_owned());
     }

@@ -2,6 +2,7 @@
 //! Pure code; it names no store, no clock but the system's, and no host.
 
 mod conditions;
+mod customer_group;
 pub mod email;
 mod idempotency;
 mod ids;
@@ -13,6 +14,7 @@ mod slug;
 mod time;
 
 pub use conditions::{Precondition, PreconditionError, not_modified};
+pub use customer_group::{CUSTOMER_GROUP_CHARS_MAX, CustomerGroup, CustomerGroupError};
 pub use idempotency::{IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyKey, fingerprint};
 pub use ids::Id;
 pub use money::{AMOUNT_MAX, Currency, CurrencyError, Money, MoneyError, parse_currency};

@@ -2,19 +2,19 @@
 //! payments, and each of these against its order.
 //!
 //! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
-//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing.
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. What must hold at any
+//! time is looked at for all.
 
 mod compare;
 
 use commerce::unix_ms;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use service::Error;
 
-use self::compare::compare;
+use self::compare::{compare, fixed, overdue};
 use crate::app::App;
-use crate::peers::catalog::Reserved;
+use crate::peers::catalog::{Reserved, StockAudit};
 use crate::peers::payments::Sums;
 use crate::peers::{catalog, payments};
 use crate::store::audit::{self, Facts};
@@ -62,7 +62,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
     if after.is_none() {
         let stock = catalog::audit_stock(&app.peers.catalog).await?;
         checked.variants = stock.variants;
-        findings.extend(stock.wrong.iter().map(wrong_count));
+        findings.extend(wrong_counts(&stock));
     }
     let after = after.unwrap_or_default();
     let (reserved, paid) = try_join!(
@@ -87,6 +87,8 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         checked.orders += usize::from(facts.is_some());
         checked.reservations += usize::from(reserved.is_some());
         checked.intents += usize::from(paid.is_some());
+        findings.extend(reserved.and_then(|one| overdue(one, started_ms)));
+        findings.extend(facts.map(fixed).into_iter().flatten());
         if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
             checked.in_motion += 1;
         } else {
@@ -111,6 +113,10 @@ fn least(orders: [Option<&str>; 3]) -> Option<&str> {
     orders.into_iter().flatten().min()
 }
 
-fn wrong_count(wrong: &Value) -> Finding {
-    Finding { kind: "stock-count".to_owned(), order_id: None, detail: wrong.to_string() }
+/// Each variant that the catalog names, and how many it does not name.
+fn wrong_counts(stock: &StockAudit) -> Vec<Finding> {
+    let found = |detail: String| Finding { kind: "stock-count".to_owned(), order_id: None, detail };
+    let unnamed = stock.wrong_total.saturating_sub(stock.wrong.len() as u64);
+    let more = (unnamed > 0).then(|| found(format!("{unnamed} more variants, which are not listed")));
+    stock.wrong.iter().map(|wrong| found(wrong.to_string())).chain(more).collect()
 }

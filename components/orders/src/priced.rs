@@ -1,6 +1,8 @@
 //! What was sold at which prices: the cart as the calculator priced it, with all that a receipt shows. It is an order's
 //! own record, whatever becomes of the catalog later. Pure.
 
+mod check;
+
 use std::collections::BTreeMap;
 
 use catalog_client::Line;

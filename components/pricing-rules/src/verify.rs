@@ -46,6 +46,11 @@ impl Quote {
     /// Whether everything adds up, and is about `cart`. Prices and rates are the calculator's own affair.
     pub fn verify(&self, cart: &Cart) -> Result<(), Inconsistency> {
         self.is_about(cart)?;
+        self.adds_up()
+    }
+
+    /// Whether every figure is what its parts come to, where the cart is no longer known.
+    pub fn adds_up(&self) -> Result<(), Inconsistency> {
         for line in &self.lines {
             let product = i128::from(line.unit_price.minor()) * i128::from(line.quantity.get());
             same("the subtotal of a line", product, line.subtotal)?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use identity::Role;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::remote::{self, Application, Remote};
 
@@ -17,6 +17,9 @@ const AUDIT_PATH: &str = "/api/orders/audit";
 /// Arguments of `bodega verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
+    /// Print what was looked at and what was found as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -31,7 +34,7 @@ struct Page {
 }
 
 /// Something that does not add up.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Finding {
     kind: String,
     order_id: Option<String>,
@@ -42,7 +45,10 @@ impl Verify {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let application = self.remote.connect(Role::Admin)?;
         let audit = remote::runtime()?.block_on(audit(&application))?;
-        print!("{audit}");
+        match self.json {
+            true => println!("{}", serde_json::to_string(&audit)?),
+            false => print!("{audit}"),
+        }
         match audit.findings.len() {
             0 => Ok(()),
             1 => bail!("the books do not agree: 1 finding"),
@@ -51,8 +57,8 @@ impl Verify {
     }
 }
 
-/// All pages together.
-#[derive(Debug, Default)]
+/// All pages together. Its fields are what `--json` prints.
+#[derive(Debug, Default, Serialize)]
 struct Audit {
     checked: BTreeMap<String, u64>,
     findings: Vec<Finding>,
@@ -123,6 +129,19 @@ mod tests {
             audit.to_string(),
             "in motion  1\norders     107\nstock-lost: order o-1: 2 units are held for nobody\nwrong-count: MUG\n"
         );
+    }
+
+    #[test]
+    fn as_json_every_finding_has_the_same_fields() {
+        let mut audit = Audit::default();
+        let findings = json!([
+            {"kind": "stock-lost", "order_id": "o-1", "detail": "2 units are held for nobody"},
+            {"kind": "stock-count", "detail": "MUG"},
+        ]);
+        audit.add(page(json!({"checked": {"orders": 7}, "findings": findings, "next_cursor": null})));
+        let mut expected = json!({"checked": {"orders": 7}, "findings": findings});
+        expected["findings"][1]["order_id"] = json!(null);
+        assert_eq!(serde_json::to_value(&audit).unwrap(), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use commerce::{Cursor, Limit, Precondition, email};
+use commerce::{Cursor, CustomerGroup, Limit, Precondition, email};
 use identity::Role;
 use serde::Deserialize;
 use service::request::{Pairs, Segments, parse, parse_value, read_body};
@@ -14,7 +14,7 @@ use service::{Answer, Error, answer};
 
 use super::Reply;
 use super::profile::shown;
-use crate::account::{Account, CustomerGroup, Registration};
+use crate::account::{Account, Registration};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::{self, ROLE_CHANGED};

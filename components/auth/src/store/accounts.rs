@@ -1,11 +1,11 @@
 //! Accounts.
 
-use commerce::email;
+use commerce::{CustomerGroup, email};
 use identity::Role;
 use service::Error;
 use sql::{Database, Row, Transaction};
 
-use crate::account::{Account, CustomerGroup, Profile};
+use crate::account::{Account, Profile};
 
 const SELECT: &str = "
     SELECT id, email, email_verified, password, name, locale, marketing, role, customer_group, version, created_at_ms

@@ -41,6 +41,14 @@ pub(crate) async fn reservations(database: &Database, after: &str, limit: u32) -
     database.execute(LIST, &[after.into(), limit.into()]).await?.into_iter().map(kept).collect()
 }
 
+/// The variants whose counts do not add up.
+pub(crate) struct WrongCounts {
+    /// How many there are.
+    pub(crate) total: u32,
+    /// The first of them, as JSON.
+    pub(crate) first: Vec<Value>,
+}
+
 /// How many variants there are.
 pub(crate) async fn variants(database: &Database) -> Result<u32, Error> {
     let row = database.execute("SELECT count(*) FROM variants", &[]).await?.pop();
@@ -48,8 +56,8 @@ pub(crate) async fn variants(database: &Database) -> Result<u32, Error> {
 }
 
 /// The variants whose counts do not add up: more is reserved than is held for orders or than there is, or what is at
-/// hand is not what was counted in, less what was sold. As JSON.
-pub(crate) async fn wrong_counts(database: &Database) -> Result<Vec<Value>, Error> {
+/// hand is not what was counted in, less what was sold.
+pub(crate) async fn wrong_counts(database: &Database) -> Result<WrongCounts, Error> {
     const WRONG: &str = "
         WITH held AS (
             SELECT line.value ->> 'sku' AS sku, sum(line.value ->> 'quantity') AS units
@@ -61,12 +69,14 @@ pub(crate) async fn wrong_counts(database: &Database) -> Result<Vec<Value>, Erro
             SELECT sku, sum(delta) AS units FROM stock_adjustments GROUP BY 1
         )
         SELECT variants.sku, on_hand, reserved, coalesce(held.units, 0), coalesce(sold.units, 0),
-            coalesce(counted.units, 0)
+            coalesce(counted.units, 0), count(*) OVER ()
         FROM variants LEFT JOIN held USING (sku) LEFT JOIN sold USING (sku) LEFT JOIN counted USING (sku)
         WHERE reserved < 0 OR reserved > on_hand OR reserved <> coalesce(held.units, 0)
             OR on_hand <> coalesce(counted.units, 0) - coalesce(sold.units, 0)
         ORDER BY variants.sku LIMIT ?1";
+    let mut total = 0;
     let wrong = |mut row: Row| {
+        total = row.take(6)?;
         Ok(json!({
             "sku": row.take::<String>(0)?,
             "on_hand": row.take::<i64>(1)?,
@@ -76,5 +86,7 @@ pub(crate) async fn wrong_counts(database: &Database) -> Result<Vec<Value>, Erro
             "counted": row.take::<i64>(5)?,
         }))
     };
-    database.execute(WRONG, &[FINDINGS_MAX.into()]).await?.into_iter().map(wrong).collect()
+    let rows = database.execute(WRONG, &[FINDINGS_MAX.into()]).await?;
+    let first = rows.into_iter().map(wrong).collect::<Result<_, Error>>()?;
+    Ok(WrongCounts { total, first })
 }

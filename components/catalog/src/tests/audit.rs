@@ -5,6 +5,7 @@ use futures::executor::block_on;
 use serde_json::{Value, json};
 
 use super::shop::{Shop, price};
+use crate::store::audit::FINDINGS_MAX;
 
 fn line(sku: &str, quantity: u32) -> Value {
     json!({"sku": sku, "quantity": quantity})
@@ -41,7 +42,7 @@ fn whatever_is_done_with_stock_adds_up() {
     put(without).is(200);
     assert_eq!(wrong(&shop), json!([]));
     put(json!({"title": "Pans", "variants": [{"sku": "b", "price": price(1), "stock": 4}]})).is(200);
-    assert_eq!(shop.get("/internal/stock/audit").is(200), json!({"variants": 2, "wrong": []}));
+    assert_eq!(shop.get("/internal/stock/audit").is(200), json!({"variants": 2, "wrong_total": 0, "wrong": []}));
 }
 
 #[test]
@@ -54,6 +55,29 @@ fn counts_that_do_not_add_up_are_named() {
     block_on(shop.database().execute("UPDATE variants SET reserved = 1 WHERE sku = 'b'", &[])).unwrap();
     let counts = |sku: &str, [on_hand, reserved, held, sold, counted]: [i64; 5]| json!({"sku": sku, "on_hand": on_hand, "reserved": reserved, "held": held, "sold": sold, "counted": counted});
     assert_eq!(wrong(&shop), json!([counts("a", [8, 0, 0, 3, 10]), counts("b", [10, 1, 0, 0, 10])]));
+}
+
+#[test]
+fn every_variant_is_counted_however_many_there_are() {
+    const VARIANTS: u32 = 2 * FINDINGS_MAX + 50;
+    let shop = Shop::open();
+    for n in 0..VARIANTS {
+        shop.stock_one(&format!("v-{n:03}"), 1);
+    }
+    let audit = || shop.get("/internal/stock/audit").is(200);
+    assert_eq!(audit(), json!({"variants": VARIANTS, "wrong_total": 0, "wrong": []}));
+    let last = format!("v-{:03}", VARIANTS - 1);
+    let miscount = |which: &str| {
+        let sql = format!("UPDATE variants SET on_hand = on_hand + 1 WHERE {which}");
+        block_on(shop.database().execute(&sql, &[])).unwrap();
+    };
+    miscount(&format!("sku = '{last}'"));
+    let found = audit();
+    assert_eq!((&found["wrong_total"], &found["wrong"][0]["sku"]), (&json!(1), &json!(last)));
+    miscount("true");
+    let found = audit();
+    let named = found["wrong"].as_array().unwrap().len();
+    assert_eq!((&found["wrong_total"], named), (&json!(VARIANTS), FINDINGS_MAX as usize));
 }
 
 #[test]

@@ -2,14 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use commerce::rfc3339;
+
 use super::Finding;
 use crate::peers::catalog::Reserved;
 use crate::peers::payments::Sums;
+use crate::priced::Priced;
 use crate::refund::Line;
 use crate::state::State;
 use crate::store::audit::{Facts, STUCK_MS_MAX};
 
-/// What is wrong with an order, or with what is kept for one that is not there.
+/// How long a reservation may outlive its time until a sweep has ended it.
+const EXPIRED_MS_MAX: i64 = STUCK_MS_MAX;
+
+/// What is wrong with a reservation whatever its order does, and whether there is one or not.
+pub(super) fn overdue(reserved: &Reserved, now_ms: i64) -> Option<Finding> {
+    let late_ms = now_ms - reserved.expires_at_ms;
+    let is_overdue = reserved.state == "held" && late_ms > EXPIRED_MS_MAX;
+    let detail = || format!("stock is held that was to be free at {}", rfc3339(reserved.expires_at_ms));
+    is_overdue.then(|| found("reservation-expired", &reserved.order_id, detail()))
+}
+
+/// What is wrong with an order even while it is in motion, because it never changes.
+pub(super) fn fixed(facts: &Facts) -> Vec<Finding> {
+    let mut wrong = Wrong { order: &facts.order_id, findings: Vec::new() };
+    if let Some(before) = &facts.placed_before {
+        wrong.unless(false, "ordered-twice", || format!("the same request had placed order {before}"));
+    }
+    if let Err(reason) = total_of_sold(facts) {
+        wrong.unless(false, "order-total", || reason);
+    }
+    wrong.findings
+}
+
+/// What is wrong with an order that is not in motion, or with what is kept for one that is not there.
 pub(super) fn compare(
     facts: Option<&Facts>,
     reserved: Option<&Reserved>,
@@ -52,6 +78,23 @@ impl Wrong<'_> {
         if !holds {
             self.findings.push(found(kind, self.order, detail()));
         }
+    }
+}
+
+/// Whether the total is what the lines, discounts, taxes and the delivery come to.
+fn total_of_sold(facts: &Facts) -> Result<(), String> {
+    let sold: Priced = serde_json::from_str(&facts.content).map_err(|error| format!("what was sold: {error}"))?;
+    sold.adds_up().map_err(|wrong| wrong.to_string())?;
+    let (total, charged) = (sold.totals.total, (facts.total, facts.currency.as_str()));
+    match (total.minor(), total.currency().code()) == charged {
+        true => Ok(()),
+        false => Err(format!(
+            "it costs {} {}, and was sold for {} {}",
+            charged.0,
+            charged.1,
+            total.minor(),
+            total.currency().code()
+        )),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The catalog: stock that is held, sold and given back, and coupons that are used.
 
 use axum::http::StatusCode;
-use commerce::Id;
+use commerce::{Id, parse_rfc3339};
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::{Peer, PeerError, Reply};
@@ -33,6 +34,8 @@ pub(crate) enum Returned {
 pub(crate) struct Reserved {
     pub(crate) order_id: String,
     pub(crate) state: String,
+    #[serde(rename = "expires_at", deserialize_with = "from_rfc3339")]
+    pub(crate) expires_at_ms: i64,
     pub(crate) lines: Vec<refund::Line>,
     pub(crate) restocked: Vec<refund::Line>,
     pub(crate) redemption: Option<String>,
@@ -42,7 +45,9 @@ pub(crate) struct Reserved {
 #[derive(Debug, Deserialize)]
 pub(crate) struct StockAudit {
     pub(crate) variants: u64,
-    /// Those that do not.
+    /// How many of them do not.
+    pub(crate) wrong_total: u64,
+    /// The first of these.
     pub(crate) wrong: Vec<Value>,
 }
 
@@ -146,6 +151,11 @@ pub(crate) async fn reservations(catalog: &Peer, after: &str, limit: u32) -> Res
 /// Whether the catalog's counts add up.
 pub(crate) async fn audit_stock(catalog: &Peer) -> Result<StockAudit, PeerError> {
     catalog.get("/internal/stock/audit").await?.expect()
+}
+
+fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_rfc3339(&text).ok_or_else(|| D::Error::custom("a time as of RFC 3339 was expected"))
 }
 
 /// Posts a wish, again if it was refused and the refusal names nothing: what was short came back meanwhile.

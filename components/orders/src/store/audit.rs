@@ -14,8 +14,13 @@ pub(crate) const STUCK_MS_MAX: i64 = 5 * 60 * 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) order_id: String,
+    /// An order that the same request placed before, by who asked and the key that they chose.
+    pub(crate) placed_before: Option<String>,
     pub(crate) state: State,
+    pub(crate) currency: String,
     pub(crate) total: i64,
+    /// What was sold, as it is kept.
+    pub(crate) content: String,
     pub(crate) refunded: i64,
     pub(crate) refund_pending: i64,
     pub(crate) lines: Vec<Line>,
@@ -61,7 +66,10 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = event_id)),
             (SELECT json_group_array(json_object(
                 'state', refunds.state, 'amount', amount, 'restock', restock, 'lines', json(lines)
-            )) FROM refunds WHERE order_id = orders.id)
+            )) FROM refunds WHERE order_id = orders.id),
+            currency, content,
+            (SELECT min(id) FROM orders AS other
+                WHERE other.actor = orders.actor AND other.key = orders.key AND other.id < orders.id)
         FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
     database.execute(FACTS, &[after.into(), limit.into()]).await?.into_iter().map(read).collect()
 }
@@ -86,7 +94,10 @@ fn read(mut row: Row) -> Result<Facts, Error> {
     Ok(Facts {
         order_id: row.take(0)?,
         state: state.ok_or(sql::Error::Column { column: 1, expected: "State" })?,
+        placed_before: row.take(15)?,
+        currency: row.take(13)?,
         total: row.take(2)?,
+        content: row.take(14)?,
         refunded: row.take(3)?,
         refund_pending: row.take(4)?,
         touched_at_ms: row.take(5)?,

@@ -106,11 +106,105 @@ fn what_was_tampered_with_here_is_named() {
 }
 
 #[test]
+fn a_total_that_its_parts_do_not_come_to_is_named() {
+    let shop = Shop::open();
+    shop.coupon("TEN", 5);
+    shop.world.books().catalog.tax_rates.push(json!({
+        "name": "Sales tax", "country": "US", "region": null, "postcode_prefix": null, "tax_class": "standard",
+        "rate": 100_000, "applies_to_shipping": true,
+    }));
+    let cart = shop.cart(&[("MUG", 2), ("PAN", 1)]);
+    shop.world.books().carts.0.get_mut(&cart).unwrap().coupons = vec!["TEN".to_owned()];
+    let mut wish = shop.wish(&cart, "tok_action");
+    let quoted = shop.check_out("k", &wish).is(409);
+    wish["expected_total"] = quoted["quote"]["totals"]["total"].clone();
+    // The shopper has yet to confirm the payment, so the order is in motion.
+    let order = shop.check_out("k2", &wish).is(202);
+    assert_eq!(kinds(&shop), []);
+
+    shop.change("DROP TRIGGER order_is_fixed");
+    let figures = [
+        "totals.subtotal",
+        "totals.discount_total",
+        "totals.shipping_total",
+        "totals.tax_total",
+        "totals.total",
+        "lines[0].unit_price",
+        "lines[0].subtotal",
+        "lines[1].discount_total",
+        "lines[1].net",
+        "lines[1].tax",
+        "lines[1].gross",
+        "lines[1].discounts[0].amount",
+        "lines[1].taxes[0].amount",
+        "shipping.price",
+        "shipping.net",
+        "shipping.tax",
+        "shipping.gross",
+        "discounts[0].amount",
+        "taxes[0].base",
+        "taxes[0].amount",
+    ];
+    let shift = |figure: &str, by: &str| {
+        let path = format!("'$.{figure}.amount'");
+        shop.change(&format!("UPDATE orders SET content = json_set(content, {path}, (content ->> {path}) {by})"));
+    };
+    let named = [("order-total".to_owned(), order["id"].clone())];
+    for figure in figures {
+        shift(figure, "+ 1");
+        assert_eq!(kinds(&shop), named, "{figure}");
+        shift(figure, "- 1");
+    }
+    assert_eq!(kinds(&shop), []);
+    for (change, back) in [
+        ("total = total + 1", "total = total - 1"),
+        ("currency = 'EUR'", "currency = 'USD'"),
+        (
+            "content = json_set(content, '$.shipping.price.currency', 'EUR')",
+            "content = json_set(content, '$.shipping.price.currency', 'USD')",
+        ),
+        (
+            "content = json_set(content, '$.lines[0].quantity', 3)",
+            "content = json_set(content, '$.lines[0].quantity', 2)",
+        ),
+    ] {
+        shop.change(&format!("UPDATE orders SET {change}"));
+        assert_eq!(kinds(&shop), named, "{change}");
+        shop.change(&format!("UPDATE orders SET {back}"));
+    }
+    shop.change("UPDATE orders SET content = json_remove(content, '$.totals.total')");
+    assert_eq!(kinds(&shop), named);
+}
+
+#[test]
+fn a_second_order_of_the_same_request_is_named() {
+    let shop = Shop::open();
+    shop.stock("CUP", 500, 100);
+    let orders: Vec<Value> = (0..4).map(|_| shop.ordered(&[("CUP", 1)], "tok_approve")["id"].clone()).collect();
+    // As if the books had never refused it.
+    shop.change("ALTER TABLE orders RENAME TO guarded");
+    shop.change("CREATE TABLE orders AS SELECT * FROM guarded");
+    let copy = |what: &str, from: usize, to: usize| {
+        let (from, to) = (text(&orders[from]), text(&orders[to]));
+        let value = format!("(SELECT {what} FROM orders WHERE id = '{from}')");
+        shop.change(&format!("UPDATE orders SET {what} = {value} WHERE id = '{to}'"));
+    };
+    copy("actor", 0, 1);
+    copy("key", 0, 2);
+    assert_eq!(kinds(&shop), [], "others may choose the same key, and anybody may choose many");
+    copy("key", 0, 1);
+    copy("actor", 0, 3);
+    copy("key", 0, 3);
+    let twice = |order: &Value| ("ordered-twice".to_owned(), order.clone());
+    assert_eq!(kinds(&shop), [twice(&orders[1]), twice(&orders[3])]);
+}
+
+#[test]
 fn what_belongs_to_no_order_is_named() {
     let (shop, orders) = shop();
     {
         let mut books = shop.world.books();
-        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
         books.catalog.reservations.insert("zzz".to_owned(), held);
         books.catalog.variants.get_mut("CUP").unwrap().reserved += 1;
     }
@@ -127,6 +221,45 @@ fn what_belongs_to_no_order_is_named() {
             ("reservation-without-order".to_owned(), json!("zzz")),
         ]
     );
+}
+
+#[test]
+fn stock_that_is_held_beyond_its_time_is_named() {
+    const GRACE_MS: i64 = 5 * 60 * 1000;
+    let (shop, orders) = shop();
+    let pending = shop.check_out("k2", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_action")).is(202);
+    assert_eq!(shop.order(&pending["id"])["state"], "pending");
+    let pending = text(&pending["id"]);
+    let expires = |order: &str, ago_ms: i64| {
+        reservation(&mut shop.world.books(), order).expires_at_ms = commerce::unix_ms() - ago_ms;
+    };
+    // What is sold, or was given back, holds nothing.
+    expires(text(&orders[0]), 10 * GRACE_MS);
+    expires(text(&orders[6]), 10 * GRACE_MS);
+    expires(pending, GRACE_MS - 10_000);
+    assert_eq!(kinds(&shop), [], "the sweep is yet to come");
+    expires(pending, GRACE_MS + 1000);
+    let expired = |order: &str| ("reservation-expired".to_owned(), json!(order));
+    assert_eq!(kinds(&shop), [expired(pending)]);
+
+    let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
+    shop.world.books().catalog.reservations.insert("zzz".to_owned(), held);
+    shop.world.books().catalog.variants.get_mut("CUP").unwrap().reserved += 1;
+    expires("zzz", GRACE_MS + 1000);
+    let nobodys = ("reservation-without-order".to_owned(), json!("zzz"));
+    assert_eq!(kinds(&shop), [expired(pending), expired("zzz"), nobodys]);
+}
+
+#[test]
+fn no_variant_that_is_miscounted_is_passed_over() {
+    let shop = Shop::open();
+    for n in 0..103 {
+        let counted = Variant { price: 1, on_hand: 2, reserved: 0, counted: 1, archived: false };
+        shop.world.books().catalog.variants.insert(format!("ODD-{n:03}"), counted);
+    }
+    let found = shop.findings();
+    assert!(found.iter().all(|finding| finding["kind"] == "stock-count"), "{found:?}");
+    assert_eq!((found.len(), &found[100]["detail"]), (101, &json!("3 more variants, which are not listed")));
 }
 
 #[test]
@@ -152,7 +285,7 @@ fn every_page_is_looked_at() {
 fn a_page_begins_after_whatever_key_and_after_nothing_else() {
     let shop = Shop::open();
     for key in ["zz", "zz&limit=0#", "zzz"] {
-        let held = super::world::Reservation { state: "held", lines: json!([{"sku": "CUP", "quantity": 1}]) };
+        let held = super::world::Reservation::held(json!([{"sku": "CUP", "quantity": 1}]));
         shop.world.books().catalog.reservations.insert(key.to_owned(), held);
     }
     let ask = |after: &str| {

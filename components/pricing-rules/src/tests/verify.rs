@@ -63,6 +63,7 @@ fn every_figure_that_is_off_by_one_is_found() {
         let figure = figure(&mut quote);
         *figure = amount(figure.minor() + 1);
         assert!(quote.verify(&cart).is_err(), "figure {index}");
+        assert_eq!(quote.adds_up(), quote.verify(&cart), "figure {index}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use commerce::{rfc3339, unix_ms};
 use serde_json::{Value, json};
 
 use super::{Answer, page, problem};
@@ -33,6 +34,14 @@ pub(in super::super) struct Variant {
 pub(in super::super) struct Reservation {
     pub(in super::super) state: &'static str,
     pub(in super::super) lines: Value,
+    pub(in super::super) expires_at_ms: i64,
+}
+
+impl Reservation {
+    /// What has just been held, for 10 minutes.
+    pub(in super::super) fn held(lines: Value) -> Self {
+        Self { state: "held", lines, expires_at_ms: unix_ms() + 600_000 }
+    }
 }
 
 /// SKU and units of each line.
@@ -104,7 +113,7 @@ impl Catalog {
         for (sku, wanted) in units(lines) {
             self.variants.get_mut(&sku).unwrap().reserved += wanted;
         }
-        self.reservations.insert(order.to_owned(), Reservation { state: "held", lines: lines.clone() });
+        self.reservations.insert(order.to_owned(), Reservation::held(lines.clone()));
         (200, self.shown(order))
     }
 
@@ -200,7 +209,8 @@ impl Catalog {
 
     fn shown(&self, order: &str) -> Value {
         let known = &self.reservations[order];
-        json!({"order_id": order, "state": known.state, "lines": known.lines, "expires_at": "2026-01-31T12:00:00.000Z"})
+        let expires_at = rfc3339(known.expires_at_ms);
+        json!({"order_id": order, "state": known.state, "lines": known.lines, "expires_at": expires_at})
     }
 
     fn list(&self, query: &str) -> Value {
@@ -229,6 +239,8 @@ impl Catalog {
                 && variant.on_hand == variant.counted - sold;
             (!adds_up).then(|| json!({"sku": sku, "on_hand": variant.on_hand, "reserved": variant.reserved}))
         };
-        json!({"variants": self.variants.len(), "wrong": self.variants.iter().filter_map(wrong).collect::<Vec<_>>()})
+        let wrong: Vec<Value> = self.variants.iter().filter_map(wrong).collect();
+        let first = &wrong[..wrong.len().min(100)];
+        json!({"variants": self.variants.len(), "wrong_total": wrong.len(), "wrong": first})
     }
 }
