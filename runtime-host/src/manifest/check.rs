@@ -17,10 +17,10 @@ impl Manifest {
         for component in &self.components {
             let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
-            let templates = templates.chain(&component.rollout.webhooks);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             self.check_schedules(component)?;
+            self.check_rollout(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -59,6 +59,23 @@ impl Manifest {
             let hint = suggestion(id, self.components.iter().map(|component| component.id.as_str()));
             self.error(id.position, format!("there is no component `{}`{hint}", id.value))
         })
+    }
+
+    /// What nothing acts on yet must not seem to be in force.
+    fn check_rollout(&self, component: &Component) -> Result<(), ConfigError> {
+        if let Some(webhook) = component.rollout.webhooks.first() {
+            return Err(self.error(webhook.position, "webhooks are not sent by this version; remove `webhooks`"));
+        }
+        match component.rollout.analysis.counters.first() {
+            Some(counter) => Err(self.error(
+                component.position,
+                format!(
+                    "a rollout of `{}` cannot compare its counters in this version; remove `analysis.counters.{}`",
+                    component.id, counter.name
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// A component that no trigger names runs only as part of others, so that nobody would answer.

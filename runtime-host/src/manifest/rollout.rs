@@ -14,7 +14,7 @@
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between
 //! revisions_kept = 3              # earlier revisions that stay warm for the way back
-//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; told of every transition
+//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; refused until they are sent
 //! smoke = { path = "/api/products", status = 200, body_contains = "items" }     # none by default
 //!
 //! [component.catalog.tool.bodega.rollout.analysis]    # what each means: `rollout::analysis`
@@ -28,7 +28,7 @@
 //! memory_peak_ratio_max = 2.0     # no bound by default
 //! different_percent_max = 1.0     # no bound by default; of a shadow
 //!
-//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default
+//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default; refused until they are compared
 //! events = "payments_declined_total"
 //! of = "payments_total"
 //! worse = "higher"                # or "lower"
