@@ -8,11 +8,16 @@
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
 //! to component reads the table at each step, as it would between machines.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+pub use error::DeployError;
+pub(super) use error::with_causes;
 
 use super::App;
 use super::loader::{AtHand, InForce};
@@ -20,11 +25,10 @@ use super::revision::{Draining, Live, Revision, drained};
 use super::rollouts::Entry;
 use super::smoke;
 use super::table::Split;
-use crate::config_file::suggestion;
 use crate::engine;
 use crate::manifest::{RolloutSettings, Smoke};
 use crate::registry::{Action, Base, Digest, NewRevision, RegistryError, RevisionRecord, now_ms};
-use crate::rollout::{self, Gate, Strategy, StrategyName};
+use crate::rollout::{Gate, Strategy, StrategyName};
 
 /// How long a deployment waits for instances of former revisions to end when there is no room for more.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,73 +84,6 @@ pub struct Deployed {
     pub rollout: bool,
     /// How long it took from the artifact to the switch, or to the beginning of the rollout.
     pub took_ms: u64,
-}
-
-/// Why a deployment or a return was not done. The former revision goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum DeployError {
-    /// The application has no such component.
-    #[error("the application has no component `{component}`{}", suggestion(component, known.iter().map(String::as_str)))]
-    UnknownComponent {
-        /// The id that was given.
-        component: String,
-        /// All ids.
-        known: Vec<String>,
-    },
-    /// It cannot take requests.
-    #[error("{reason}")]
-    Refused {
-        /// Why not.
-        reason: String,
-    },
-    /// The worker threads are not there yet.
-    #[error("the application is still starting")]
-    NotReady,
-    /// Too many instances of former revisions still have work.
-    #[error("former revisions still have {instances} instances at work, and there is no room for another revision's")]
-    NoRoom {
-        /// How many they have.
-        instances: usize,
-    },
-    /// There is no such revision.
-    #[error("component `{component}` has no revision {number}; `bodega history {component}` lists those that it has")]
-    UnknownRevision {
-        /// The component's id.
-        component: String,
-        /// The number that was given.
-        number: u32,
-    },
-    /// There is none to go back to.
-    #[error("component `{component}` has no earlier revision to return to")]
-    NothingEarlier {
-        /// The component's id.
-        component: String,
-    },
-    /// A rollout has the component, or one that it is a part of, to itself.
-    #[error(
-        "a rollout of component `{component}` goes on; end it with `bodega promote {component}` or `bodega abort {component}`"
-    )]
-    RolloutGoesOn {
-        /// What is rolled out.
-        component: String,
-    },
-    /// There is nothing to steer.
-    #[error("no rollout of component `{component}` goes on")]
-    NoRollout {
-        /// The component's id.
-        component: String,
-    },
-    /// The rollout is not where this could be done.
-    #[error(transparent)]
-    Steer(#[from] rollout::Refused),
-    /// It could not be written down, so it was not done.
-    #[error("{}", with_causes(.0))]
-    Registry(#[from] RegistryError),
-}
-
-pub(super) fn with_causes(error: &RegistryError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What was deployed, and what is still draining.
