@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         command
     };
     step("build host", &mut build(&["--package", "runtime-host"]))?;
-    let mut guests = build(&["--target", WASM, "--package", "hello"]);
+    let mut guests = build(&["--target", WASM, "--package", "hello", "--package", "variant"]);
     step("build components", guests.args(components()?.iter().flat_map(|name| ["--package", name])))?;
     let mut measure = cargo();
     measure.current_dir(root()).args([

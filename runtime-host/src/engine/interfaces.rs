@@ -30,3 +30,6 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     variables::add_to_linker(&mut linker)?;
     Ok(linker)
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ mod catalogue;
 mod checkout;
 mod checkout_steps;
 mod counts;
+mod deploy;
 #[cfg(test)]
 mod fixture;
 mod hello;
@@ -80,6 +81,7 @@ enum SectionName {
     Login,
     Import,
     Start,
+    Deploy,
     Rollout,
 }
 
@@ -155,6 +157,7 @@ impl Bench {
             SectionName::Login => login::run,
             SectionName::Import => import::run,
             SectionName::Start => start::run,
+            SectionName::Deploy => deploy::run,
             SectionName::Rollout => rollout::run,
         };
         let section = run(self)?;
