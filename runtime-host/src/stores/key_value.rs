@@ -69,7 +69,12 @@ pub struct Cas {
 }
 
 impl Cas {
-    /// The value when the swap was begun.
+    /// What is to be swapped.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value that the swap expects.
     pub fn current(&self) -> Option<&[u8]> {
         self.current.as_deref()
     }

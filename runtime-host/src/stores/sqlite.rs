@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 pub use error::{Error, OpenError};
-use queue::{Action, Queue, Request, Shared};
+use queue::{Action, Queue, Request, Shared, Waits};
 use raw::{Raw, Role};
 use readers::Readers;
 pub use result::{QueryResult, Row, Value};
@@ -174,7 +174,7 @@ impl Database {
         bytes: usize,
         mut work: impl FnMut(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.queue.write(bytes, move |raw| work(&raw.connection)).await
+        self.queue.write(bytes, Waits::Call, move |raw| work(&raw.connection)).await
     }
 
     /// Runs a read of the host's own: here if it is short, else on a reader thread, where it starts again.
@@ -223,6 +223,16 @@ pub struct Connection {
 impl Connection {
     /// Runs one statement. Short reads are answered before this first yields.
     pub async fn execute(&self, sql: &str, params: Vec<Value>) -> Result<QueryResult, Error> {
+        self.execute_for(Waits::Call, sql, params).await
+    }
+
+    /// As [`Self::execute`], for a guest whose whole instance stands still until the answer. It is never kept waiting for
+    /// the end of a transaction that began later, which may be of the same instance.
+    pub async fn execute_at_standstill(&self, sql: &str, params: Vec<Value>) -> Result<QueryResult, Error> {
+        self.execute_for(Waits::Instance, sql, params).await
+    }
+
+    async fn execute_for(&self, waits: Waits, sql: &str, params: Vec<Value>) -> Result<QueryResult, Error> {
         if let Some(result) = self.try_execute_inline(sql, &params) {
             return result;
         }
@@ -258,7 +268,7 @@ impl Connection {
                 return Ok(QueryResult::empty());
             }
             (Kind::Plain | Kind::Change | Kind::Pragma, TransactionState::None) => {
-                return self.execute_alone(sql, params).await;
+                return self.execute_alone(waits, sql, params).await;
             }
             (Kind::Plain | Kind::Change | Kind::Pragma | Kind::Vacuum, _) => {
                 Action::Run { sql: sql.to_owned(), params: params.into() }
@@ -274,7 +284,7 @@ impl Connection {
             Action::Run { sql, params } => statement_bytes(sql, params),
             _ => sql.len(),
         };
-        let done = self.database.queue.step(&self.session, bytes, action).await;
+        let done = self.database.queue.step(&self.session, bytes, waits, action).await;
         if opens && matches!(done, Err(Error::QueueFull | Error::Closed)) {
             self.session.set_transaction(before);
         }
@@ -300,7 +310,7 @@ impl Connection {
         self.session.changes.load(Ordering::Relaxed)
     }
 
-    async fn execute_alone(&self, sql: &str, params: Vec<Value>) -> Result<QueryResult, Error> {
+    async fn execute_alone(&self, waits: Waits, sql: &str, params: Vec<Value>) -> Result<QueryResult, Error> {
         let Database { queue, readers, statements, .. } = &*self.database;
         let params: Arc<[Value]> = params.into();
         if statements.get(sql).is_none_or(|statement| statement.reads) {
@@ -311,7 +321,7 @@ impl Connection {
         }
         let (session, text) = (self.session.clone(), sql.to_owned());
         let (columns, rows) =
-            queue.write(statement_bytes(sql, &params), move |raw| raw.run(&session, &text, &params)).await?;
+            queue.write(statement_bytes(sql, &params), waits, move |raw| raw.run(&session, &text, &params)).await?;
         Ok(QueryResult::complete(columns, rows))
     }
 }

@@ -97,7 +97,8 @@ fn add_open_and_execute(instance: &mut LinkerInstance<'_, GuestState>) -> wasmti
             Box::new(async move {
                 let (connection, metrics) = opened(store.data(), &handle)?;
                 let timer = metrics.store_timer(StoreOperation::SqliteExecute);
-                let result = match execute(&connection, &sql, params).await {
+                let params = params.into_iter().map(sqlite::Value::from).collect();
+                let result = match connection.execute_at_standstill(&sql, params).await {
                     Ok(result) => result.collect().await,
                     Err(error) => Err(error),
                 };
@@ -125,7 +126,7 @@ fn add_async(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
             Box::pin(async move {
                 let (connection, metrics) = accessor.with(|mut access| opened(access.get(), &handle))?;
                 let timer = metrics.store_timer(StoreOperation::SqliteExecute);
-                let result = execute(&connection, &sql, params).await;
+                let result = connection.execute(&sql, params.into_iter().map(sqlite::Value::from).collect()).await;
                 timer.finish(result.is_ok());
                 Ok((match result {
                     Ok(result) => {
@@ -177,10 +178,6 @@ fn close(state: &mut GuestState, rep: u32) -> wasmtime::Result<()> {
     state.table.delete(Handle::new_own(rep))?;
     state.stores_open -= 1;
     Ok(())
-}
-
-async fn execute(connection: &Connection, sql: &str, params: Vec<Value>) -> Result<QueryResult, sqlite::Error> {
-    connection.execute(sql, params.into_iter().map(sqlite::Value::from).collect()).await
 }
 
 /// The rows of a result.

@@ -49,10 +49,22 @@ pub(super) trait Unit: Send {
     fn answer(self: Box<Self>, committed: Result<(), Error>);
     /// Whether the caller is gone.
     fn is_unwanted(&self) -> bool;
+    /// Who waits for the answer.
+    fn waits(&self) -> Waits;
+}
+
+/// Who waits for the answer to a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The call alone.
+    Call,
+    /// The guest's whole instance, with all else that it works on.
+    Instance,
 }
 
 struct Job<W, T> {
     work: W,
+    waits: Waits,
     outcome: Result<T, Error>,
     answer: oneshot::Sender<Result<T, Error>>,
     place: Place,
@@ -75,6 +87,10 @@ impl<W: FnMut(&Raw) -> Result<T, Error> + Send, T: Send> Unit for Job<W, T> {
     fn is_unwanted(&self) -> bool {
         self.answer.is_closed()
     }
+
+    fn waits(&self) -> Waits {
+        self.waits
+    }
 }
 
 /// What SQLite says at a COMMIT that leaves a deferred foreign key violated.
@@ -85,6 +101,7 @@ pub(super) fn foreign_key_failed() -> Error {
 /// One call of a transaction over several calls.
 pub(super) struct Step {
     pub(super) session: Arc<Session>,
+    pub(super) waits: Waits,
     answer: oneshot::Sender<Result<Output, Error>>,
     place: Place,
 }
@@ -121,9 +138,9 @@ impl Step {
 
     /// The same as writes by themselves, for a statement that comes after the end of its transaction.
     pub(super) fn into_unit(self, sql: String, params: Arc<[Value]>) -> Box<dyn Unit> {
-        let session = self.session;
+        let Self { session, waits, answer, place } = self;
         let work = move |raw: &Raw| raw.run(&session, &sql, &params);
-        Box::new(Job { work, outcome: Err(Error::WriterFailed), answer: self.answer, place: self.place })
+        Box::new(Job { work, waits, outcome: Err(Error::WriterFailed), answer, place })
     }
 }
 
@@ -166,20 +183,28 @@ impl Queue {
     pub(super) async fn write<T: Send + 'static>(
         &self,
         bytes: usize,
+        waits: Waits,
         work: impl FnMut(&Raw) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        let unit = Box::new(Job { work, outcome: Err(Error::WriterFailed), answer, place: self.place(bytes, 1)? });
+        let place = self.place(bytes, 1)?;
+        let unit = Box::new(Job { work, waits, outcome: Err(Error::WriterFailed), answer, place });
         self.send(Request::Unit { unit, alone: false })?;
         self.wait(answered).await
     }
 
     /// Runs one call of a transaction over several calls.
-    pub(super) async fn step(&self, session: &Arc<Session>, bytes: usize, action: Action) -> Result<Output, Error> {
+    pub(super) async fn step(
+        &self,
+        session: &Arc<Session>,
+        bytes: usize,
+        waits: Waits,
+        action: Action,
+    ) -> Result<Output, Error> {
         let (answer, answered) = oneshot::channel();
         // The others wait for this transaction to end, so it may still be heard when the queue is full of them.
         let place = self.place(bytes, 2)?;
-        self.send(Request::Step(Step { session: session.clone(), answer, place }, action))?;
+        self.send(Request::Step(Step { session: session.clone(), waits, answer, place }, action))?;
         self.wait(answered).await
     }
 

@@ -1,8 +1,9 @@
 //! The one writer of a file: a thread that commits the writes of many callers together.
 //!
 //! Every unit of writes is a savepoint in one transaction of the writer, and so is every transaction that a guest keeps
-//! open over several calls; only the first of a group needs none, because it can be undone with the whole. The answers wait for the COMMIT, which one fsync makes true for all of them. While the disk
-//! syncs, the next writes queue up: that is what makes the groups, no write waits for company.
+//! open over several calls; only the first of a group needs none, because it can be undone with the whole. The answers
+//! wait for the COMMIT, which one fsync makes true for all of them. While the disk syncs, the next writes queue up: that is
+//! what makes the groups, no write waits for company.
 //! Readers see a write when it is on disk, never before.
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::wal::CheckpointMode;
 
-use super::queue::{Action, Request, Shared, Step, Unit, foreign_key_failed};
+use super::queue::{Action, Request, Shared, Step, Unit, Waits, foreign_key_failed};
 use super::raw::{Output, Raw, Role};
 use super::session::{Session, TransactionState};
 use super::statement::Kind;
@@ -66,6 +67,13 @@ impl Done {
         match self {
             Self::Unit { unit, .. } => unit.answer(committed),
             Self::Transaction(step) => step.answer(committed.map(|()| Output::default())),
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        match self {
+            Self::Unit { unit, .. } => unit.waits(),
+            Self::Transaction(step) => step.waits,
         }
     }
 }
@@ -264,8 +272,10 @@ impl Writer {
     }
 
     fn open_transaction(&mut self, session: &Arc<Session>, by_savepoint: bool) -> Result<(), Error> {
-        // A shared COMMIT saves a sync, but those who are in the group already wait for this guest then.
-        if self.hold_time > GROUP_TIME_MAX {
+        // A shared COMMIT saves a sync, but those who are in the group already wait for this guest then. It may be in an
+        // instance that stands still until one of them is answered, and could never end its transaction.
+        let is_stalled = self.group.iter().any(|done| done.waits() == Waits::Instance);
+        if is_stalled || self.hold_time > GROUP_TIME_MAX {
             self.commit();
         }
         self.begin()?;

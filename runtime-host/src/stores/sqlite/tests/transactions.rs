@@ -253,3 +253,25 @@ async fn where_transactions_are_slow_the_writes_before_one_do_not_wait_for_it() 
     timeout(Duration::from_secs(3), neighbour).await.unwrap().unwrap().unwrap();
     run(&slow, "COMMIT").await;
 }
+
+#[tokio::test]
+async fn who_stands_still_does_not_wait_for_a_transaction_that_began_later() {
+    let fixture = Fixture::new().await;
+    let (still, other) = (fixture.connect(), fixture.connect());
+    const INSERT: &str = "INSERT INTO item DEFAULT VALUES";
+    let answered = |sql| timeout(Duration::from_secs(3), still.execute_at_standstill(sql, Vec::new()));
+
+    // The database knows the statement for a write from here on.
+    run(&still, INSERT).await;
+    let hold = fixture.hold_writer().await;
+    let (inserted, begun, ()) = tokio::join!(answered(INSERT), query(&other, "BEGIN IMMEDIATE"), async { drop(hold) });
+    inserted.expect("an answer while the other's transaction is open").unwrap();
+    begun.unwrap();
+    run(&other, "ROLLBACK").await;
+
+    run(&still, "BEGIN IMMEDIATE").await;
+    let (begun, committed) = tokio::join!(query(&other, "BEGIN IMMEDIATE"), answered("COMMIT"));
+    committed.expect("an answer while the other's transaction is open").unwrap();
+    begun.unwrap();
+    run(&other, "ROLLBACK").await;
+}
