@@ -1,12 +1,13 @@
 //! What guests may call, and what they are refused; the same questions to guests of both generations.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// The guest of wasi 0.3 and the one of wasi 0.2.
 const GENERATIONS: [&str; 2] = ["interfaces", "interfaces-p2"];
@@ -137,7 +138,8 @@ async fn wasi_key_value_with_batches_and_atomics() {
     let answer = ask(&host, "interfaces", "wasi-keyvalue", &[("label", "default")]).await;
     let expected = json!({
         "many": [["a", "1"], ["missing", null]], "keys": ["c"], "sums": [5, 42, 40],
-        "current": "old", "swapped": true, "current_of_the_loser": "new", "word": "new",
+        "current": "old", "swapped": true, "current_of_the_loser": "new",
+        "shown_again": "newer", "swapped_as_shown": true, "word": "newest",
     });
     assert_eq!(answer, expected);
     let answer = ask(&host, "interfaces", "wasi-keyvalue", &[("label", "other")]).await;
@@ -247,4 +249,31 @@ async fn provider(text: &'static str) -> String {
         }
     });
     address
+}
+
+/// As an application made for Spin 2 streams: with a write, and a wait until it is taken, for each piece.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_the_former_generation_streams_its_body() {
+    const PIECE_BYTES: usize = 64 << 10;
+    const PIECES: usize = 200;
+    const PAUSE: Duration = Duration::from_millis(500);
+    let settings = "[component.interfaces-p2.tool.bodega]\ndeadline_ms = 1200\ninstance_concurrency_max = 16";
+    let host = App::new().guest("interfaces-p2", settings).argument("--workers=1").start().await;
+
+    let whole = host.get(&format!("/interfaces-p2/stream?pieces={PIECES}")).await.bytes().await.expect("a body");
+    assert_eq!(whole.len(), PIECES * PIECE_BYTES);
+
+    // Longer than the deadline in all, and each piece comes when it is written. Neighbours do not wait for the end.
+    let path = format!("/interfaces-p2/stream?pieces=4&ms={}", PAUSE.as_millis());
+    let started = Instant::now();
+    let mut answer = host.get(&path).await;
+    let mut read = answer.chunk().await.expect("the body begins").expect("with a piece").len();
+    assert!(started.elapsed() < PAUSE, "the first piece came after {:?}", started.elapsed());
+    assert_eq!(host.get("/interfaces-p2/request").await.status(), 200);
+    assert!(started.elapsed() < 2 * PAUSE, "a neighbour waited {:?}", started.elapsed());
+    while let Some(chunk) = answer.chunk().await.expect("the body goes on") {
+        read += chunk.len();
+    }
+    assert_eq!(read, 4 * PIECE_BYTES);
+    assert!(started.elapsed() >= 3 * PAUSE);
 }

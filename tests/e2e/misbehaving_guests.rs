@@ -136,6 +136,45 @@ async fn a_cycle_through_the_own_routes_ends_as_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_the_former_generation_costs_no_more() {
+    let settings = format!("[component.interfaces-p2.tool.bodega]\ndeadline_ms = {}", DEADLINE.as_millis());
+    let host = App::new().guest("hello", "").guest("interfaces-p2", &settings).start().await;
+    assert_eq!(host.text("/hello/").await, "Hello, world!\n");
+    for (path, status) in [("loop", 504), ("never", 504), ("trap", 500)] {
+        let (answer, slowest) = with_neighbour(&host, host.get(&format!("/interfaces-p2/{path}"))).await;
+        assert!(slowest < NEIGHBOUR_MAX, "beside {path}, a neighbour waited {slowest:?}");
+        assert_problem(answer, status).await;
+        assert_eq!(host.get("/interfaces-p2/request").await.status(), 200, "after {path}");
+    }
+    let mut answer = host.get("/interfaces-p2/trap-body").await;
+    assert_eq!(answer.status(), 200);
+    let mut read = Vec::new();
+    let cut = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => read.extend(chunk),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(cut, "a truncated body must not look complete: {:?}", String::from_utf8_lossy(&read));
+    let trapped = host.metrics().await.sum("bodega_instances_trapped_total", &[("component", "interfaces-p2")]);
+    assert!(trapped >= 2.0, "{trapped} traps are counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_in_a_transaction_takes_it_back_and_lets_others_write_at_once() {
+    /// Well below the time after which any transaction is taken back.
+    const SOON: Duration = Duration::from_secs(3);
+    let host = App::new().ledger().start().await;
+    assert_eq!(host.post("/ledger/rows?n=1").send().await.expect("an answer").status(), 201);
+    assert_problem(host.post("/ledger/trap?n=2").send().await.expect("an answer"), 500).await;
+    let started = Instant::now();
+    assert_eq!(host.post("/ledger/rows?n=3").send().await.expect("an answer").status(), 201);
+    assert!(started.elapsed() < SOON, "the writer was held for {:?}", started.elapsed());
+    assert_eq!(host.json("/ledger/rows").await, serde_json::json!([1, 3]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_is_late_leaves_its_seat_to_the_next() {
     let settings = format!("deadline_ms = {}\ninstances_max = 1", DEADLINE.as_millis());
     let host = App::new().misbehaving_guest(&settings).start().await;

@@ -71,7 +71,7 @@ impl Grants {
             .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
         Ok(Self {
             environment: component.environment.clone().into_iter().collect(),
-            files: files::lay_out(&parts.manifest.files_of(component)?, parts.state.guest_files().join(id))?,
+            files: lay_out_files(component, parts)?,
             allowed_hosts: parts.manifest.allowed_hosts(component, &parts.variables)?,
             variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
             databases: databases.collect(),
@@ -80,6 +80,16 @@ impl Grants {
             stderr: parts.telemetry.guest_output(id, "stderr"),
         })
     }
+}
+
+/// The folder that guests of the component see as `/`; `None` where the manifest grants no files.
+fn lay_out_files(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Option<PathBuf>> {
+    if component.files.is_empty() {
+        return Ok(None);
+    }
+    let folder = parts.state.guest_files().join(&component.id);
+    files::lay_out(&parts.manifest.files_of(component)?, parts.state.path(), &folder)?;
+    Ok(Some(folder))
 }
 
 /// A component with its dependencies as one, neither read nor compiled yet.
@@ -189,6 +199,11 @@ impl Loader {
         };
         let grants =
             self.grants.get(id).with_context(|| format!("component `{id}` has no requests of its own"))?.clone();
+        let mut limits = limits(&component.limits, self.memory_bytes_max, default_limits(&pre));
+        if let ProxyPre::P2(_) = &pre {
+            // It holds its instance until its handler returns, also while it waits for a reader.
+            limits.concurrency_max = 1;
+        }
         let growth = GrowthCounts::default();
         let component = Arc::new(Component {
             growth: Arc::new(growth.clone()),
@@ -198,7 +213,7 @@ impl Loader {
             variables: grants.variables,
             databases: grants.databases,
             key_value_stores: grants.key_value_stores,
-            limits: limits(&component.limits, self.memory_bytes_max, default_limits(&pre)),
+            limits,
             metrics: self.telemetry.component(id, digest.short()),
             stdout: grants.stdout,
             stderr: grants.stderr,

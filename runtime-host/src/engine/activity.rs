@@ -1,5 +1,6 @@
 //! Whether an instance is at work, and when it last made progress that a client saw.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -45,11 +46,11 @@ impl Activity {
     }
 
     /// A request was taken whose response has to begin by `expires`; it counts as unanswered until the guard is dropped.
-    pub(super) fn request_begun(&self, expires: Instant) -> Unanswered<'_> {
+    pub(super) fn request_begun(self: &Arc<Self>, expires: Instant) -> Unanswered {
         let expires_ms = expires.saturating_duration_since(self.born).as_millis() as u64;
         self.latest_expiry_ms.fetch_max(expires_ms, Ordering::Relaxed);
         self.unanswered.fetch_add(1, Ordering::Relaxed);
-        Unanswered(self)
+        Unanswered(self.clone())
     }
 
     /// When every request that is unanswered is too late, if there is one.
@@ -80,9 +81,9 @@ impl Activity {
 }
 
 /// A request whose response has not begun.
-pub(super) struct Unanswered<'a>(&'a Activity);
+pub(super) struct Unanswered(Arc<Activity>);
 
-impl Drop for Unanswered<'_> {
+impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
     }

@@ -5,7 +5,7 @@
 //! its caches. So an instance takes whatever it has room for, and a new one starts only when none has room.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -94,7 +94,7 @@ async fn take_requests(
     seat: &mut Seat,
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
-    activity: &Activity,
+    activity: &Arc<Activity>,
     requests: &Requests,
     patience: &Patience,
 ) -> wasmtime::Result<()> {
@@ -149,32 +149,37 @@ async fn take_requests(
 async fn answer(
     accessor: &Accessor<GuestState>,
     proxy: &Proxy,
-    activity: &Activity,
-    pending: Pending,
+    activity: &Arc<Activity>,
+    taken: Pending,
     patience: &Patience,
 ) -> wasmtime::Result<bool> {
-    let Pending { request, job, answer, expires, .. } = pending;
+    let Pending { request, job, answer, expires, .. } = taken;
     let unanswered = activity.request_begun(expires);
     let (head, response) = oneshot::channel();
-    let (prepared, ends_with_answer) = accessor.with(|mut access| {
+    let (prepared, former) = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let prepared = Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, head)?;
-        let (task, ends_with_answer) = match &prepared {
-            // It may go on after its response.
+        let (task, former) = match &prepared {
             Prepared::P3 { call, .. } => (call.task(), None),
             Prepared::P2 { call, .. } => (call.task(), Some(call.task())),
         };
         store.data_mut().request_started(task, job);
-        wasmtime::error::Ok((prepared, ends_with_answer))
+        wasmtime::error::Ok((prepared, former))
     })?;
-    // At once, because a WASI 0.2 guest goes on to write the body before its handler returns.
-    let expiry = tokio::time::sleep_until(expires.into());
-    let (answered, body) = join(prepared.run(accessor, expiry), send(patience, response, answer, unanswered)).await;
-    match ends_with_answer {
-        Some(task) if matches!(answered, Ok(true)) => accessor.with(|mut access| access.get().requests.ended(&task)),
-        Some(_) => {}
-        // The newer one returns before it writes the body, which is work on the request all the same.
-        None => body.ended().await,
+    let Some(task) = former else {
+        let expiry = tokio::time::sleep_until(expires.into());
+        let (answered, body) = join(prepared.run(accessor, expiry), send(patience, response, answer, unanswered)).await;
+        // The handler returns before it writes the body, which is work on the request all the same.
+        body.ended().await;
+        return answered;
+    };
+    // A WASI 0.2 guest writes the body before its handler returns, and holds the store while it waits for a reader. So the
+    // response leaves by a task of its own, and the deadline is watched from outside.
+    let patience = patience.clone();
+    tokio::spawn(async move { send(&patience, response, answer, unanswered).await });
+    let answered = prepared.run(accessor, pending()).await;
+    if matches!(answered, Ok(true)) {
+        accessor.with(|mut access| access.get().requests.ended(&task));
     }
     answered
 }
@@ -197,7 +202,7 @@ async fn send(
     patience: &Patience,
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
-    unanswered: Unanswered<'_>,
+    unanswered: Unanswered,
 ) -> Reading {
     let response = response.await;
     drop(unanswered);

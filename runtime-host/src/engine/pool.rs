@@ -163,22 +163,23 @@ impl InstancePool {
 
     fn failure(&self, error: &wasmtime::Error, job: &Job, started: Instant) -> DispatchError {
         let component = self.component.id.clone();
-        let late = started.elapsed() >= self.component.limits.deadline;
-        if error.is::<ExpirationError>() || (error.is::<TrapOrPanicError>() && late) {
-            return self.deadline_exceeded();
-        }
         if error.is::<StartError>() {
             return DispatchError::Instantiate { component, reason: format!("{error:#}") };
         }
-        // A trap is told to every request of the instance; the error says only that there was one.
-        let reason = job.failure.get().cloned().unwrap_or_else(|| format!("{error:#}"));
         match (error.downcast_ref::<p3::ErrorCode>(), error.downcast_ref::<p2::ErrorCode>()) {
             (Some(p3::ErrorCode::HttpRequestBodySize(_)), _) | (_, Some(p2::ErrorCode::HttpRequestBodySize(_))) => {
-                DispatchError::BodyTooLarge { component }
+                return DispatchError::BodyTooLarge { component };
             }
-            (None, None) => DispatchError::Trapped { component, reason },
-            _ => DispatchError::ErrorCode { component, reason },
+            (None, None) => {}
+            _ => return DispatchError::ErrorCode { component, reason: format!("{error:#}") },
         }
+        // An instance that is late is lost as one that trapped is.
+        if error.is::<ExpirationError>() || started.elapsed() >= self.component.limits.deadline {
+            return self.deadline_exceeded();
+        }
+        // A trap is told to every request of the instance; the error says only that there was one.
+        let reason = job.failure.get().cloned().unwrap_or_else(|| format!("{error:#}"));
+        DispatchError::Trapped { component, reason }
     }
 
     fn deadline_exceeded(&self) -> DispatchError {

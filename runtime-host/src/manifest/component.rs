@@ -192,13 +192,24 @@ fn parse_host(entry: &str) -> Result<Template, String> {
 impl FilesMount {
     fn read(value: Value<'_>, folder: &Path) -> Result<Located<Self>, ConfigError> {
         if !value.is_table() {
-            return value.parse(|pattern| match leaves_folder(Path::new(pattern)) {
-                true => Err(format!("the files {pattern:?} are outside the application; expected a path or a glob pattern below its folder")),
-                false => Ok(Self::Pattern(pattern.into())),
+            return value.parse(|pattern| {
+                if leaves_folder(Path::new(pattern)) {
+                    return Err(format!("the files {pattern:?} are outside the application; expected a path or a glob pattern below its folder"));
+                }
+                if ["", "."].contains(&pattern) || pattern.ends_with("/.") {
+                    return Err(format!("{pattern:?} names a folder by dots; expected a path, a glob pattern such as \"**/*\", or {{ source = \".\", destination = \"/\" }}"));
+                }
+                Ok(Self::Pattern(pattern.into()))
             });
         }
         let mut table: Table = value.read()?;
-        let source: String = table.required("source", "a file or a folder")?;
+        let source: Value = table.required("source", "a file or a folder")?;
+        let source = source.parse(|path: &str| match Path::new(path).is_absolute() {
+            true => {
+                Err(format!("the source {path:?} is not in the application; expected a path relative to its folder"))
+            }
+            false => Ok(folder.join(path)),
+        })?;
         let destination: Value = table.required("destination", "an absolute path for the component")?;
         let destination = destination.parse(|path| {
             let relative = path.strip_prefix('/').filter(|path| !leaves_folder(Path::new(path)));
@@ -206,7 +217,7 @@ impl FilesMount {
                 .map(|_| path.to_owned())
                 .ok_or_else(|| format!("the destination {path:?} is not an absolute path without `..`"))
         })?;
-        let mount = Self::Placement { source: folder.join(source), destination: destination.value };
+        let mount = Self::Placement { source: source.value, destination: destination.value };
         let position = table.position();
         table.finish()?;
         Ok(Located { value: mount, position })

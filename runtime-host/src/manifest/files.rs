@@ -14,6 +14,8 @@ pub struct MountedFile {
     pub source: PathBuf,
     /// Where the component sees it, relative to its root.
     pub guest_path: PathBuf,
+    /// Whether the manifest names this file itself, not a folder or a pattern.
+    pub is_named: bool,
 }
 
 impl Manifest {
@@ -36,14 +38,15 @@ impl Manifest {
                     }
                 }
                 FilesMount::Placement { source, destination } => {
-                    let destination = Path::new(destination.trim_start_matches('/'));
-                    self.files_at(source, destination, mount.position)?
+                    self.files_at(source, Path::new(destination.trim_start_matches('/')), mount.position)?
                 }
             };
-            files.extend(found.into_iter().filter(|file| {
+            // A file that is named outright is meant, as in Spin.
+            let is_kept = |file: &MountedFile| {
                 let path = file.source.strip_prefix(self.folder()).unwrap_or(&file.source);
-                !component.exclude_files.iter().any(|pattern| pattern.matches_path(path))
-            }));
+                file.is_named || !component.exclude_files.iter().any(|pattern| pattern.matches_path(path))
+            };
+            files.extend(found.into_iter().filter(is_kept));
         }
         Ok(files)
     }
@@ -51,7 +54,13 @@ impl Manifest {
     /// A file, or all files below a folder.
     fn files_at(&self, path: &Path, guest_path: &Path, position: Position) -> Result<Vec<MountedFile>, ConfigError> {
         if path.is_file() {
-            return Ok(vec![MountedFile { source: path.to_owned(), guest_path: guest_path.to_owned() }]);
+            if guest_path.as_os_str().is_empty() {
+                return Err(
+                    self.error(position, format!("{} is a file; expected its name in the destination", path.display()))
+                );
+            }
+            let (source, guest_path) = (path.to_owned(), guest_path.to_owned());
+            return Ok(vec![MountedFile { source, guest_path, is_named: true }]);
         }
         if !path.is_dir() {
             return Err(self.error(position, format!("{} does not exist", path.display())));
@@ -72,7 +81,7 @@ impl Manifest {
             let source = path.map_err(|error| self.error(position, error))?;
             if source.is_file() {
                 let guest_path = source.strip_prefix(base).unwrap_or(&source).to_owned();
-                files.push(MountedFile { source, guest_path });
+                files.push(MountedFile { source, guest_path, is_named: false });
             }
         }
         Ok(files)

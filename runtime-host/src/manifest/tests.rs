@@ -253,7 +253,7 @@ fn files_have_to_exist_when_the_application_is_run() {
     let manifest = folder
         .load(&format!(
             "{HEAD}[[trigger.http]]\nroute = '/'\ncomponent = 'cart'\n[component.cart]\nsource = 'cart.wasm'\n\
-             build.command = 'make'\nfiles = [{{ source = 'img', destination = '/' }}]\n\
+             build.command = 'make'\nfiles = [{{ source = 'img', destination = '/img' }}]\n\
              dependencies = {{ 'a:b' = {{ path = 'b.wasm' }} }}"
         ))
         .unwrap();
@@ -302,11 +302,19 @@ fn components_see_the_files_that_are_granted() {
         ("files = [{ source = 'img[1]', destination = '/pictures' }]", vec!["pictures/e.png"]),
         ("files = [{ source = 'one.txt', destination = '/two.txt' }]", vec!["two.txt"]),
         ("files = [{ source = 'assets', destination = '/' }]\nexclude_files = ['**/d*/*']", vec!["a.css"]),
+        (
+            "files = ['one.txt', 'assets/a.css', 'assets/deep']\nexclude_files = ['**/*']",
+            vec!["one.txt", "assets/a.css"],
+        ),
     ];
     for (entries, expected) in table {
         assert_eq!(seen(entries).unwrap(), expected, "{entries}");
     }
     assert_eq!(folder.message(seen("files = ['none.txt']")), "spin.toml:9:10: none.txt does not exist");
+    assert_eq!(
+        folder.message(seen("files = [{ source = 'one.txt', destination = '/' }]")),
+        "spin.toml:9:10: one.txt is a file; expected its name in the destination"
+    );
     assert_eq!(
         folder.message(seen("files = ['a[']")),
         "spin.toml:9:10: \"a[\" is no glob pattern: invalid range pattern"

@@ -43,7 +43,7 @@ async fn a_busy_instance_without_progress_is_lost() {
 
 #[tokio::test]
 async fn an_instance_that_is_late_with_all_its_requests_is_lost_although_it_made_progress() {
-    let activity = Activity::default();
+    let activity = Arc::new(Activity::default());
     let started = Instant::now();
     let expires = started + DEADLINE / 4;
     let earlier = activity.request_begun(expires - DEADLINE / 8);

@@ -43,6 +43,8 @@ const SWAPS_OPEN_MAX: usize = 1_024;
 /// Size of the keys and values that these remember, in bytes; any single one fits.
 const SWAPS_BYTES_MAX: usize = 32 << 20;
 
+const TOO_MANY: &str = "too many compare-and-swaps are open; drop some first";
+
 /// A compare-and-swap in progress.
 struct OpenCas {
     bucket: OpenStore,
@@ -67,6 +69,15 @@ impl SwapBudget {
         fits
     }
 
+    /// Makes room for another value of an open one; false, and nothing is changed, when there is none.
+    fn change(&mut self, before: usize, after: usize) -> bool {
+        let fits = self.bytes - before + after <= SWAPS_BYTES_MAX;
+        if fits {
+            self.bytes = self.bytes - before + after;
+        }
+        fits
+    }
+
     fn give_back(&mut self, bytes: usize) {
         self.open -= 1;
         self.bytes -= bytes;
@@ -76,9 +87,23 @@ impl SwapBudget {
 /// Gives the guest a handle of a swap, if it may have another one.
 fn keep(state: &mut GuestState, swap: OpenCas) -> wasmtime::Result<Result<Resource<OpenCas>, Error>> {
     if !state.swaps.take(swap.cas.bytes()) {
-        return Ok(Err(Error::Other("too many compare-and-swaps are open; drop some first".to_owned())));
+        return Ok(Err(Error::Other(TOO_MANY.to_owned())));
     }
     Ok(Ok(state.table.push(swap)?))
+}
+
+/// Has the swap expect the value that its guest is shown now, as in Spin.
+fn expect(
+    state: &mut GuestState,
+    handle: &Resource<OpenCas>,
+    cas: Cas,
+) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+    let swap = state.table.get_mut(handle)?;
+    if !state.swaps.change(swap.cas.bytes(), cas.bytes()) {
+        return Ok(Err(Error::Other(TOO_MANY.to_owned())));
+    }
+    swap.cas = cas;
+    Ok(Ok(swap.cas.current().map(<[u8]>::to_vec)))
 }
 
 /// Takes a handle back that [`keep`] gave.
@@ -179,9 +204,16 @@ fn add_atomics(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Resul
             },))
         })
     })?;
-    instance.func_wrap("[method]cas.current", |context: Context<'_>, (handle,): (Resource<OpenCas>,)| {
-        let current = context.data().table.get(&handle)?.cas.current().map(<[u8]>::to_vec);
-        Ok((Ok::<_, Error>(current),))
+    instance.func_wrap_async("[method]cas.current", |mut context: Context<'_>, (handle,): (Resource<OpenCas>,)| {
+        Box::new(async move {
+            let OpenCas { bucket, cas } = context.data().table.get(&handle)?;
+            let (bucket, key) = (bucket.clone(), cas.key().to_owned());
+            let cas = bucket.timed::<_, Error>(StoreOperation::KeyValueGet, bucket.store.compare(key)).await;
+            Ok((match cas {
+                Ok(cas) => expect(context.data_mut(), &handle, cas)?,
+                Err(error) => Err(error),
+            },))
+        })
     })?;
     instance.func_wrap_async("increment", |context: Context<'_>, (handle, key, delta): (Bucket, String, i64)| {
         Box::new(async move {
@@ -237,6 +269,7 @@ mod tests {
         let mut large = SwapBudget::default();
         let count = (0..SWAPS_OPEN_MAX).take_while(|_| large.take(largest)).count();
         assert_eq!(count, SWAPS_BYTES_MAX / largest);
+        assert!(!large.change(1, largest) && large.change(largest, 1) && large.change(1, largest));
         large.give_back(largest);
         assert!(large.take(largest) && !large.take(largest), "the refused one took nothing");
     }

@@ -194,6 +194,14 @@ fn values_that_make_no_sense_are_refused() {
             "6:10: the files \"/etc/*\" are outside the application; expected a path or a glob pattern below its folder",
         ),
         (
+            component("files = ['a/.']"),
+            "6:10: \"a/.\" names a folder by dots; expected a path, a glob pattern such as \"**/*\", or { source = \".\", destination = \"/\" }",
+        ),
+        (
+            component("files = [{ source = '/etc', destination = '/' }]"),
+            "6:21: the source \"/etc\" is not in the application; expected a path relative to its folder",
+        ),
+        (
             component("files = [{ source = 'a', destination = 'b' }]"),
             "6:40: the destination \"b\" is not an absolute path without `..`",
         ),

@@ -1,6 +1,8 @@
 //! wasi:http@0.2: what arrived, and what goes out (to the network or to a neighbour).
 
 use std::io::{Read, Write};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use wasip2::http::outgoing_handler::handle;
@@ -8,6 +10,8 @@ use wasip2::http::types::{
     ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam,
     Scheme,
 };
+
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Asks `url`, which is `http://AUTHORITY/PATH`, or `/PATH` without a host.
 pub(crate) fn get(url: &str) -> Result<Value, ErrorCode> {
@@ -69,6 +73,27 @@ pub(crate) fn answer(response_out: ResponseOutparam, body: &Value) {
     ResponseOutparam::set(response_out, Ok(response));
     if let Ok(mut stream) = outgoing.write() {
         let _ = stream.write_all(body.to_string().as_bytes());
+    }
+    let _ = OutgoingBody::finish(outgoing, None);
+}
+
+/// Answers 200 with so many pieces of 64 KiB, and a pause before each but the first.
+pub(crate) fn stream(response_out: ResponseOutparam, pieces: u32, pause: Duration) {
+    let response = OutgoingResponse::new(Fields::new());
+    let Ok(outgoing) = response.body() else {
+        return;
+    };
+    ResponseOutparam::set(response_out, Ok(response));
+    if let Ok(mut stream) = outgoing.write() {
+        for piece in 0..pieces {
+            if piece > 0 && !pause.is_zero() {
+                sleep(pause);
+            }
+            // A client that is gone needs no more.
+            if stream.write_all(&[b'x'; PIECE_BYTES]).is_err() || Write::flush(&mut stream).is_err() {
+                return;
+            }
+        }
     }
     let _ = OutgoingBody::finish(outgoing, None);
 }

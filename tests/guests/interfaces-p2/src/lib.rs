@@ -1,17 +1,20 @@
 //! Uses every interface of the Spin 2 generation (wasi 0.2, synchronous) and answers the outcome as JSON.
 //!
 //! The paths and the answers are those of the guest `interfaces`, so that a test can ask both the same question;
-//! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0. Besides, `datagrams?port=`, and
-//! `cycle?through=A,B` that has the component A ask B, which asks A, and so on without end.
+//! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0. Besides, `datagrams?port=`,
+//! `stream?pieces=&ms=`, and `cycle?through=A,B` that has the component A ask B, which asks A, and so on without end; and `loop`, `never`, `trap`
+//! and `trap-body`, which misbehave.
 
 mod http;
 mod key_value;
+mod misbehave;
 mod sqlite;
 mod sqlite_3;
 mod wasi;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bindings::fermyon::spin::variables;
 use serde_json::{Value, json};
@@ -54,8 +57,16 @@ impl Guest for Interfaces {
                 Ok(answer) => answer,
                 Err(error) => return ResponseOutparam::set(response_out, Err(error)),
             },
+            "stream" => {
+                let number = |name| argument(name).parse().unwrap_or(0);
+                return http::stream(response_out, number("pieces"), Duration::from_millis(number("ms").into()));
+            }
             "outbound" => outcome(http::get(argument("url"))),
             "request" => http::describe(&request),
+            "loop" => misbehave::compute_forever(),
+            "never" => misbehave::wait_forever(),
+            "trap" => misbehave::trap(),
+            "trap-body" => return misbehave::trap_in_the_body(response_out),
             _ => json!({ "error": format!("no interface {interface}") }),
         };
         http::answer(response_out, &answer);

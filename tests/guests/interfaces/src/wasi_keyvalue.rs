@@ -36,6 +36,10 @@ pub(crate) fn use_bucket(label: &str) -> Result<Value, Error> {
         Ok(()) => None,
         Err(CasError::StoreError(error)) => return Err(error),
     };
+    let again = Cas::new(&bucket, "word")?;
+    bucket.set("word", b"newer")?;
+    let shown_again = again.current()?;
+    let swapped_as_shown = atomics::swap(again, b"newest").is_ok();
     Ok(json!({
         "many": many.into_iter().map(|(key, value)| (key, text(value))).collect::<Vec<_>>(),
         "keys": keys,
@@ -43,6 +47,8 @@ pub(crate) fn use_bucket(label: &str) -> Result<Value, Error> {
         "current": text(current),
         "swapped": swapped,
         "current_of_the_loser": text(lost),
+        "shown_again": text(shown_again),
+        "swapped_as_shown": swapped_as_shown,
         "word": text(bucket.get("word")?),
     }))
 }

@@ -11,6 +11,7 @@
 //! | `GET increment`, `swap` | the counter |
 //! | `GET synchronous` | what SQLite says about the durability of a write: 2 for `full`, 1 for `normal` |
 //! | `POST transaction?n=` | a transaction that stands still for `n` milliseconds before its COMMIT |
+//! | `POST trap?n=` | a transaction that adds a row, and traps before its COMMIT |
 //! | `GET integrity` | what SQLite says about its file |
 //!
 //! A store that fails gives 507 when it is full and 500 otherwise, with the error's name.
@@ -43,6 +44,7 @@ async fn ledger(request: Request) -> Result<impl IntoResponse, spin_sdk::http::E
         (true, "pairs") => tables::add_pair(n).await,
         (true, "blob") => tables::add_blob(n).await,
         (true, "transaction") => tables::stand_still(n).await,
+        (true, "trap") => tables::trap_in_transaction(n).await,
         (true, "keys") => keys::add(n).await,
         (true, "increment") => counters::increment(),
         (true, "swap") => counters::swap(),

@@ -59,6 +59,16 @@ pub(crate) async fn stand_still(milliseconds: i64) -> Result<Json, Failure> {
     Ok(milliseconds.into())
 }
 
+pub(crate) async fn trap_in_transaction(n: i64) -> Result<Json, Failure> {
+    let connection = open().await?;
+    run(&connection, "BEGIN IMMEDIATE", []).await?;
+    run(&connection, "INSERT INTO rows VALUES (?)", [n]).await?;
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    Ok(n.into())
+}
+
 async fn open() -> Result<Connection, Error> {
     let connection = Connection::open(LABEL).await?;
     for table in TABLES {
