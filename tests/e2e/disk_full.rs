@@ -35,9 +35,9 @@ fn size(megabytes: &str) -> CString {
 }
 
 /// Posts until the host refuses; returns how many it took, and the refusal's status.
-async fn fill(host: &Host, path: &str) -> (u32, u16) {
+async fn fill(host: &Host, path: impl Fn(u32) -> String) -> (u32, u16) {
     for taken in 0..100_000 {
-        let status = host.post(path).send().await.expect("an answer").status().as_u16();
+        let status = host.post(&path(taken)).send().await.expect("an answer").status().as_u16();
         if status != 201 {
             return (taken, status);
         }
@@ -57,17 +57,25 @@ async fn a_full_disk_is_an_error_and_not_an_acknowledgement() {
             return;
         }
     };
-    let database = disk.0.join("ledger.db");
-    let config = format!("[sqlite_database.default]\ntype = \"spin\"\npath = {database:?}\n");
+    let (database, keys) = (disk.0.join("ledger.db"), disk.0.join("keys.db"));
+    let config = format!(
+        "[sqlite_database.default]\ntype = \"spin\"\npath = {database:?}\n\
+         [key_value_store.default]\ntype = \"spin\"\npath = {keys:?}\n"
+    );
     let mut host = empty.ledger().runtime_config(&config).start().await;
     assert_eq!(host.post("/ledger/rows?n=1").send().await.expect("an answer").status(), 201);
 
-    let (blobs, status) = fill(&host, "/ledger/blob?n=262144").await;
+    let (blobs, status) = fill(&host, |_| "/ledger/blob?n=262144".to_owned()).await;
     assert!(blobs > 0);
     assert_eq!(status, 507, "the interface has an error for a full disk, and the guest got it");
-    fill(&host, "/ledger/blob?n=4096").await;
-    let (taken, status) = fill(&host, "/ledger/rows?n=2").await;
+    fill(&host, |_| "/ledger/blob?n=4096".to_owned()).await;
+    let (taken, status) = fill(&host, |_| "/ledger/rows?n=2".to_owned()).await;
     assert_eq!(status, 507);
+    // This interface has no error of its own for it.
+    let (keys_taken, status) = fill(&host, |taken| format!("/ledger/keys?n={taken}")).await;
+    assert_eq!(status, 500);
+    let (added, status) = fill(&host, |_| "/ledger/increment".to_owned()).await;
+    assert_eq!(status, 500);
 
     let mut acknowledged = vec![1];
     acknowledged.extend((0..taken).map(|_| 2));
@@ -79,10 +87,15 @@ async fn a_full_disk_is_an_error_and_not_an_acknowledgement() {
     acknowledged.push(3);
     assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "no refused write is there");
     assert_eq!(host.json("/ledger/integrity").await, json!(["ok"]));
+    assert_eq!(host.post(&format!("/ledger/keys?n={keys_taken}")).send().await.expect("an answer").status(), 201);
+    let numbers: Vec<u32> = (0..=keys_taken).collect();
+    assert_eq!(host.json("/ledger/keys").await, json!(numbers), "no refused key is there");
+    assert_eq!(host.json("/ledger/increment").await, json!(added));
 
     host.kill_9().await;
     host.restart().await;
     assert_eq!(host.json("/ledger/rows").await, json!(acknowledged), "and after a restart");
+    assert_eq!(host.json("/ledger/keys").await, json!(numbers));
     host.stop().await;
     // Before the folder that it is mounted in is removed.
     drop(disk);

@@ -79,3 +79,34 @@ async fn generated_secrets_are_their_owners_alone_and_stay_the_same() {
     host.restart().await;
     assert_eq!(read(), secrets);
 }
+
+/// What `bodega up --build` would run, asked of a cargo that only notes it: building the shop anew takes minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_build_commands_of_the_shop_make_what_its_manifest_names() {
+    let repository = programs::repository();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cargo, calls) = (folder.path().join("cargo"), folder.path().join("calls"));
+    fs::write(&cargo, format!("#!/bin/sh\necho \"$PWD: $*\" >> {}\n", calls.display())).expect("writable");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a path"));
+    let mut build = Command::new(programs::host());
+    build.args(["build", "-f"]).arg(repository.join("spin.toml")).env("PATH", path);
+    let output = build.output().await.expect("the host's binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let manifest = fs::read_to_string(repository.join("spin.toml")).expect("a manifest");
+    let sources: Vec<&str> =
+        manifest.lines().filter_map(|line| line.strip_prefix("source = \"")?.strip_suffix('"')).collect();
+    assert!(sources.len() >= 7, "{sources:?}");
+    let expected: String = sources
+        .iter()
+        .map(|source| {
+            let name = source.strip_prefix("target/wasm32-wasip2/release/").and_then(|file| file.strip_suffix(".wasm"));
+            let name = name.unwrap_or_else(|| panic!("{source} is not what cargo builds"));
+            assert!(programs::component(name).exists());
+            assert!(repository.join("components").join(name).join("Cargo.toml").exists(), "no package {name}");
+            format!("{}: build --package {name} --target wasm32-wasip2 --release\n", repository.display())
+        })
+        .collect();
+    assert_eq!(fs::read_to_string(&calls).expect("calls"), expected);
+}

@@ -151,7 +151,8 @@ async fn exactly_as_many_wait_on(workers: usize) {
         until_metric_is(&host, "bodega_instances_live", 1.0).await;
         get_at_once(&host, "/misbehave/slow?ms=1", 10).await
     };
-    let (first, others) = tokio::join!(occupied, others);
+    let all_wait = until_metric_is(&host, "bodega_queue_length", 3.0);
+    let (first, others, ()) = tokio::join!(occupied, others, all_wait);
     assert_eq!(first.status(), 200);
     let count = |status: u16| others.iter().filter(|answer| answer.status().as_u16() == status).count();
     assert_eq!((count(200), count(503)), (3, 7));

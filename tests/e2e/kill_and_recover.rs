@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
@@ -41,6 +42,10 @@ async fn every_acknowledged_write_survives_kill_9() {
         // Each round is cut off at another point, so that every phase of a commit gets its turn.
         sleep(Duration::from_millis(150 + 37 * round)).await;
         host.kill_9().await;
+        let keys = Connection::open(host.folder().join("state/sqlite_key_value.db")).expect("the file of the keys");
+        let integrity: String = keys.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
+        assert_eq!(integrity, "ok", "the file of the keys");
+        drop(keys);
         for (kind, taken) in writers.join_all().await {
             acknowledged[kind].extend(taken);
         }

@@ -1,5 +1,6 @@
 //! An operator sees what happened: counters, structured logs, the guests' own lines, one trace through all components.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
@@ -9,7 +10,10 @@ const SPAN_ID: &str = "00f067aa0ba902b7";
 
 async fn host() -> Host {
     App::new()
-        .guest("interfaces-p2", "key_value_stores = [\"default\"]")
+        .guest(
+            "interfaces-p2",
+            "key_value_stores = [\"default\"]\nallowed_outbound_hosts = [\"http://interfaces.spin.internal\"]",
+        )
         .guest("interfaces", "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]")
         .misbehaving_guest("")
         .argument("--log-format=json")
@@ -180,22 +184,34 @@ async fn a_flood_of_refused_requests_is_few_lines_that_count_them() {
     assert!(!host.log().iter().any(|line| line.contains("ERROR")), "{:?}", host.log());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_trace_goes_on_through_service_chaining() {
-    let host = host().await;
+/// The ids of sixteen traces, but for their last two digits.
+const TRACE_ID_HEAD: &str = "4bf92f3577b34da6a3ce929d0e0e47";
+
+/// Has `caller` ask the other guest, and checks that the request of this number arrived there as a part of its trace.
+async fn trace_goes_on(host: &Host, caller: &str, callee: &str, number: u8) {
+    let (trace, id) = (format!("{TRACE_ID_HEAD}{number:02x}"), format!("shopper-{number}"));
     let request = host
-        .request("/interfaces/outbound")
-        .query(&[("url", "http://interfaces-p2.spin.internal/request")])
-        .header("traceparent", format!("00-{TRACE_ID}-{SPAN_ID}-01"))
-        .header("x-request-id", "shopper-1");
+        .request(&format!("/{caller}/outbound"))
+        .query(&[("url", format!("http://{callee}.spin.internal/request"))])
+        .header("traceparent", format!("00-{trace}-{SPAN_ID}-01"))
+        .header("x-request-id", &id);
     let answer = request.send().await.expect("an answer");
-    assert_eq!(answer.headers()["x-request-id"], "shopper-1");
+    assert_eq!(answer.headers()["x-request-id"], *id);
     let answer: Value = answer.json().await.expect("JSON");
     let arrived: Value = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
     let traceparent = arrived["headers"]["traceparent"][0].as_str().expect("a trace context");
-    assert!(traceparent.starts_with(&format!("00-{TRACE_ID}-")), "{traceparent}");
+    assert!(traceparent.starts_with(&format!("00-{trace}-")), "{caller}: {traceparent}");
     assert!(!traceparent.contains(SPAN_ID), "each hop is a span of its own: {traceparent}");
-    assert_eq!(arrived["headers"]["x-request-id"][0], "shopper-1");
+    assert_eq!(arrived["headers"]["x-request-id"][0], *id, "{caller}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_goes_on_through_service_chaining() {
+    let host = host().await;
+    for (caller, callee) in [("interfaces", "interfaces-p2"), ("interfaces-p2", "interfaces")] {
+        // At once, so that neighbours on one instance could take each other's.
+        join_all((0..16).map(|number| trace_goes_on(&host, caller, callee, number))).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

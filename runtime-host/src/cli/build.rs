@@ -42,7 +42,15 @@ pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> 
                 add_wasm_target(&build.workdir)?;
             }
             eprintln!("building {}: {command}", component.id);
-            run(command, &build.workdir).with_context(|| format!("component `{}` was not built", component.id))?;
+            let built =
+                run(command, &build.workdir).with_context(|| format!("component `{}` was not built", component.id));
+            // A command may not say what it compiles for.
+            match built {
+                Err(error) if !has_wasm_target(&build.workdir) => return Err(error.context(format!(
+                    "the Rust target {WASM_TARGET} is missing, which may be the reason; run `rustup target add {WASM_TARGET}`"
+                ))),
+                built => built?,
+            }
         }
     }
     Ok(())
@@ -60,21 +68,23 @@ fn run(command: &str, workdir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs the wasm target with rustup unless the toolchain of the folder has it.
-fn add_wasm_target(folder: &Path) -> anyhow::Result<()> {
-    let in_folder = |program| {
-        let mut command = Command::new(program);
-        command.current_dir(folder);
-        command
-    };
-    let libdir = in_folder("rustc").args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
-    if libdir.is_ok_and(|output| {
+/// Whether the toolchain of the folder has the wasm target.
+fn has_wasm_target(folder: &Path) -> bool {
+    let mut rustc = Command::new("rustc");
+    let libdir = rustc.current_dir(folder).args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
+    libdir.is_ok_and(|output| {
         output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
-    }) {
+    })
+}
+
+/// Installs the wasm target with rustup unless it is there.
+fn add_wasm_target(folder: &Path) -> anyhow::Result<()> {
+    if has_wasm_target(folder) {
         return Ok(());
     }
     eprintln!("installing the Rust target {WASM_TARGET}");
-    let problem = match in_folder("rustup").args(["target", "add", WASM_TARGET]).status() {
+    let mut rustup = Command::new("rustup");
+    let problem = match rustup.current_dir(folder).args(["target", "add", WASM_TARGET]).status() {
         Ok(status) if status.success() => return Ok(()),
         Ok(_) => format!("rustup could not install it; when it can, run `rustup target add {WASM_TARGET}`"),
         Err(_) => "there is no rustup to install it; get it from https://rustup.rs, or add the target with the tool \

@@ -19,8 +19,8 @@ use super::requests::Requests;
 
 /// Handles (streams, requests, stores, files, ...) that one instance may hold at once.
 const HANDLES_MAX: usize = 10_000;
-/// Bytes that one call for random data returns at most.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
+/// Bytes that one call for random data returns at most; more is a trap in WASI 0.2, and as many in 0.3.
+const RANDOM_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of one set of header fields inside a guest.
 const FIELDS_BYTES_MAX: usize = 128 << 10;
 /// Stores and connections that one instance may hold open at once.
