@@ -277,3 +277,20 @@ async fn a_guest_of_the_former_generation_streams_its_body() {
     assert_eq!(read, 4 * PIECE_BYTES);
     assert!(started.elapsed() >= 3 * PAUSE);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_the_former_generation_passes_bodies_back_and_on() {
+    let settings = "allowed_outbound_hosts = [\"http://interfaces-p2.spin.internal\"]";
+    let host = App::new().guest("interfaces-p2", settings).start().await;
+    let body: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
+
+    let sent_back = host.post("/interfaces-p2/relay").body(body.clone()).send().await.expect("an answer");
+    assert_eq!(sent_back.status(), 200);
+    assert!(sent_back.bytes().await.expect("a body") == body, "the body is another one");
+
+    let length = body.len();
+    let onward = "http://interfaces-p2.spin.internal/count";
+    let sent_on = host.post("/interfaces-p2/relay").query(&[("url", onward)]).body(body).send().await;
+    let answer: Value = sent_on.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer, json!({ "status": 200, "answer": { "bytes": length } }));
+}

@@ -2,7 +2,7 @@
 //!
 //! The paths and the answers are those of the guest `interfaces`, so that a test can ask both the same question;
 //! here `sqlite` is fermyon:spin@2.0.0 and `sqlite-3` is spin:sqlite@3.0.0. Besides, `datagrams?port=`,
-//! `stream?pieces=&ms=`, and `cycle?through=A,B` that has the component A ask B, which asks A, and so on without end; and `loop`, `never`, `trap`
+//! `stream?pieces=&ms=`, `relay` and `relay?url=` that send a body back or on, `count`, and `cycle?through=A,B` that has the component A ask B, which asks A, and so on without end; and `loop`, `never`, `trap`
 //! and `trap-body`, which misbehave.
 
 mod http;
@@ -61,6 +61,14 @@ impl Guest for Interfaces {
                 let number = |name| argument(name).parse().unwrap_or(0);
                 return http::stream(response_out, number("pieces"), Duration::from_millis(number("ms").into()));
             }
+            "relay" => {
+                let Some(url) = query.get("url") else {
+                    // Where the answer has begun it is cut off, which a client notices.
+                    return http::send_back(&request, response_out).unwrap_or_else(|error| panic!("{error:?}"));
+                };
+                outcome(http::send_on(&request, url))
+            }
+            "count" => outcome(http::count(&request)),
             "outbound" => outcome(http::get(argument("url"))),
             "request" => http::describe(&request),
             "loop" => misbehave::compute_forever(),
