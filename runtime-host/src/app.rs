@@ -17,6 +17,7 @@ mod smoke;
 mod status;
 mod stores;
 mod table;
+mod webhooks;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
 pub use stores::stores_config;
 use table::{Split, Table};
+use webhooks::Webhooks;
 pub use worker::Worker;
 
 use crate::engine::Engine;
@@ -87,6 +89,7 @@ pub struct App {
     workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
     outbound: Arc<OutboundShared>,
+    webhooks: Webhooks,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
     /// Where the public listener answers, for requests of components to the application itself.
@@ -162,8 +165,10 @@ impl App {
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
         let preview_token: Arc<str> = parts.preview_token.into();
         let table = Table::new(live);
+        let outbound = Arc::new(parts.outbound);
+        let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
         let (table, rollouts) =
-            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, table).await?;
+            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, &webhooks, table).await?;
         let deployments = Deployments::new(found.in_force, found.bases);
         deployments.rollouts().extend(rollouts.iter().cloned());
         let app = Arc::new(Self {
@@ -175,7 +180,8 @@ impl App {
             served,
             workers,
             schedules,
-            outbound: Arc::new(parts.outbound),
+            outbound,
+            webhooks,
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
         });

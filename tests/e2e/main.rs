@@ -49,3 +49,4 @@ mod telemetry;
 mod tls;
 mod token_keys;
 mod verify;
+mod webhooks;

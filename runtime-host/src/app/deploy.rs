@@ -22,9 +22,10 @@ pub(super) use error::with_causes;
 use super::App;
 use super::loader::{AtHand, InForce};
 use super::revision::{Draining, Live, Revision, drained};
-use super::rollouts::Entry;
+use super::rollouts::{Entry, UNSAID, now_unix_ms};
 use super::smoke;
 use super::table::Split;
+use super::webhooks::News;
 use crate::engine;
 use crate::manifest::{RolloutSettings, Smoke};
 use crate::registry::{Action, Base, Digest, NewRevision, RegistryError, RevisionRecord, now_ms};
@@ -202,14 +203,29 @@ impl App {
         if plan.strategy != Strategy::Rolling || plan.gate == Gate::Manual {
             // What is rolled out for hours is read from its file when it is needed again.
             let change = Change { at_hand: AtHand::new(), ..change };
-            return self.begin_rollout(deployment, plan, change, prepared, started).await;
+            return self.begin_rollout(deployment, plan, current, change, prepared, started).await;
         }
         let recorded = blocking({
             let (app, deployment, digest) = (self.clone(), deployment.clone(), digest.clone());
             move || app.record(&deployment, &digest, None)
         });
         let number = recorded.await?;
-        Ok(self.switch(change, prepared, Some(number), started))
+        let deployed = self.switch(change, prepared, Some(number), started);
+        self.tell_switch(&current, &deployed, "deployed", &deployment.why);
+        Ok(deployed)
+    }
+
+    /// Tells webhooks what a person has put in force at once.
+    fn tell_switch(&self, from: &Digest, deployed: &Deployed, change: &'static str, why: &str) {
+        self.webhooks.tell(&News {
+            component: &deployed.component,
+            from,
+            to: &deployed.digest,
+            change,
+            weight_percent: 100,
+            reason: if why.is_empty() { UNSAID } else { why },
+            at_unix_ms: now_unix_ms(),
+        });
     }
 
     /// Writes down that the artifact is in force from now on, or rolled out as `rollout` says; returns the revision's number.
@@ -271,7 +287,9 @@ impl App {
             move || app.loader.registry.return_to(&component, number, bad)
         });
         recorded.await?;
-        Ok(self.switch(change, prepared, Some(number), started))
+        let deployed = self.switch(change, prepared, Some(number), started);
+        self.tell_switch(&current, &deployed, "returned", &rollback.why);
+        Ok(deployed)
     }
 
     /// The artifact in force of the component.

@@ -13,17 +13,22 @@ use super::deploy::{Change, DeployError, Deployed, Deployment, Prepared, blockin
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
-use crate::registry::{Action, Outcome, RegistryError, now_ms};
+use super::webhooks::News;
+use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
 use crate::rollout::{self, Hold, Plan, Rollout, Samples, State, Sticky, Strategy, Transition};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
 /// Who does what the comparison decides.
 const BY_ROLLOUT: &str = "rollout";
+/// The reason of who gives none.
+pub(super) const UNSAID: &str = "somebody wanted it";
 
 /// A rollout that goes on.
 pub(super) struct Running {
     pub(super) rollout: Rollout,
+    /// The artifact in force when it began.
+    former: Digest,
     pub(super) change: Change,
     pub(super) number: u32,
     /// The new revision, by the places of the components that it is or is a part of.
@@ -90,10 +95,10 @@ pub(super) fn now_unix_ms() -> u64 {
 }
 
 impl Running {
-    pub(super) fn new(rollout: Rollout, change: Change, number: u32, candidates: Prepared) -> Self {
+    pub(super) fn new(rollout: Rollout, former: Digest, change: Change, number: u32, candidates: Prepared) -> Self {
         let is_shadow = matches!(rollout.plan().strategy, Strategy::Shadow { .. });
         let shadow = is_shadow.then(Arc::default);
-        Self { rollout, change, number, candidates, shadow }
+        Self { rollout, former, change, number, candidates, shadow }
     }
 
     /// What requests see of it.
@@ -166,6 +171,7 @@ impl App {
         self: &Arc<Self>,
         deployment: &Deployment,
         plan: Plan,
+        former: Digest,
         change: Change,
         candidates: Prepared,
         started: Instant,
@@ -181,7 +187,7 @@ impl App {
         let number = recorded.await?;
         let Change { component, digest, .. } = change.clone();
         let switched = candidates.iter().map(|(place, _)| self.served[*place].clone()).collect();
-        let entry = Entry::new(Running::new(rollout, change, number, candidates));
+        let entry = Entry::new(Running::new(rollout, former, change, number, candidates));
         self.deployments.rollouts().insert(component.clone(), entry.clone());
         {
             let mut running = entry.running.lock().await;
@@ -239,7 +245,7 @@ impl App {
         let mut running = entry.running.lock().await;
         let before = running.rollout.clone();
         let now = now_unix_ms();
-        let why = if why.is_empty() { "somebody wanted it" } else { why };
+        let why = if why.is_empty() { UNSAID } else { why };
         let rollout = &mut running.rollout;
         let transitions = match steer {
             Steer::Promote => rollout.promote(now, why),
@@ -317,6 +323,7 @@ impl App {
         for transition in transitions {
             let change = change_in_words(transition.change);
             self.telemetry.metrics.rollout_transition(&component, change);
+            self.webhooks.tell(&News::of(&component, &running.former, &running.change.digest, transition));
             let action = Action {
                 at_ms: now_ms(),
                 who: BY_ROLLOUT.to_owned(),
@@ -370,7 +377,8 @@ pub(super) fn in_words(rollout: &Rollout) -> String {
     serde_json::to_string(rollout).unwrap_or_default()
 }
 
-fn change_in_words(change: rollout::Change) -> &'static str {
+/// One word for each, in metrics, in the log of actions and for webhooks.
+pub(super) fn change_in_words(change: rollout::Change) -> &'static str {
     use rollout::Change;
     match change {
         Change::StepBegan => "step-began",

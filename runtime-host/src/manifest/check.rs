@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Uri;
+
+use super::rollout::{NO_WEBHOOK, webhook_uri};
 use super::{Component, Dependency, DependencySource, Manifest, TriggerTarget};
 use crate::allowed_hosts::{AllowedHost, AllowedHosts};
 use crate::config_file::{ConfigError, Located, suggestion};
@@ -17,6 +20,7 @@ impl Manifest {
         for component in &self.components {
             let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
+            let templates = templates.chain(&component.rollout.webhooks);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             self.check_schedules(component)?;
@@ -63,9 +67,6 @@ impl Manifest {
 
     /// What nothing acts on yet must not seem to be in force.
     fn check_rollout(&self, component: &Component) -> Result<(), ConfigError> {
-        if let Some(webhook) = component.rollout.webhooks.first() {
-            return Err(self.error(webhook.position, "webhooks are not sent by this version; remove `webhooks`"));
-        }
         match component.rollout.analysis.counters.first() {
             Some(counter) => Err(self.error(
                 component.position,
@@ -227,5 +228,14 @@ impl Manifest {
             })
         };
         component.allowed_outbound_hosts.iter().map(parse).collect()
+    }
+
+    /// Who is told how rollouts of `component` go, with the variables' values in place.
+    pub fn webhooks(&self, component: &Component, variables: &Variables) -> Result<Vec<Located<Uri>>, ConfigError> {
+        let read = |template: &Located<Template>| {
+            let uri = webhook_uri(&variables.render(template));
+            Ok(template.with(uri.ok_or_else(|| self.error(template.position, NO_WEBHOOK))?))
+        };
+        component.rollout.webhooks.iter().map(read).collect()
     }
 }

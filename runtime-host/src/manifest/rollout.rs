@@ -14,7 +14,7 @@
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between
 //! revisions_kept = 3              # earlier revisions that stay warm for the way back
-//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; refused until they are sent
+//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; told of every transition
 //! smoke = { path = "/api/products", status = 200, body_contains = "items" }     # none by default
 //!
 //! [component.catalog.tool.bodega.rollout.analysis]    # what each means: `rollout::analysis`
@@ -54,6 +54,9 @@ const REVISIONS_KEPT_MAX: u64 = 32;
 const REVISIONS_KEPT: usize = 3;
 /// More would be a broadcast.
 const WEBHOOKS_MAX: usize = 8;
+/// Does not show the text, since a webhook's URL is a secret.
+pub(super) const NO_WEBHOOK: &str =
+    "the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"";
 
 /// How a new revision takes over. It has the settings of every strategy, since a deployment may choose another.
 #[derive(Debug, Clone, PartialEq)]
@@ -248,11 +251,18 @@ fn read_webhooks(table: &mut Table<'_>) -> Result<Vec<Located<Template>>, Config
 /// One with variables in it is checked once they have values.
 fn parse_webhook(text: &str) -> Result<Template, String> {
     let template = Template::parse(text).map_err(|error| error.to_string())?;
-    let is_url = |text: &str| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if template.is_literal() && !is_url(text) {
-        return Err(format!("the webhook {text:?} is no URL; expected one such as \"https://hooks.example.com/x\""));
+    if template.is_literal() && webhook_uri(text).is_none() {
+        return Err(NO_WEBHOOK.to_owned());
     }
     Ok(template)
+}
+
+/// Where a webhook is told, if `text` is a URL for that.
+pub(super) fn webhook_uri(text: &str) -> Option<Uri> {
+    let url = url::Url::parse(text).ok()?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_http = matches!(url.scheme(), "http" | "https");
+    (is_plain && is_http).then(|| url.as_str().parse().ok())?
 }
 
 fn parse_gate(word: &str) -> Result<Gate, String> {

@@ -11,6 +11,7 @@
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
+//! | `bodega_webhooks_total` | component, result |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
@@ -98,6 +99,8 @@ struct Families {
     rollout_weights: Mutex<BTreeMap<String, u8>>,
     /// By component and change.
     rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By component and result.
+    webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
 
 impl Default for Metrics {
@@ -142,6 +145,11 @@ impl Metrics {
     /// A rollout has changed; `change` is one of a few fixed words.
     pub fn rollout_transition(&self, component: &str, change: &'static str) {
         *lock(&self.families.rollout_transitions).entry((component.to_owned(), change)).or_default() += 1;
+    }
+
+    /// A message to a webhook was delivered or not; `result` is one of a few fixed words.
+    pub fn webhook(&self, component: &str, result: &'static str) {
+        *lock(&self.families.webhooks).entry((component.to_owned(), result)).or_default() += 1;
     }
 
     /// Adds a gauge without labels, whose value is read when it is asked for.
@@ -399,6 +407,11 @@ impl Collector for Families {
             .iter()
             .map(|((component, change), count)| (vec![("component", &**component), ("change", *change)], *count));
         counters(encoder, "bodega_rollout_transitions", "Changes of rollouts", transitions)?;
+        let webhooks = lock(&self.webhooks);
+        let webhooks = webhooks
+            .iter()
+            .map(|((component, result), count)| (vec![("component", &**component), ("result", *result)], *count));
+        counters(encoder, "bodega_webhooks", "Messages to webhooks", webhooks)?;
         for (name, help, read) in lock(&self.gauges).iter() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }

@@ -121,7 +121,11 @@ fn mistakes_are_refused_with_what_is_expected() {
         ("revisions_kept = 0", "2:18: `revisions_kept` is 0; expected 1 to 32"),
         (
             "webhooks = ['hooks.example.com']",
-            "2:13: the webhook \"hooks.example.com\" is no URL; expected one such as \"https://hooks.example.com/x\"",
+            "2:13: the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"",
+        ),
+        (
+            "webhooks = ['https://me:secret@hooks.example.com']",
+            "2:13: the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"",
         ),
         ("smoke = {}", "2:9: [rollout.smoke] has no `path`; expected a path of the component"),
         ("smoke = { path = 'x' }", "2:18: \"x\" is not a path; expected one such as \"/api/products\""),
