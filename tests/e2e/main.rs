@@ -49,4 +49,5 @@ mod telemetry;
 mod tls;
 mod token_keys;
 mod verify;
+mod watch;
 mod webhooks;
