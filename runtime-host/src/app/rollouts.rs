@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Deployed, Deployment, Prepared, blocking, with_causes};
+use super::deploy::{Change, DeployError, Prepared, blocking, with_causes};
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
 use super::webhooks::News;
 use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
-use crate::rollout::{self, Hold, Plan, Rollout, Samples, State, Sticky, Strategy, Transition};
+use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Transition};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
@@ -166,38 +166,6 @@ impl Entry {
 }
 
 impl App {
-    /// Begins a rollout of revisions that are ready to answer.
-    pub(super) async fn begin_rollout(
-        self: &Arc<Self>,
-        deployment: &Deployment,
-        plan: Plan,
-        former: Digest,
-        change: Change,
-        candidates: Prepared,
-        started: Instant,
-    ) -> Result<Deployed, DeployError> {
-        let now = now_unix_ms();
-        let mut rollout = Rollout::new(plan, now, fastrand::u64(..));
-        let transitions = rollout.warmed(now);
-        let recorded = blocking({
-            let (app, deployment, digest) = (self.clone(), deployment.clone(), change.digest.clone());
-            let state = in_words(&rollout);
-            move || app.record(&deployment, &digest, Some(&state))
-        });
-        let number = recorded.await?;
-        let Change { component, digest, .. } = change.clone();
-        let switched = candidates.iter().map(|(place, _)| self.served[*place].clone()).collect();
-        let entry = Entry::new(Running::new(rollout, former, change, number, candidates));
-        self.deployments.rollouts().insert(component.clone(), entry.clone());
-        {
-            let mut running = entry.running.lock().await;
-            self.carry_out(&entry, &mut running, &transitions).await;
-        }
-        self.watch(component.clone(), entry);
-        let took_ms = started.elapsed().as_millis() as u64;
-        Ok(Deployed { component, revision: Some(number), digest, switched, unchanged: false, rollout: true, took_ms })
-    }
-
     /// Compares the revisions of a rollout until it is over.
     pub(super) fn watch(self: &Arc<Self>, component: String, entry: Entry) {
         let app = self.clone();
@@ -303,7 +271,7 @@ impl App {
     }
 
     /// Does what transitions say that are written down.
-    async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
+    pub(super) async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
         match outcome(&running.rollout) {
             Some(Outcome::Promoted) => {
                 let candidates = running.candidates.clone();
