@@ -121,6 +121,32 @@ async fn a_revision_that_is_slower_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_own_counters_are_worse_goes_back_though_no_answer_shows_it() {
+    let failed = "events = \"checkouts_failed_total\", of = \"checkouts_total\"";
+    let host = canary(&format!("analysis.counters.failed = {{ {failed} }}")).await;
+    let bad = variant("bad", &["fails=0300"]);
+    begin(&host, &bad).await;
+    let (end, answers) = shop_to_the_end(&host).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    assert_eq!(end["promoted"], false, "{end}");
+    let reason = end["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("ratio `failed`") && reason.contains("checkouts_total"), "{reason}");
+    let answer = host.get("/variant/").await;
+    assert!(!answer.headers().contains_key("x-bodega-count"), "{:?}", answer.headers());
+    let metrics = host.metrics().await;
+    let one = revision_of(&variant("one", &[]));
+    let counted = |name| {
+        metrics.sum("bodega_component_counts_total", &[("component", "variant"), ("revision", &one), ("name", name)])
+    };
+    let good = answers.iter().filter(|(_, text)| text == "one").count() + 1;
+    assert_eq!((counted("checkouts_total"), counted("checkouts_failed_total")), (good as f64, 0.0));
+
+    begin(&host, &variant("two", &["fails=0000"])).await;
+    let (end, _) = shop_to_the_end(&host).await;
+    assert_eq!(end["promoted"], true, "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_leaks_memory_goes_back() {
     let host = canary("").await;
     assert_taken_back(&host, &variant("bad", &["leak_kib=0064"]), "grow").await;

@@ -134,7 +134,7 @@ impl Running {
             for_ms: now_unix_ms().saturating_sub(rollout.since_unix_ms()),
             reason: rollout.reason().to_owned(),
             findings: rollout.findings().iter().map(|finding| finding.text.clone()).collect(),
-            requests: window(candidates.iter().map(|(_, live)| live)).requests,
+            requests: window(candidates.iter().map(|(_, live)| live), &[]).requests,
         }
     }
 }
@@ -229,9 +229,10 @@ impl App {
     /// What was counted of both revisions.
     fn samples(&self, running: &Running) -> Samples {
         let table = self.table.load();
+        let ratios = &running.rollout.plan().analysis.counters;
         Samples {
-            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main)),
-            new: window(running.candidates.iter().map(|(_, live)| live)),
+            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main), ratios),
+            new: window(running.candidates.iter().map(|(_, live)| live), ratios),
             answers: running.shadow.as_ref().map(|shadow| shadow.count()).unwrap_or_default(),
         }
     }

@@ -83,9 +83,9 @@ impl Worker {
             return Problem::Overloaded.response(context.request_id());
         };
         let metrics = &pool.instances.component().metrics;
-        let answer = pool.instances.handle(request, context.clone()).await;
+        let mut answer = pool.instances.handle(request, context.clone()).await;
         let duration = started.elapsed();
-        pool.count(duration, &answer);
+        pool.count(duration, &mut answer);
         let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {

@@ -24,7 +24,6 @@ impl Manifest {
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
             self.check_schedules(component)?;
-            self.check_rollout(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -63,20 +62,6 @@ impl Manifest {
             let hint = suggestion(id, self.components.iter().map(|component| component.id.as_str()));
             self.error(id.position, format!("there is no component `{}`{hint}", id.value))
         })
-    }
-
-    /// What nothing acts on yet must not seem to be in force.
-    fn check_rollout(&self, component: &Component) -> Result<(), ConfigError> {
-        match component.rollout.analysis.counters.first() {
-            Some(counter) => Err(self.error(
-                component.position,
-                format!(
-                    "a rollout of `{}` cannot compare its counters in this version; remove `analysis.counters.{}`",
-                    component.id, counter.name
-                ),
-            )),
-            None => Ok(()),
-        }
     }
 
     /// A component that no trigger names runs only as part of others, so that nobody would answer.

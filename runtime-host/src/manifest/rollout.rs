@@ -28,7 +28,7 @@
 //! memory_peak_ratio_max = 2.0     # no bound by default
 //! different_percent_max = 1.0     # no bound by default; of a shadow
 //!
-//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default; refused until they are compared
+//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default; of `telemetry::guest_counters`
 //! events = "payments_declined_total"
 //! of = "payments_total"
 //! worse = "higher"                # or "lower"

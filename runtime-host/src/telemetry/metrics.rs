@@ -9,6 +9,7 @@
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
+//! | `bodega_component_counts_total` | component, revision, name: what the component itself counts ([`guest_counters`](super::guest_counters)) |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
 //! | `bodega_webhooks_total` | component, result |
@@ -23,13 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::guest_counters::GuestCounters;
 use super::histogram::{Histograms, Observed};
 use super::process::ProcessMetrics;
 
@@ -218,6 +220,7 @@ pub struct ComponentMetrics {
     /// By path and result.
     scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
     queue_length: Mutex<Option<Read>>,
+    own: GuestCounters,
 }
 
 impl ComponentMetrics {
@@ -234,6 +237,7 @@ impl ComponentMetrics {
             bodies_cut: Mutex::default(),
             scheduled: Mutex::default(),
             queue_length: Mutex::default(),
+            own: GuestCounters::default(),
         }
     }
 
@@ -285,6 +289,16 @@ impl ComponentMetrics {
     /// A run of a schedule has ended, or was due while the last one still ran; `result` is one of a few fixed words.
     pub fn scheduled_run(&self, path: &str, result: &'static str) {
         *lock(&self.scheduled).entry((path.to_owned(), result)).or_default() += 1;
+    }
+
+    /// Takes out of an answer's headers what the component counts.
+    pub fn take_counts(&self, headers: &mut HeaderMap) {
+        self.own.take(&self.component, headers);
+    }
+
+    /// What the component has counted under a name so far.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.own.get(name)
     }
 
     /// Says how many requests wait, when it is asked for; in place of what said so before.
@@ -399,6 +413,13 @@ impl Collector for Families {
             (own.chain([("path", path.as_str()), ("result", *result)]).collect(), *count)
         });
         counters(encoder, "bodega_scheduled_runs", "Runs of schedules, and those that were skipped", runs)?;
+        let own: Vec<_> =
+            each().flat_map(|component| component.own.all().into_iter().map(move |own| (component, own))).collect();
+        let counted = own.iter().map(|(component, (name, count))| {
+            let labels = component.own_labels().into_iter().chain([("name", name.as_str())]);
+            (labels.collect(), *count)
+        });
+        counters(encoder, "bodega_component_counts", "What components count themselves", counted)?;
         let weights = lock(&self.rollout_weights);
         let weights = weights.iter().map(|(component, weight)| (vec![("component", &**component)], u64::from(*weight)));
         gauges(encoder, "bodega_rollout_weight_percent", "Share of a revision that is rolled out", weights)?;

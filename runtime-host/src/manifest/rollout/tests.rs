@@ -146,6 +146,10 @@ fn mistakes_are_refused_with_what_is_expected() {
             "2:23: [rollout.analysis.counters.x] has no `of`; expected the name of a counter that every event is counted in as well",
         ),
         (
+            "analysis.counters.x = { events = 'a b', of = 'b' }",
+            "2:34: \"a b\" is not the name of a counter; expected one such as \"payments_total\"",
+        ),
+        (
             "analysis.counters.x = { events = 'a', of = 'b', worse = 'up' }",
             "2:57: unknown direction `up`; expected `higher` or `lower`",
         ),

@@ -368,7 +368,6 @@ fn parts_that_do_not_fit_together_are_refused() {
         (component("dependencies.\"a:b\" = { component = 'cart' }"), "6:36: `cart` cannot be a dependency of `cart`, because it has `dependencies` of its own"),
         (component("sqlite_databases = ['orders']\n[application.tool.bodega.sqlite_database.order]\n"), "7:1: no component opens the store `order`; did you mean `orders`?"),
         (component("tool.bodega.rollout.webhooks = ['https://hooks.example.com/{{ token }}']"), "6:33: `{{ token }}` is not declared in [variables]"),
-        (component("tool.bodega.rollout.analysis.counters.x = { events = 'a', of = 'b' }"), "4:1: a rollout of `cart` cannot compare its counters in this version; remove `analysis.counters.x`"),
         ("[application.tool.bodega.key_value_store.carts]\nttl_seconds = 5".into(), "4:1: no component opens the store `carts`"),
     ];
     for (lines, expected) in table {

@@ -6,7 +6,8 @@
 //! | `env` | the environment variable `COLOR` |
 //! | any other | the version's name |
 //!
-//! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`.
+//! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`. Each is counted
+//! in `checkouts_total`, and `fails` of a thousand in `checkouts_failed_total` although they are answered like any other.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +15,13 @@ use std::time::Duration;
 
 use futures::SinkExt;
 use spin_sdk::http::body::stream;
-use spin_sdk::http::{IntoResponse, Request, Response, Result, StatusCode};
+use spin_sdk::http::{HeaderValue, IntoResponse, Request, Response, Result, StatusCode};
 use spin_sdk::time::sleep;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::spawn;
 
 /// Every value has the width that it has here.
-static SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000;";
+static SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000 fails=0000;";
 const PIECES: u32 = 10;
 
 #[spin_sdk::http_service]
@@ -44,9 +45,18 @@ async fn variant(request: Request) -> Result<types::Response> {
             drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))
         }
         "env" => std::env::var("COLOR").unwrap_or_default().into_response(),
-        _ => setting("name").into_response(),
+        _ => counted(match is_among_a_thousand("fails") {
+            true => "checkouts_total, checkouts_failed_total",
+            false => "checkouts_total",
+        }),
     };
     Ok(response?)
+}
+
+fn counted(counts: &'static str) -> Result<types::Response, types::ErrorCode> {
+    let mut response = Response::new(setting("name").to_owned());
+    response.headers_mut().insert("x-bodega-count", HeaderValue::from_static(counts));
+    response.into_response()
 }
 
 fn setting(name: &str) -> &'static str {
