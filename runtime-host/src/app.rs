@@ -7,6 +7,7 @@ mod counts;
 mod deploy;
 mod files;
 mod loader;
+mod migration;
 mod pools;
 mod restart;
 mod revision;
@@ -141,6 +142,9 @@ impl App {
         })?;
         for revision in &revisions {
             loader.try_start(revision).await?;
+            if let Some(artifact) = found.in_force.get(&revision.component.id) {
+                loader.migrate(revision, artifact).await?;
+            }
         }
         engine.prune_code_cache();
         parts.registry.remove_unreferenced(&found.in_force)?;

@@ -34,6 +34,7 @@ mod instance_settings;
 mod kill_and_recover;
 mod limits;
 mod login_elsewhere;
+mod migrations;
 mod misbehaving_guests;
 mod outbound_tls;
 mod ownership;

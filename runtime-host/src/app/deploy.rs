@@ -196,6 +196,9 @@ impl App {
             // Also the warm ones: it costs little, and what it needs may have changed.
             self.loader.try_start(revision).await.map_err(|error| refused(error.into()))?;
         }
+        if let Some((_, revision)) = revisions.iter().find(|(_, revision)| revision.component.id == change.component) {
+            self.loader.migrate(revision, &change.digest).await.map_err(refused)?;
+        }
         self.wait_for_room(revisions.iter().map(|(_, revision)| revision.component.limits.instances_max).sum()).await?;
         let live = |revision| Live::new(&self.loader.engine, revision, &self.workers);
         Ok(revisions.into_iter().map(|(place, revision)| (place, live(revision))).collect())

@@ -20,10 +20,11 @@ impl Manifest {
         for component in &self.components {
             let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
-            let templates = templates.chain(&component.rollout.webhooks);
+            let migration = component.migration.iter().flat_map(|migration| migration.headers.values());
+            let templates = templates.chain(migration).chain(&component.rollout.webhooks);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
-            self.check_schedules(component)?;
+            self.check_chores(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -65,13 +66,15 @@ impl Manifest {
     }
 
     /// A component that no trigger names runs only as part of others, so that nobody would answer.
-    fn check_schedules(&self, component: &Component) -> Result<(), ConfigError> {
+    fn check_chores(&self, component: &Component) -> Result<(), ConfigError> {
         let runs = self.triggers.iter().any(|trigger| trigger.runs(&component.id));
-        match component.schedules.first().filter(|_| !runs) {
-            Some(schedule) => Err(self.error(
-                schedule.position,
+        let schedule = component.schedules.first().map(|schedule| (schedule.position, "schedule"));
+        let chore = schedule.or(component.migration.as_ref().map(|migration| (migration.position, "migration")));
+        match chore.filter(|_| !runs) {
+            Some((position, chore)) => Err(self.error(
+                position,
                 format!(
-                    "no trigger runs `{}`, which has a schedule; add a `[[trigger.http]]` for it, with \
+                    "no trigger runs `{}`, which has a {chore}; add a `[[trigger.http]]` for it, with \
                      `route = {{ private = true }}` where it is not for clients",
                     component.id
                 ),
