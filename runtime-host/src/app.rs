@@ -9,6 +9,7 @@ mod files;
 mod loader;
 mod migration;
 mod pools;
+mod preview;
 mod restart;
 mod revision;
 mod rollouts;
@@ -86,6 +87,8 @@ pub struct App {
     deployments: Deployments,
     /// What a tester has to show to be answered by a revision that is rolled out.
     preview_token: Arc<str>,
+    /// Where testers meet what is rolled out, by the component's place.
+    preview_hosts: Box<[Option<String>]>,
     /// Each sets itself when it starts.
     workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
@@ -165,6 +168,9 @@ impl App {
                 schedules.push(schedule::Schedule::new(schedule, &component.id, &parts.variables)?);
             }
         }
+        let preview_host =
+            |component: &manifest::Component| component.rollout.preview_host.as_ref().map(|host| host.value.clone());
+        let preview_hosts = wanted.iter().map(preview_host).collect();
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
         let preview_token: Arc<str> = parts.preview_token.into();
@@ -180,6 +186,7 @@ impl App {
             table: ArcSwap::from_pointee(table),
             deployments,
             preview_token,
+            preview_hosts,
             loader,
             served,
             workers,

@@ -188,7 +188,9 @@ async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tester_with_the_token_previews_and_an_operator_steers() {
-    let mut host = app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
+    let blue_green =
+        "strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"\npreview_host = \"preview.shop.example\"";
+    let mut host = app(blue_green).start().await;
     begin(&host, &variant("two", &[])).await;
     let token = std::fs::read_to_string(host.app().state_dir().join("secrets/preview-token")).expect("a token");
     let preview = async |host: &Host, token: &str| {
@@ -198,6 +200,20 @@ async fn a_tester_with_the_token_previews_and_an_operator_steers() {
     assert_eq!(preview(&host, token.trim()).await, "two");
     assert_eq!(preview(&host, "guess").await, "one");
     assert_eq!(host.text("/variant/").await, "one");
+
+    // A browser has no header of its own to send.
+    let at_host = async |name: &str, value: &str| {
+        let request = host.request("/variant/").header("host", "Preview.shop.example:3000").header(name, value);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    };
+    let cookie = format!("cart=1; x-bodega-preview={}", token.trim());
+    assert_eq!(at_host("cookie", &cookie).await, (200, "two".to_owned()));
+    assert_eq!(at_host("x-bodega-preview", token.trim()).await, (200, "two".to_owned()));
+    let (status, text) = at_host("cookie", "x-bodega-preview=guess").await;
+    assert!(status == 403 && text.contains("no-preview"), "{status} {text}");
+    let elsewhere = host.request("/variant/").header("cookie", &cookie).send().await.expect("an answer");
+    assert_eq!(elsewhere.text().await.expect("a body"), "one");
 
     let other = host.control("POST", "/v1/deploy?component=variant", variant("six", &[])).await;
     assert_eq!(other.status(), 409, "one rollout at a time");

@@ -69,7 +69,9 @@ impl Manifest {
     fn check_chores(&self, component: &Component) -> Result<(), ConfigError> {
         let runs = self.triggers.iter().any(|trigger| trigger.runs(&component.id));
         let schedule = component.schedules.first().map(|schedule| (schedule.position, "schedule"));
-        let chore = schedule.or(component.migration.as_ref().map(|migration| (migration.position, "migration")));
+        let migration = component.migration.as_ref().map(|migration| (migration.position, "migration"));
+        let preview_host = component.rollout.preview_host.as_ref().map(|host| (host.position, "preview host"));
+        let chore = schedule.or(migration).or(preview_host);
         match chore.filter(|_| !runs) {
             Some((position, chore)) => Err(self.error(
                 position,

@@ -14,6 +14,7 @@
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between
 //! revisions_kept = 3              # earlier revisions that stay warm for the way back
+//! preview_host = "preview.shop.example"       # none by default; where testers with the token meet the new revision
 //! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; told of every transition
 //! smoke = { path = "/api/products", status = 200, body_contains = "items" }     # none by default
 //!
@@ -42,6 +43,7 @@ mod analysis;
 
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
 
 use super::duration;
@@ -83,6 +85,8 @@ pub struct RolloutSettings {
     pub analysis: Analysis,
     /// What a revision has to answer before it gets traffic.
     pub smoke: Option<Smoke>,
+    /// The host, in lower case, at which testers are answered by a revision that is rolled out.
+    pub preview_host: Option<Located<String>>,
     /// URLs that are told of every transition, which may contain application variables.
     pub webhooks: Vec<Located<Template>>,
     /// Earlier revisions that stay warm for the way back.
@@ -136,6 +140,7 @@ impl Default for RolloutSettings {
             samples_wait_max_ms: Plan::SAMPLES_WAIT_MAX_MS,
             analysis: Analysis::default(),
             smoke: None,
+            preview_host: None,
             webhooks: Vec::new(),
             revisions_kept: REVISIONS_KEPT,
         }
@@ -161,6 +166,7 @@ impl<'f> FromToml<'f> for RolloutSettings {
                 .unwrap_or(default.samples_wait_max_ms),
             analysis: table.optional("analysis")?.map(analysis::read).transpose()?.unwrap_or_default(),
             smoke: table.optional("smoke")?,
+            preview_host: table.optional::<Value>("preview_host")?.map(|host| host.parse(parse_host)).transpose()?,
             webhooks: read_webhooks(&mut table)?,
             revisions_kept: within(&mut table, "revisions_kept", 1, REVISIONS_KEPT_MAX)?
                 .map_or(default.revisions_kept, |kept| kept as usize),
@@ -263,6 +269,14 @@ pub(super) fn webhook_uri(text: &str) -> Option<Uri> {
     let is_plain = url.username().is_empty() && url.password().is_none();
     let is_http = matches!(url.scheme(), "http" | "https");
     (is_plain && is_http).then(|| url.as_str().parse().ok())?
+}
+
+/// Without a port, which is the listener's.
+fn parse_host(text: &str) -> Result<String, String> {
+    match text.parse::<Authority>() {
+        Ok(authority) if authority.host() == text => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!("{text:?} is not the name of a host; expected one such as \"preview.shop.example\"")),
+    }
 }
 
 fn parse_gate(word: &str) -> Result<Gate, String> {
