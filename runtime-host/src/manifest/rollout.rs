@@ -40,6 +40,7 @@
 //! A smoke request has the method GET unless `method` says otherwise, and is answered well by any 2xx unless `status` does.
 
 mod analysis;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -51,15 +52,11 @@ use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
 use crate::rollout::{Analysis, Gate, OnRestart, Plan, Step, Sticky, Strategy, StrategyName, check_steps};
 use crate::variables::Template;
 
+pub(super) use webhooks::{NO_WEBHOOK, webhook_uri};
+
 /// How many earlier revisions may be kept warm: each has instances and code in memory.
 const REVISIONS_KEPT_MAX: u64 = 32;
 const REVISIONS_KEPT: usize = 3;
-/// More would be a broadcast.
-const WEBHOOKS_MAX: usize = 8;
-/// Does not show the text, since a webhook's URL is a secret.
-pub(super) const NO_WEBHOOK: &str =
-    "the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"";
-
 /// How a new revision takes over. It has the settings of every strategy, since a deployment may choose another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RolloutSettings {
@@ -167,7 +164,7 @@ impl<'f> FromToml<'f> for RolloutSettings {
             analysis: table.optional("analysis")?.map(analysis::read).transpose()?.unwrap_or_default(),
             smoke: table.optional("smoke")?,
             preview_host: table.optional::<Value>("preview_host")?.map(|host| host.parse(parse_host)).transpose()?,
-            webhooks: read_webhooks(&mut table)?,
+            webhooks: webhooks::read(&mut table)?,
             revisions_kept: within(&mut table, "revisions_kept", 1, REVISIONS_KEPT_MAX)?
                 .map_or(default.revisions_kept, |kept| kept as usize),
         };
@@ -240,35 +237,6 @@ fn read_sticky(value: Value<'_>) -> Result<Sticky, ConfigError> {
     };
     table.finish()?;
     Ok(sticky)
-}
-
-fn read_webhooks(table: &mut Table<'_>) -> Result<Vec<Located<Template>>, ConfigError> {
-    let webhooks: Located<Vec<Value>> = match table.optional("webhooks")? {
-        Some(webhooks) => webhooks,
-        None => return Ok(Vec::new()),
-    };
-    if webhooks.value.len() > WEBHOOKS_MAX {
-        let problem = format!("there are {} webhooks; expected at most {WEBHOOKS_MAX}", webhooks.value.len());
-        return Err(table.error_at(webhooks.position, problem));
-    }
-    webhooks.value.into_iter().map(|value| value.parse(parse_webhook)).collect()
-}
-
-/// One with variables in it is checked once they have values.
-fn parse_webhook(text: &str) -> Result<Template, String> {
-    let template = Template::parse(text).map_err(|error| error.to_string())?;
-    if template.is_literal() && webhook_uri(text).is_none() {
-        return Err(NO_WEBHOOK.to_owned());
-    }
-    Ok(template)
-}
-
-/// Where a webhook is told, if `text` is a URL for that.
-pub(super) fn webhook_uri(text: &str) -> Option<Uri> {
-    let url = url::Url::parse(text).ok()?;
-    let is_plain = url.username().is_empty() && url.password().is_none();
-    let is_http = matches!(url.scheme(), "http" | "https");
-    (is_plain && is_http).then(|| url.as_str().parse().ok())?
 }
 
 /// Without a port, which is the listener's.
