@@ -7,7 +7,9 @@ mod counts;
 mod deploy;
 mod files;
 mod loader;
+mod migration;
 mod pools;
+mod preview;
 mod restart;
 mod revision;
 mod rollouts;
@@ -17,6 +19,7 @@ mod smoke;
 mod status;
 mod stores;
 mod table;
+mod webhooks;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -40,6 +43,7 @@ pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
 pub use stores::stores_config;
 use table::{Split, Table};
+use webhooks::Webhooks;
 pub use worker::Worker;
 
 use crate::engine::Engine;
@@ -83,10 +87,13 @@ pub struct App {
     deployments: Deployments,
     /// What a tester has to show to be answered by a revision that is rolled out.
     preview_token: Arc<str>,
+    /// Where testers meet what is rolled out, by the component's place.
+    preview_hosts: Box<[Option<String>]>,
     /// Each sets itself when it starts.
     workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
     outbound: Arc<OutboundShared>,
+    webhooks: Webhooks,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
     /// Where the public listener answers, for requests of components to the application itself.
@@ -138,6 +145,9 @@ impl App {
         })?;
         for revision in &revisions {
             loader.try_start(revision).await?;
+            if let Some(artifact) = found.in_force.get(&revision.component.id) {
+                loader.migrate(revision, artifact).await?;
+            }
         }
         engine.prune_code_cache();
         parts.registry.remove_unreferenced(&found.in_force)?;
@@ -158,12 +168,17 @@ impl App {
                 schedules.push(schedule::Schedule::new(schedule, &component.id, &parts.variables)?);
             }
         }
+        let preview_host =
+            |component: &manifest::Component| component.rollout.preview_host.as_ref().map(|host| host.value.clone());
+        let preview_hosts = wanted.iter().map(preview_host).collect();
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
         let preview_token: Arc<str> = parts.preview_token.into();
         let table = Table::new(live);
+        let outbound = Arc::new(parts.outbound);
+        let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
         let (table, rollouts) =
-            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, table).await?;
+            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, &webhooks, table).await?;
         let deployments = Deployments::new(found.in_force, found.bases);
         deployments.rollouts().extend(rollouts.iter().cloned());
         let app = Arc::new(Self {
@@ -171,11 +186,13 @@ impl App {
             table: ArcSwap::from_pointee(table),
             deployments,
             preview_token,
+            preview_hosts,
             loader,
             served,
             workers,
             schedules,
-            outbound: Arc::new(parts.outbound),
+            outbound,
+            webhooks,
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
         });

@@ -13,6 +13,7 @@ mod simulate;
 mod transfer;
 mod up;
 mod verify;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ enum Command {
     Up(Box<up::Up>),
     /// Run the build command of every component.
     Build(build::Build),
+    /// Build components again when their sources change, and put them in force in the running host.
+    Watch(watch::Watch),
     /// Read the manifest and all that it names, and report the first mistake.
     Check(check::Check),
     /// Put another revision of one component in force in the running host, with no request lost.
@@ -132,6 +135,7 @@ impl Cli {
         match self.command {
             Command::Up(up) => up.run(),
             Command::Build(build) => build.run(),
+            Command::Watch(watch) => watch.run(),
             Command::Check(check) => check.run(),
             Command::Deploy(deploy) => deploy.run(),
             Command::Promote(promote) => promote.run(),

@@ -13,6 +13,8 @@ pub enum Problem {
     NotFound,
     /// The request's host is missing or malformed, is not the same in URI and `Host`, or is one of a component's.
     BadRequest,
+    /// The host is one for testers, and the request does not show that it may.
+    NoPreview,
     /// The request body is larger than the listener allows.
     ContentTooLarge,
     /// The path and query are longer than the listener allows.
@@ -33,6 +35,7 @@ impl Problem {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NoPreview => StatusCode::FORBIDDEN,
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -46,6 +49,7 @@ impl Problem {
         match self {
             Self::NotFound => ("no-such-route", "No route matches this path"),
             Self::BadRequest => ("bad-request", "The request does not name one host that it may ask"),
+            Self::NoPreview => ("no-preview", "This host is for testers, who have a token"),
             Self::ContentTooLarge => ("content-too-large", "The request body is too large"),
             Self::UriTooLong => ("uri-too-long", "The path and query are too long"),
             Self::BodyTimeout => ("body-timeout", "The request body did not come in time"),

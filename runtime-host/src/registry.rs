@@ -4,7 +4,7 @@
 //! A revision is one artifact (a wasm file) that was put in force for a component, with who did it, when and why; revisions of
 //! a component are numbered from 1. The manifest's own file is a revision too. Everything is on disk before it is acted on, in
 //! one transaction, so that a host that dies at any moment starts again with exactly one recorded state. As long as nothing
-//! was ever deployed there is no database, and the manifest alone counts.
+//! was ever deployed or migrated there is no database, and the manifest alone counts.
 
 mod artifacts;
 mod records;
@@ -25,6 +25,8 @@ const FILE: &str = "registry.db";
 const ACTIONS_KEPT: u32 = 10_000;
 /// Revisions of each component that are kept besides the one in force, where nothing else is said.
 pub const REVISIONS_KEPT: u32 = 10;
+/// Migrations of each component that are remembered; one that is forgotten is done again where it is needed.
+const MIGRATIONS_KEPT: u32 = 1_000;
 /// Who put a revision in force that came with the manifest.
 pub const BY_MANIFEST: &str = "manifest";
 
@@ -288,6 +290,16 @@ impl Registry {
             return Ok(Vec::new());
         }
         self.read(|database| records::history(database, component))
+    }
+
+    /// Whether an artifact of a component has brought the component's stores to its schema.
+    pub fn is_migrated(&self, component: &str, digest: &Digest) -> Result<bool, RegistryError> {
+        Ok(self.exists() && self.read(|database| records::is_migrated(database, component, digest))?)
+    }
+
+    /// Records that it has. On disk when this returns.
+    pub fn migrated(&self, component: &str, digest: &Digest) -> Result<(), RegistryError> {
+        self.write(|transaction| records::migrated(transaction, component, digest, now_ms(), MIGRATIONS_KEPT))
     }
 
     /// Writes down what was done.

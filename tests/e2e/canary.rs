@@ -121,6 +121,32 @@ async fn a_revision_that_is_slower_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_own_counters_are_worse_goes_back_though_no_answer_shows_it() {
+    let failed = "events = \"checkouts_failed_total\", of = \"checkouts_total\"";
+    let host = canary(&format!("analysis.counters.failed = {{ {failed} }}")).await;
+    let bad = variant("bad", &["fails=0300"]);
+    begin(&host, &bad).await;
+    let (end, answers) = shop_to_the_end(&host).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    assert_eq!(end["promoted"], false, "{end}");
+    let reason = end["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("ratio `failed`") && reason.contains("checkouts_total"), "{reason}");
+    let answer = host.get("/variant/").await;
+    assert!(!answer.headers().contains_key("x-bodega-count"), "{:?}", answer.headers());
+    let metrics = host.metrics().await;
+    let one = revision_of(&variant("one", &[]));
+    let counted = |name| {
+        metrics.sum("bodega_component_counts_total", &[("component", "variant"), ("revision", &one), ("name", name)])
+    };
+    let good = answers.iter().filter(|(_, text)| text == "one").count() + 1;
+    assert_eq!((counted("checkouts_total"), counted("checkouts_failed_total")), (good as f64, 0.0));
+
+    begin(&host, &variant("two", &["fails=0000"])).await;
+    let (end, _) = shop_to_the_end(&host).await;
+    assert_eq!(end["promoted"], true, "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_leaks_memory_goes_back() {
     let host = canary("").await;
     assert_taken_back(&host, &variant("bad", &["leak_kib=0064"]), "grow").await;
@@ -162,7 +188,9 @@ async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tester_with_the_token_previews_and_an_operator_steers() {
-    let mut host = app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
+    let blue_green =
+        "strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"\npreview_host = \"preview.shop.example\"";
+    let mut host = app(blue_green).start().await;
     begin(&host, &variant("two", &[])).await;
     let token = std::fs::read_to_string(host.app().state_dir().join("secrets/preview-token")).expect("a token");
     let preview = async |host: &Host, token: &str| {
@@ -172,6 +200,20 @@ async fn a_tester_with_the_token_previews_and_an_operator_steers() {
     assert_eq!(preview(&host, token.trim()).await, "two");
     assert_eq!(preview(&host, "guess").await, "one");
     assert_eq!(host.text("/variant/").await, "one");
+
+    // A browser has no header of its own to send.
+    let at_host = async |name: &str, value: &str| {
+        let request = host.request("/variant/").header("host", "Preview.shop.example:3000").header(name, value);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    };
+    let cookie = format!("cart=1; x-bodega-preview={}", token.trim());
+    assert_eq!(at_host("cookie", &cookie).await, (200, "two".to_owned()));
+    assert_eq!(at_host("x-bodega-preview", token.trim()).await, (200, "two".to_owned()));
+    let (status, text) = at_host("cookie", "x-bodega-preview=guess").await;
+    assert!(status == 403 && text.contains("no-preview"), "{status} {text}");
+    let elsewhere = host.request("/variant/").header("cookie", &cookie).send().await.expect("an answer");
+    assert_eq!(elsewhere.text().await.expect("a body"), "one");
 
     let other = host.control("POST", "/v1/deploy?component=variant", variant("six", &[])).await;
     assert_eq!(other.status(), 409, "one rollout at a time");

@@ -82,6 +82,11 @@ async fn stripe_holds_takes_and_gives_back() {
     assert_eq!((&refused["state"], &refused["failure"]["code"]), (&json!("declined"), &json!("insufficient_funds")));
     let unusable = authorize(host, &order(4), "pm_nothing", 200).await;
     assert_eq!(unusable["failure"]["code"], "invalid_payment_method");
+
+    let metrics = host.metrics().await;
+    let counted = |name| metrics.sum("bodega_component_counts_total", &[("component", "payments"), ("name", name)]);
+    assert_eq!(counted("payments_total"), 4.0);
+    assert_eq!(counted("payments_declined_total") + counted("payments_failed_total"), 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

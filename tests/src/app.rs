@@ -165,9 +165,14 @@ impl App {
 
     /// Runs another subcommand of the host to its end.
     pub async fn command(&self, arguments: &[&str]) -> io::Result<Output> {
+        self.run(self.program(arguments)).await
+    }
+
+    /// Another subcommand of the host, to be begun; it ends with the test.
+    pub fn program(&self, arguments: &[&str]) -> Command {
         let mut command = self.host();
         command.args(arguments);
-        self.run(command).await
+        command
     }
 
     async fn run(&self, mut command: Command) -> io::Result<Output> {

@@ -15,7 +15,7 @@ use crate::programs;
 /// How often a status is looked at.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 /// What the guest `variant` contains once, to be replaced by a text of the same length.
-const SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000;";
+const SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000 fails=0000 unfit=0000;";
 
 /// A version of the guest `variant`: its `name` of three letters, and other settings such as `errors=0500`.
 pub fn variant(name: &str, others: &[&str]) -> Vec<u8> {

@@ -10,9 +10,11 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use service::answer;
+use service::{Error, answer};
 
 use crate::app::App;
 
@@ -32,11 +34,18 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/intents/{order_id}/capture", post(intents::capture))
         .route("/internal/intents/{order_id}/void", post(intents::void))
         .route("/internal/intents/{order_id}/refunds", post(intents::refund))
+        .route("/internal/migrate", post(migrate))
         .route("/internal/outbox", get(lists::outbox))
         .route("/internal/test-provider/ledger", get(lists::test_ledger))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)
         .with_state(Arc::new(app))
+}
+
+/// `POST /internal/migrate`: who is asked anything has its tables, so that there is nothing left to do.
+async fn migrate(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<StatusCode, Error> {
+    app.access.internal(&headers)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn openapi() -> Response {

@@ -9,6 +9,7 @@
 //! to component reads the table at each step, as it would between machines.
 
 mod error;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use error::DeployError;
 pub(super) use error::with_causes;
+pub use ways::{Deployment, Rollback};
 
 use super::App;
 use super::loader::{AtHand, InForce};
@@ -27,45 +29,12 @@ use super::smoke;
 use super::table::Split;
 use crate::engine;
 use crate::manifest::{RolloutSettings, Smoke};
-use crate::registry::{Action, Base, Digest, NewRevision, RegistryError, RevisionRecord, now_ms};
-use crate::rollout::{Gate, Strategy, StrategyName};
+use crate::registry::{Action, Digest, RevisionRecord, now_ms};
 
 /// How long a deployment waits for instances of former revisions to end when there is no room for more.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it looks whether there is room.
 const ROOM_POLL: Duration = Duration::from_millis(20);
-
-/// A revision to be put in force.
-#[derive(Debug, Clone)]
-pub struct Deployment {
-    /// The component's id.
-    pub component: String,
-    /// Its artifact.
-    pub wasm: Arc<[u8]>,
-    /// Where that came from, for people.
-    pub source: String,
-    /// Who wants it.
-    pub who: String,
-    /// Why.
-    pub why: String,
-    /// What it has to answer before it gets requests; what the manifest says where this is `None`.
-    pub smoke: Option<Smoke>,
-    /// How it takes over; as the manifest says where this is `None`.
-    pub strategy: Option<StrategyName>,
-}
-
-/// A return to a former revision.
-#[derive(Debug, Clone)]
-pub struct Rollback {
-    /// The component's id.
-    pub component: String,
-    /// The revision's number; by default the latest before the one in force that was not itself taken back.
-    pub to: Option<u32>,
-    /// Who wants it.
-    pub who: String,
-    /// Why.
-    pub why: String,
-}
 
 /// What has been put in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -161,117 +130,9 @@ pub(super) struct Change {
 pub(super) type Prepared = Vec<(usize, Arc<Live>)>;
 
 impl App {
-    /// Puts an artifact in force for a component. Requests that come after this has returned are answered by it.
-    pub async fn deploy(self: &Arc<Self>, deployment: Deployment) -> Result<Deployed, DeployError> {
-        let _turn = self.deployments.turn.lock().await;
-        let result = self.deploy_in_turn(&deployment).await;
-        let Deployment { component, who, why, .. } = deployment;
-        self.log_action("deploy", component, who, why, &result).await;
-        result
-    }
-
-    /// Puts a former revision in force again.
-    pub async fn roll_back(self: &Arc<Self>, rollback: Rollback) -> Result<Deployed, DeployError> {
-        let _turn = self.deployments.turn.lock().await;
-        let result = self.roll_back_in_turn(&rollback).await;
-        let Rollback { component, who, why, .. } = rollback;
-        self.log_action("rollback", component, who, why, &result).await;
-        result
-    }
-
-    async fn deploy_in_turn(self: &Arc<Self>, deployment: &Deployment) -> Result<Deployed, DeployError> {
-        let started = Instant::now();
-        let Deployment { component, wasm, source, .. } = deployment;
-        let current = self.in_force(component)?;
-        let digest = Digest::of(wasm);
-        if digest == current {
-            return self.unchanged(component, digest);
-        }
-        let change = Change {
-            component: component.clone(),
-            digest: digest.clone(),
-            source: source.clone(),
-            at_hand: AtHand::from([(component.clone(), wasm.clone())]),
-        };
-        let prepared = self.prepare(&change).await?;
-        let settings = self.rollout_settings(component);
-        if let Some(smoke) = deployment.smoke.as_ref().or(settings.smoke.as_ref()) {
-            self.try_out(smoke, component, &prepared).await?;
-        }
-        let plan = settings.plan(deployment.strategy);
-        if plan.strategy != Strategy::Rolling || plan.gate == Gate::Manual {
-            // What is rolled out for hours is read from its file when it is needed again.
-            let change = Change { at_hand: AtHand::new(), ..change };
-            return self.begin_rollout(deployment, plan, change, prepared, started).await;
-        }
-        let recorded = blocking({
-            let (app, deployment, digest) = (self.clone(), deployment.clone(), digest.clone());
-            move || app.record(&deployment, &digest, None)
-        });
-        let number = recorded.await?;
-        Ok(self.switch(change, prepared, Some(number), started))
-    }
-
-    /// Writes down that the artifact is in force from now on, or rolled out as `rollout` says; returns the revision's number.
-    pub(super) fn record(
-        &self,
-        deployment: &Deployment,
-        digest: &Digest,
-        rollout: Option<&str>,
-    ) -> Result<u32, RegistryError> {
-        let Deployment { component, wasm, source, who, why, smoke, strategy } = deployment;
-        let registry = &self.loader.registry;
-        registry.artifacts().keep(digest, wasm, true)?;
-        let base = self.deployments.state().bases.get(component).cloned().unwrap_or_else(|| digest.clone());
-        let of_manifest = self.loader.manifest.component(component);
-        let base_source = of_manifest.map(|component| component.source.display().to_string()).unwrap_or_default();
-        let strategy = strategy.unwrap_or_else(|| self.rollout_settings(component).strategy);
-        let smoke = smoke.as_ref().map(|smoke| &smoke.path);
-        let revision = NewRevision {
-            component,
-            digest,
-            source,
-            who,
-            why,
-            settings: &serde_json::json!({ "strategy": strategy, "smoke": smoke }).to_string(),
-            base: Base { digest: &base, source: &base_source },
-        };
-        match rollout {
-            None => registry.put_in_force(&revision),
-            Some(state) => registry.begin_rollout(&revision, state),
-        }
-    }
-
     /// How revisions of the component take over.
     fn rollout_settings(&self, component: &str) -> RolloutSettings {
         self.loader.manifest.component(component).map(|component| component.rollout.clone()).unwrap_or_default()
-    }
-
-    async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
-        let started = Instant::now();
-        let component = &rollback.component;
-        let current = self.in_force(component)?;
-        let history = self.history(component)?;
-        let live = history.iter().find(|record| record.is_live).map(|record| record.number);
-        let target = earlier(&history, component, rollback.to)?;
-        if target.digest == current {
-            return self.unchanged(component, current);
-        }
-        let change = Change {
-            component: component.clone(),
-            digest: target.digest.clone(),
-            source: target.source.clone(),
-            at_hand: AtHand::new(),
-        };
-        let prepared = self.prepare(&change).await?;
-        let number = target.number;
-        let recorded = blocking({
-            let (app, component) = (self.clone(), component.clone());
-            let bad = live.filter(|live| *live > number);
-            move || app.loader.registry.return_to(&component, number, bad)
-        });
-        recorded.await?;
-        Ok(self.switch(change, prepared, Some(number), started))
     }
 
     /// The artifact in force of the component.
@@ -334,6 +195,9 @@ impl App {
         for (_, revision) in &revisions {
             // Also the warm ones: it costs little, and what it needs may have changed.
             self.loader.try_start(revision).await.map_err(|error| refused(error.into()))?;
+        }
+        if let Some((_, revision)) = revisions.iter().find(|(_, revision)| revision.component.id == change.component) {
+            self.loader.migrate(revision, &change.digest).await.map_err(refused)?;
         }
         self.wait_for_room(revisions.iter().map(|(_, revision)| revision.component.limits.instances_max).sum()).await?;
         let live = |revision| Live::new(&self.loader.engine, revision, &self.workers);
@@ -466,22 +330,6 @@ impl App {
     }
 }
 
-/// The revision to return to.
-fn earlier<'a>(
-    history: &'a [RevisionRecord],
-    component: &str,
-    to: Option<u32>,
-) -> Result<&'a RevisionRecord, DeployError> {
-    let component = component.to_owned();
-    if let Some(number) = to {
-        let found = history.iter().find(|record| record.number == number);
-        return found.ok_or(DeployError::UnknownRevision { component, number });
-    }
-    let live = history.iter().find(|record| record.is_live).map_or(0, |record| record.number);
-    let earlier = history.iter().find(|record| record.number < live && !record.is_rolled_back);
-    earlier.ok_or(DeployError::NothingEarlier { component })
-}
-
 /// Does work that blocks on a thread for such work.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -490,6 +338,3 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
-
-#[cfg(test)]
-mod tests;

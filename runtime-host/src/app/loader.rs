@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use super::counts::GrowthCounts;
+use super::migration::Migration;
 use super::revision::Revision;
 use super::{Parts, files};
 use crate::allowed_hosts::AllowedHosts;
@@ -43,6 +44,8 @@ pub(super) struct Loader {
     memory_bytes_max: Option<u64>,
     /// Of each component that is served.
     grants: BTreeMap<String, Grants>,
+    /// Of each of them that has one.
+    pub(super) migrations: BTreeMap<String, Migration>,
 }
 
 /// What the manifest grants every revision of a component.
@@ -110,7 +113,12 @@ impl Loader {
     /// For the components `served`, which have requests of their own.
     pub(super) fn new(parts: &Parts, engine: Arc<Engine>, served: &[manifest::Component]) -> anyhow::Result<Self> {
         let grants = served.iter().map(|component| Ok((component.id.clone(), Grants::new(component, parts)?)));
+        let migrations = served.iter().filter_map(|component| {
+            let migration = Migration::new(component.migration.as_ref()?, &component.id, &parts.variables);
+            Some(migration.map(|migration| (component.id.clone(), migration)))
+        });
         Ok(Self {
+            migrations: migrations.collect::<anyhow::Result<_>>()?,
             engine,
             manifest: parts.manifest.clone(),
             registry: parts.registry.clone(),

@@ -9,6 +9,7 @@ use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
 use super::rollouts::{Entry, Running, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
+use super::webhooks::{News, Webhooks};
 use crate::registry::RolloutRecord;
 use crate::rollout::Rollout;
 
@@ -19,34 +20,39 @@ pub(super) async fn resume(
     in_force: &InForce,
     workers: &[std::sync::OnceLock<WorkerThread>],
     preview_token: &Arc<str>,
+    webhooks: &Webhooks,
     mut table: Table,
 ) -> anyhow::Result<(Table, Vec<(String, Entry)>)> {
     let mut entries = Vec::new();
     for record in loader.registry.rollouts()? {
         // A component that is not to run keeps its rollout for another start.
-        if !in_force.contains_key(&record.component) {
-            continue;
-        }
+        let Some(former) = in_force.get(&record.component) else { continue };
         let mut rollout: Rollout = serde_json::from_str(&record.state)
             .with_context(|| format!("the rollout of component `{}` is not understood", record.component))?;
-        rollout.restarted(now_unix_ms());
+        let mut transitions = rollout.restarted(now_unix_ms());
         let revisions = match outcome(&rollout) {
             Some(_) => Vec::new(),
             None => match revisions(loader, served, in_force, &record).await {
                 Ok(revisions) => revisions,
                 Err(error) => {
-                    rollout.fail(now_unix_ms(), format!("{error:#}"));
+                    transitions = rollout.fail(now_unix_ms(), format!("{error:#}"));
                     Vec::new()
                 }
             },
         };
         let (component, number) = (record.component.clone(), record.number);
         tracing::warn!(component, revision = number, "rollout: {}: {}", rollout.state(), rollout.reason());
-        if let Some(outcome) = outcome(&rollout) {
-            loader.registry.end_rollout(&component, number, outcome)?;
+        let outcome = outcome(&rollout);
+        match outcome {
+            Some(outcome) => loader.registry.end_rollout(&component, number, outcome)?,
+            None => loader.registry.save_rollout(&component, number, &in_words(&rollout))?,
+        }
+        for transition in &transitions {
+            webhooks.tell(&News::of(&component, former, &record.digest, transition));
+        }
+        if outcome.is_some() {
             continue;
         }
-        loader.registry.save_rollout(&component, number, &in_words(&rollout))?;
         let live = |revision| Live::new(&loader.engine, revision, workers);
         let candidates = revisions.into_iter().map(|(place, revision)| (place, live(revision))).collect();
         let change = Change {
@@ -55,7 +61,7 @@ pub(super) async fn resume(
             source: "a rollout that was going on".to_owned(),
             at_hand: AtHand::new(),
         };
-        let running = Running::new(rollout, change, number, candidates);
+        let running = Running::new(rollout, former.clone(), change, number, candidates);
         table = table.with(running.candidates.iter().map(|(place, live)| {
             let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
             (*place, Split { main: table.at(*place).main.clone(), candidate })

@@ -22,7 +22,7 @@ use crate::engine::pool::{DispatchError, InstancePool, Remains};
 use crate::engine::state::GuestState;
 use crate::engine::{self, Engine};
 use crate::registry::Digest;
-use crate::rollout::Window;
+use crate::rollout::{CounterRatio, Window};
 
 /// How often it is looked whether a revision has finished what it had begun.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -57,10 +57,14 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Counts an answer, or why there is none. Who was refused for load or for what it sent does not count.
-    pub(super) fn count(&self, duration: Duration, answer: &Result<Response<WasiBody>, DispatchError>) {
+    /// Counts an answer, or why there is none, and what the component has counted, which goes no further. Who was refused for
+    /// load or for what it sent does not count.
+    pub(super) fn count(&self, duration: Duration, answer: &mut Result<Response<WasiBody>, DispatchError>) {
         match answer {
-            Ok(response) => self.answers.add(duration, response.status().is_server_error()),
+            Ok(response) => {
+                self.answers.add(duration, response.status().is_server_error());
+                self.instances.component().metrics.take_counts(response.headers_mut());
+            }
             Err(DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. }) => {}
             Err(_) => self.answers.add(duration, true),
         }
@@ -137,12 +141,18 @@ impl Live {
 }
 
 /// What was counted so far of the answers of these, which have different components or the same one's pools.
-pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone) -> Window {
+/// Of what the components count themselves it has these ratios.
+pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone, ratios: &[CounterRatio]) -> Window {
     let pools = lives.clone().flat_map(|live| live.pools.iter());
     let (failures, latency) = Answers::sum(pools.map(|pool| &pool.answers));
     let mut window = Window { requests: latency.count(), failures, latency, ..Window::default() };
     for live in lives {
         let metrics = &live.component().metrics;
+        for ratio in ratios {
+            let count = window.counters.entry(ratio.name.clone()).or_default();
+            count.events += metrics.counted(&ratio.events);
+            count.of += metrics.counted(&ratio.of);
+        }
         window.failures += metrics.bodies_cut_by_guest();
         window.traps += metrics.instances_trapped();
         let memory = live.revision.growth.read();

@@ -9,21 +9,26 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Deployed, Deployment, Prepared, blocking, with_causes};
+use super::deploy::{Change, DeployError, Prepared, blocking, with_causes};
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
-use crate::registry::{Action, Outcome, RegistryError, now_ms};
-use crate::rollout::{self, Hold, Plan, Rollout, Samples, State, Sticky, Strategy, Transition};
+use super::webhooks::News;
+use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
+use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Transition};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
 /// Who does what the comparison decides.
 const BY_ROLLOUT: &str = "rollout";
+/// The reason of who gives none.
+pub(super) const UNSAID: &str = "somebody wanted it";
 
 /// A rollout that goes on.
 pub(super) struct Running {
     pub(super) rollout: Rollout,
+    /// The artifact in force when it began.
+    former: Digest,
     pub(super) change: Change,
     pub(super) number: u32,
     /// The new revision, by the places of the components that it is or is a part of.
@@ -90,10 +95,10 @@ pub(super) fn now_unix_ms() -> u64 {
 }
 
 impl Running {
-    pub(super) fn new(rollout: Rollout, change: Change, number: u32, candidates: Prepared) -> Self {
+    pub(super) fn new(rollout: Rollout, former: Digest, change: Change, number: u32, candidates: Prepared) -> Self {
         let is_shadow = matches!(rollout.plan().strategy, Strategy::Shadow { .. });
         let shadow = is_shadow.then(Arc::default);
-        Self { rollout, change, number, candidates, shadow }
+        Self { rollout, former, change, number, candidates, shadow }
     }
 
     /// What requests see of it.
@@ -129,7 +134,7 @@ impl Running {
             for_ms: now_unix_ms().saturating_sub(rollout.since_unix_ms()),
             reason: rollout.reason().to_owned(),
             findings: rollout.findings().iter().map(|finding| finding.text.clone()).collect(),
-            requests: window(candidates.iter().map(|(_, live)| live)).requests,
+            requests: window(candidates.iter().map(|(_, live)| live), &[]).requests,
         }
     }
 }
@@ -161,37 +166,6 @@ impl Entry {
 }
 
 impl App {
-    /// Begins a rollout of revisions that are ready to answer.
-    pub(super) async fn begin_rollout(
-        self: &Arc<Self>,
-        deployment: &Deployment,
-        plan: Plan,
-        change: Change,
-        candidates: Prepared,
-        started: Instant,
-    ) -> Result<Deployed, DeployError> {
-        let now = now_unix_ms();
-        let mut rollout = Rollout::new(plan, now, fastrand::u64(..));
-        let transitions = rollout.warmed(now);
-        let recorded = blocking({
-            let (app, deployment, digest) = (self.clone(), deployment.clone(), change.digest.clone());
-            let state = in_words(&rollout);
-            move || app.record(&deployment, &digest, Some(&state))
-        });
-        let number = recorded.await?;
-        let Change { component, digest, .. } = change.clone();
-        let switched = candidates.iter().map(|(place, _)| self.served[*place].clone()).collect();
-        let entry = Entry::new(Running::new(rollout, change, number, candidates));
-        self.deployments.rollouts().insert(component.clone(), entry.clone());
-        {
-            let mut running = entry.running.lock().await;
-            self.carry_out(&entry, &mut running, &transitions).await;
-        }
-        self.watch(component.clone(), entry);
-        let took_ms = started.elapsed().as_millis() as u64;
-        Ok(Deployed { component, revision: Some(number), digest, switched, unchanged: false, rollout: true, took_ms })
-    }
-
     /// Compares the revisions of a rollout until it is over.
     pub(super) fn watch(self: &Arc<Self>, component: String, entry: Entry) {
         let app = self.clone();
@@ -239,7 +213,7 @@ impl App {
         let mut running = entry.running.lock().await;
         let before = running.rollout.clone();
         let now = now_unix_ms();
-        let why = if why.is_empty() { "somebody wanted it" } else { why };
+        let why = if why.is_empty() { UNSAID } else { why };
         let rollout = &mut running.rollout;
         let transitions = match steer {
             Steer::Promote => rollout.promote(now, why),
@@ -255,9 +229,10 @@ impl App {
     /// What was counted of both revisions.
     fn samples(&self, running: &Running) -> Samples {
         let table = self.table.load();
+        let ratios = &running.rollout.plan().analysis.counters;
         Samples {
-            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main)),
-            new: window(running.candidates.iter().map(|(_, live)| live)),
+            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main), ratios),
+            new: window(running.candidates.iter().map(|(_, live)| live), ratios),
             answers: running.shadow.as_ref().map(|shadow| shadow.count()).unwrap_or_default(),
         }
     }
@@ -297,7 +272,7 @@ impl App {
     }
 
     /// Does what transitions say that are written down.
-    async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
+    pub(super) async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
         match outcome(&running.rollout) {
             Some(Outcome::Promoted) => {
                 let candidates = running.candidates.clone();
@@ -317,6 +292,7 @@ impl App {
         for transition in transitions {
             let change = change_in_words(transition.change);
             self.telemetry.metrics.rollout_transition(&component, change);
+            self.webhooks.tell(&News::of(&component, &running.former, &running.change.digest, transition));
             let action = Action {
                 at_ms: now_ms(),
                 who: BY_ROLLOUT.to_owned(),
@@ -370,7 +346,8 @@ pub(super) fn in_words(rollout: &Rollout) -> String {
     serde_json::to_string(rollout).unwrap_or_default()
 }
 
-fn change_in_words(change: rollout::Change) -> &'static str {
+/// One word for each, in metrics, in the log of actions and for webhooks.
+pub(super) fn change_in_words(change: rollout::Change) -> &'static str {
     use rollout::Change;
     match change {
         Change::StepBegan => "step-began",

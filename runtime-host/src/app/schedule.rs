@@ -3,6 +3,7 @@
 //! One worker thread sends them. A run that is still going on when the next one is due is left alone, and the next one
 //! is skipped. Every service can also be asked the same from outside, where nothing like this exists.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Empty};
 
 use super::Worker;
+use crate::config_file::Located;
 use crate::engine::outbound_http::ServiceChain as _;
 use crate::listener::Drain;
 use crate::manifest;
 use crate::telemetry::request_context::RequestContext;
-use crate::variables::Variables;
+use crate::variables::{Template, Variables};
 
 /// How long after the start the first run waits at most: what a crash left undone is looked at soon.
 const FIRST_RUN_DELAY_MAX: Duration = Duration::from_secs(1);
@@ -36,19 +38,13 @@ impl Schedule {
     /// What the manifest says, with the variables' values in place.
     pub(super) fn new(schedule: &manifest::Schedule, component: &str, variables: &Variables) -> anyhow::Result<Self> {
         let uri = format!("http://{component}.spin.internal{}", schedule.path);
-        let header = |(name, template): (&String, _)| {
-            // The value may be a secret, which an error must not show.
-            let value: HeaderValue = variables.render(template).parse()?;
-            anyhow::Ok((name.parse::<HeaderName>()?, value))
-        };
-        let headers = schedule.headers.iter().map(|(name, template)| header((name, template)));
         let named = || format!("the schedule of component `{component}` for {}", schedule.path);
         Ok(Self {
             component: component.to_owned(),
             every: schedule.every,
             path: schedule.path.clone(),
             uri: uri.parse().with_context(named)?,
-            headers: headers.collect::<anyhow::Result<_>>().with_context(named)?,
+            headers: headers(&schedule.headers, variables).with_context(named)?,
         })
     }
 
@@ -69,6 +65,19 @@ impl Schedule {
         }
         is_success
     }
+}
+
+/// The headers of a request that the host sends by itself, with the variables' values in place.
+pub(super) fn headers(
+    templates: &BTreeMap<String, Located<Template>>,
+    variables: &Variables,
+) -> anyhow::Result<HeaderMap> {
+    let header = |(name, template): (&String, &Located<Template>)| {
+        // The value may be a secret, which an error must not show.
+        let value: HeaderValue = variables.render(template).parse()?;
+        anyhow::Ok((name.parse::<HeaderName>()?, value))
+    };
+    templates.iter().map(header).collect()
 }
 
 /// Starts all schedules of the application on the thread of `worker`. No run begins after the drain has.

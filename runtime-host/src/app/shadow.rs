@@ -88,8 +88,8 @@ impl Copy {
         tokio::spawn(async move {
             let Self { request, place: _place, shadow } = self;
             let started = Instant::now();
-            let answer = pool.instances.handle(request, context).await;
-            pool.count(started.elapsed(), &answer);
+            let mut answer = pool.instances.handle(request, context).await;
+            pool.count(started.elapsed(), &mut answer);
             let (told, print) = oneshot::channel();
             let Ok(answer) = answer else {
                 // That it failed is counted; there is nothing to compare.

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::revision::WorkerThread;
-use super::{App, Origin, Target};
+use super::{App, Origin, Target, preview};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -83,9 +83,9 @@ impl Worker {
             return Problem::Overloaded.response(context.request_id());
         };
         let metrics = &pool.instances.component().metrics;
-        let answer = pool.instances.handle(request, context.clone()).await;
+        let mut answer = pool.instances.handle(request, context.clone()).await;
         let duration = started.elapsed();
-        pool.count(duration, &answer);
+        pool.count(duration, &mut answer);
         let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
@@ -127,6 +127,12 @@ impl Worker {
             return (Problem::BadRequest.response(context.request_id()), answered);
         };
         answered.place = Some(place);
+        let preview_host = self.app.preview_hosts[place].as_deref();
+        if preview_host.is_some_and(|host| host.eq_ignore_ascii_case(authority.host()))
+            && !preview::admit(&mut parts.headers, &self.app.preview_token)
+        {
+            return (Problem::NoPreview.response(context.request_id()), Answered { place: None, ..answered });
+        }
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);

@@ -1,10 +1,13 @@
 //! `bodega build`: runs each component's build command, as `spin build` does.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::ManifestArgs;
 use crate::manifest::Manifest;
@@ -24,12 +27,58 @@ pub(super) struct Build {
 
 impl Build {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        build(&self.manifest.load()?, &self.component_id)
+        build(&self.manifest.load()?, &self.component_id, None)
+    }
+}
+
+/// The command that runs now, for who may have to end it with all that it has started.
+#[derive(Default)]
+pub(super) struct Running(Mutex<Now>);
+
+#[derive(Default)]
+enum Now {
+    #[default]
+    Nothing,
+    Command(Pid),
+    /// Nothing is to run any more.
+    Stopped,
+}
+
+impl Running {
+    /// Ends the command that runs, and has none begin any more.
+    pub(super) fn stop(&self) {
+        if let Now::Command(group) = std::mem::replace(&mut *self.lock(), Now::Stopped) {
+            // It may have ended by itself just now.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+
+    fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        let mut now = self.lock();
+        if matches!(*now, Now::Stopped) {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        // A group of its own is ended as a whole; it must not read from a terminal that is another group's.
+        let child = command.process_group(0).stdin(Stdio::null()).spawn()?;
+        *now = Now::Command(Pid::from_child(&child));
+        Ok(child)
+    }
+
+    fn ended(&self) {
+        let mut now = self.lock();
+        if matches!(*now, Now::Command(_)) {
+            *now = Now::Nothing;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        // Every change of it is made in one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Builds the components with these ids; all of them when there are none.
-pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
+pub(super) fn build(manifest: &Manifest, only: &[String], running: Option<&Running>) -> anyhow::Result<()> {
     if let Some(unknown) = only.iter().find(|id| manifest.component(id).is_none()) {
         bail!("the application has no component `{unknown}`");
     }
@@ -42,8 +91,8 @@ pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> 
                 add_wasm_target(&build.workdir)?;
             }
             eprintln!("building {}: {command}", component.id);
-            let built =
-                run(command, &build.workdir).with_context(|| format!("component `{}` was not built", component.id));
+            let built = run(command, &build.workdir, running)
+                .with_context(|| format!("component `{}` was not built", component.id));
             // A command may not say what it compiles for.
             match built {
                 Err(error) if !has_wasm_target(&build.workdir) => return Err(error.context(format!(
@@ -56,12 +105,18 @@ pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn run(command: &str, workdir: &Path) -> anyhow::Result<()> {
-    let status = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(workdir)
-        .status()
-        .with_context(|| format!("`{command}` cannot be started in {}", workdir.display()))?;
+fn run(command: &str, workdir: &Path, running: Option<&Running>) -> anyhow::Result<()> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(workdir);
+    let status = match running {
+        None => shell.status(),
+        Some(running) => running.spawn(&mut shell).and_then(|mut child| {
+            let status = child.wait();
+            running.ended();
+            status
+        }),
+    };
+    let status = status.with_context(|| format!("`{command}` cannot be started in {}", workdir.display()))?;
     if !status.success() {
         bail!("`{command}` ended with {status}");
     }

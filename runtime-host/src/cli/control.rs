@@ -28,7 +28,7 @@ const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 
 /// How to reach the control API.
 #[derive(Debug, clap::Args)]
-struct AdminArgs {
+pub(super) struct AdminArgs {
     #[command(flatten)]
     state_dir: StateDirArgs,
     /// The admin listener's address; by default that of the host that uses the state folder.
@@ -40,7 +40,7 @@ struct AdminArgs {
 }
 
 impl AdminArgs {
-    fn connect(&self) -> anyhow::Result<Control> {
+    pub(super) fn connect(&self) -> anyhow::Result<Control> {
         let path = &self.state_dir.state_dir;
         let state = StateDir::at(path);
         let url = match &self.admin_url {
@@ -59,7 +59,7 @@ impl AdminArgs {
 }
 
 /// The control API of a running host.
-struct Control(Application);
+pub(super) struct Control(Application);
 
 impl Control {
     async fn ask(
@@ -84,7 +84,7 @@ impl Control {
         self.ask(http::Method::GET, path, query, Bytes::new()).await
     }
 
-    async fn post(&self, path: &str, query: &[(&str, &str)], body: Bytes) -> anyhow::Result<Value> {
+    pub(super) async fn post(&self, path: &str, query: &[(&str, &str)], body: Bytes) -> anyhow::Result<Value> {
         self.ask(http::Method::POST, path, query, body).await
     }
 
@@ -156,29 +156,16 @@ struct WaitArgs {
 
 impl WaitArgs {
     async fn report(&self, control: &Control, done: &Value) -> anyhow::Result<()> {
-        let component = text(done, "component");
-        let revision = done["revision"].as_u64().map_or("the manifest's own".to_owned(), |number| number.to_string());
-        if done["unchanged"].as_bool() == Some(true) {
-            println!("{component}: revision {revision} is in force already");
+        println!("{}", outcome_line(done));
+        if !self.wait || is_true(done, "unchanged") {
             return Ok(());
         }
-        if done["rollout"].as_bool() == Some(true) {
-            println!("{component}: the rollout of revision {revision} has begun");
-            return match self.wait {
-                true => control.follow_rollout(component, self.timeout).await,
-                false => Ok(()),
-            };
+        let component = text(done, "component");
+        if is_true(done, "rollout") {
+            return control.follow_rollout(component, self.timeout).await;
         }
-        let switched: Vec<&str> = list(&done["switched"]).iter().filter_map(Value::as_str).collect();
-        println!(
-            "{component}: revision {revision} is in force after {} ms (in {})",
-            done["took_ms"],
-            switched.join(", ")
-        );
-        if self.wait {
-            control.until_drained(&switched, self.timeout).await?;
-            println!("{component}: the former revision has finished");
-        }
+        control.until_drained(&switched(done), self.timeout).await?;
+        println!("{component}: the former revision has finished");
         Ok(())
     }
 }
@@ -388,6 +375,29 @@ impl History {
         print!("{}", table(["revision", "state", "digest", "since", "who", "why"], list(&history).iter().map(row)));
         Ok(())
     }
+}
+
+/// What came of a deployment, in a line.
+pub(super) fn outcome_line(done: &Value) -> String {
+    let component = text(done, "component");
+    let revision = done["revision"].as_u64().map_or("the manifest's own".to_owned(), |number| number.to_string());
+    if is_true(done, "unchanged") {
+        return format!("{component}: revision {revision} is in force already");
+    }
+    if is_true(done, "rollout") {
+        return format!("{component}: the rollout of revision {revision} has begun");
+    }
+    let (took_ms, switched) = (&done["took_ms"], switched(done).join(", "));
+    format!("{component}: revision {revision} is in force after {took_ms} ms (in {switched})")
+}
+
+/// The components whose requests another revision answers.
+fn switched(done: &Value) -> Vec<&str> {
+    list(&done["switched"]).iter().filter_map(Value::as_str).collect()
+}
+
+fn is_true(value: &Value, name: &str) -> bool {
+    value[name].as_bool() == Some(true)
 }
 
 /// How a rollout goes, in a line.

@@ -133,7 +133,7 @@ impl Up {
         // Before minutes of building end in a mistake that was there to be seen.
         manifest.check_stores(&config)?;
         if self.build {
-            build::build(&manifest, &[])?;
+            build::build(&manifest, &[], None)?;
         }
         manifest.check_sources()?;
 

@@ -13,6 +13,7 @@ use crate::telemetry::metrics::ComponentMetrics;
 use crate::variables::Values;
 
 /// One revision of a component with its grants; shared by all of its instances.
+#[derive(Clone)]
 pub struct Component {
     /// The id in the manifest.
     pub id: String,

@@ -84,7 +84,7 @@ impl OutboundClient {
     }
 
     /// Sends a request of the component with the id `component`.
-    pub(super) async fn send(
+    pub async fn send(
         &self,
         component: &str,
         mut request: Request<WasiBody>,

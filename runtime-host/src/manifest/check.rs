@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Uri;
+
+use super::rollout::{NO_WEBHOOK, webhook_uri};
 use super::{Component, Dependency, DependencySource, Manifest, TriggerTarget};
 use crate::allowed_hosts::{AllowedHost, AllowedHosts};
 use crate::config_file::{ConfigError, Located, suggestion};
@@ -17,10 +20,11 @@ impl Manifest {
         for component in &self.components {
             let headers = component.schedules.iter().flat_map(|schedule| schedule.headers.values());
             let templates = component.variables.values().chain(&component.allowed_outbound_hosts).chain(headers);
+            let migration = component.migration.iter().flat_map(|migration| migration.headers.values());
+            let templates = templates.chain(migration).chain(&component.rollout.webhooks);
             templates.into_iter().try_for_each(|template| self.check_template(template))?;
             component.allowed_outbound_hosts.iter().try_for_each(|host| self.check_chaining(host))?;
-            self.check_schedules(component)?;
-            self.check_rollout(component)?;
+            self.check_chores(component)?;
             for (index, dependency) in component.dependencies.iter().enumerate() {
                 self.check_dependency(component, dependency)?;
                 let earlier = &component.dependencies[..index];
@@ -61,31 +65,18 @@ impl Manifest {
         })
     }
 
-    /// What nothing acts on yet must not seem to be in force.
-    fn check_rollout(&self, component: &Component) -> Result<(), ConfigError> {
-        if let Some(webhook) = component.rollout.webhooks.first() {
-            return Err(self.error(webhook.position, "webhooks are not sent by this version; remove `webhooks`"));
-        }
-        match component.rollout.analysis.counters.first() {
-            Some(counter) => Err(self.error(
-                component.position,
-                format!(
-                    "a rollout of `{}` cannot compare its counters in this version; remove `analysis.counters.{}`",
-                    component.id, counter.name
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-
     /// A component that no trigger names runs only as part of others, so that nobody would answer.
-    fn check_schedules(&self, component: &Component) -> Result<(), ConfigError> {
+    fn check_chores(&self, component: &Component) -> Result<(), ConfigError> {
         let runs = self.triggers.iter().any(|trigger| trigger.runs(&component.id));
-        match component.schedules.first().filter(|_| !runs) {
-            Some(schedule) => Err(self.error(
-                schedule.position,
+        let schedule = component.schedules.first().map(|schedule| (schedule.position, "schedule"));
+        let migration = component.migration.as_ref().map(|migration| (migration.position, "migration"));
+        let preview_host = component.rollout.preview_host.as_ref().map(|host| (host.position, "preview host"));
+        let chore = schedule.or(migration).or(preview_host);
+        match chore.filter(|_| !runs) {
+            Some((position, chore)) => Err(self.error(
+                position,
                 format!(
-                    "no trigger runs `{}`, which has a schedule; add a `[[trigger.http]]` for it, with \
+                    "no trigger runs `{}`, which has a {chore}; add a `[[trigger.http]]` for it, with \
                      `route = {{ private = true }}` where it is not for clients",
                     component.id
                 ),
@@ -227,5 +218,14 @@ impl Manifest {
             })
         };
         component.allowed_outbound_hosts.iter().map(parse).collect()
+    }
+
+    /// Who is told how rollouts of `component` go, with the variables' values in place.
+    pub fn webhooks(&self, component: &Component, variables: &Variables) -> Result<Vec<Located<Uri>>, ConfigError> {
+        let read = |template: &Located<Template>| {
+            let uri = webhook_uri(&variables.render(template));
+            Ok(template.with(uri.ok_or_else(|| self.error(template.position, NO_WEBHOOK))?))
+        };
+        component.rollout.webhooks.iter().map(read).collect()
     }
 }

@@ -8,6 +8,7 @@ use glob::Pattern;
 use super::dependency::Dependency;
 use super::files::invalid_pattern;
 use super::limits::ComponentLimits;
+use super::migration::Migration;
 use super::names::{check_id, check_label};
 use super::rollout::RolloutSettings;
 use super::schedule::Schedule;
@@ -48,6 +49,8 @@ pub struct Component {
     pub limits: ComponentLimits,
     /// What the host asks of it at regular times.
     pub schedules: Vec<Schedule>,
+    /// How a revision is told to bring its stores to its schema.
+    pub migration: Option<Migration>,
     /// How a new revision of it takes over.
     pub rollout: RolloutSettings,
 }
@@ -85,10 +88,11 @@ impl Component {
         table.refuse("profile", "there are no build profiles; the component itself says what is built and run")?;
         let source: Value = table.required("source", "the path of a wasm file")?;
         let inherit_all = table.optional("dependencies_inherit_configuration")?;
-        let (limits, schedules, rollout) = match tool(&mut table)? {
+        let (limits, schedules, migration, rollout) = match tool(&mut table)? {
             Some(mut settings) => {
                 let limits = ComponentLimits::read(&mut settings)?;
-                let read = (limits, settings.or_default("schedule")?, settings.or_default("rollout")?);
+                let schedules = settings.or_default("schedule")?;
+                let read = (limits, schedules, settings.optional("migration")?, settings.or_default("rollout")?);
                 settings.finish()?;
                 read
             }
@@ -113,6 +117,7 @@ impl Component {
             },
             limits,
             schedules,
+            migration,
             rollout,
         };
         // They say where the component can run, which Spin checks when it builds.

@@ -14,7 +14,8 @@
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between
 //! revisions_kept = 3              # earlier revisions that stay warm for the way back
-//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; refused until they are sent
+//! preview_host = "preview.shop.example"       # none by default; where testers with the token meet the new revision
+//! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; told of every transition
 //! smoke = { path = "/api/products", status = 200, body_contains = "items" }     # none by default
 //!
 //! [component.catalog.tool.bodega.rollout.analysis]    # what each means: `rollout::analysis`
@@ -28,7 +29,7 @@
 //! memory_peak_ratio_max = 2.0     # no bound by default
 //! different_percent_max = 1.0     # no bound by default; of a shadow
 //!
-//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default; refused until they are compared
+//! [component.catalog.tool.bodega.rollout.analysis.counters.declined]      # none by default; of `telemetry::guest_counters`
 //! events = "payments_declined_total"
 //! of = "payments_total"
 //! worse = "higher"                # or "lower"
@@ -39,9 +40,11 @@
 //! A smoke request has the method GET unless `method` says otherwise, and is answered well by any 2xx unless `status` does.
 
 mod analysis;
+mod webhooks;
 
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
 
 use super::duration;
@@ -49,12 +52,11 @@ use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
 use crate::rollout::{Analysis, Gate, OnRestart, Plan, Step, Sticky, Strategy, StrategyName, check_steps};
 use crate::variables::Template;
 
+pub(super) use webhooks::{NO_WEBHOOK, webhook_uri};
+
 /// How many earlier revisions may be kept warm: each has instances and code in memory.
 const REVISIONS_KEPT_MAX: u64 = 32;
 const REVISIONS_KEPT: usize = 3;
-/// More would be a broadcast.
-const WEBHOOKS_MAX: usize = 8;
-
 /// How a new revision takes over. It has the settings of every strategy, since a deployment may choose another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RolloutSettings {
@@ -80,6 +82,8 @@ pub struct RolloutSettings {
     pub analysis: Analysis,
     /// What a revision has to answer before it gets traffic.
     pub smoke: Option<Smoke>,
+    /// The host, in lower case, at which testers are answered by a revision that is rolled out.
+    pub preview_host: Option<Located<String>>,
     /// URLs that are told of every transition, which may contain application variables.
     pub webhooks: Vec<Located<Template>>,
     /// Earlier revisions that stay warm for the way back.
@@ -133,6 +137,7 @@ impl Default for RolloutSettings {
             samples_wait_max_ms: Plan::SAMPLES_WAIT_MAX_MS,
             analysis: Analysis::default(),
             smoke: None,
+            preview_host: None,
             webhooks: Vec::new(),
             revisions_kept: REVISIONS_KEPT,
         }
@@ -158,7 +163,8 @@ impl<'f> FromToml<'f> for RolloutSettings {
                 .unwrap_or(default.samples_wait_max_ms),
             analysis: table.optional("analysis")?.map(analysis::read).transpose()?.unwrap_or_default(),
             smoke: table.optional("smoke")?,
-            webhooks: read_webhooks(&mut table)?,
+            preview_host: table.optional::<Value>("preview_host")?.map(|host| host.parse(parse_host)).transpose()?,
+            webhooks: webhooks::read(&mut table)?,
             revisions_kept: within(&mut table, "revisions_kept", 1, REVISIONS_KEPT_MAX)?
                 .map_or(default.revisions_kept, |kept| kept as usize),
         };
@@ -233,26 +239,12 @@ fn read_sticky(value: Value<'_>) -> Result<Sticky, ConfigError> {
     Ok(sticky)
 }
 
-fn read_webhooks(table: &mut Table<'_>) -> Result<Vec<Located<Template>>, ConfigError> {
-    let webhooks: Located<Vec<Value>> = match table.optional("webhooks")? {
-        Some(webhooks) => webhooks,
-        None => return Ok(Vec::new()),
-    };
-    if webhooks.value.len() > WEBHOOKS_MAX {
-        let problem = format!("there are {} webhooks; expected at most {WEBHOOKS_MAX}", webhooks.value.len());
-        return Err(table.error_at(webhooks.position, problem));
+/// Without a port, which is the listener's.
+fn parse_host(text: &str) -> Result<String, String> {
+    match text.parse::<Authority>() {
+        Ok(authority) if authority.host() == text => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!("{text:?} is not the name of a host; expected one such as \"preview.shop.example\"")),
     }
-    webhooks.value.into_iter().map(|value| value.parse(parse_webhook)).collect()
-}
-
-/// One with variables in it is checked once they have values.
-fn parse_webhook(text: &str) -> Result<Template, String> {
-    let template = Template::parse(text).map_err(|error| error.to_string())?;
-    let is_url = |text: &str| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if template.is_literal() && !is_url(text) {
-        return Err(format!("the webhook {text:?} is no URL; expected one such as \"https://hooks.example.com/x\""));
-    }
-    Ok(template)
 }
 
 fn parse_gate(word: &str) -> Result<Gate, String> {

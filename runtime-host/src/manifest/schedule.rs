@@ -36,10 +36,7 @@ impl<'f> FromToml<'f> for Schedule {
             position: table.position(),
             every: every.parse(parse_every)?.value,
             path: path.parse(parse_path)?.value,
-            headers: match table.optional::<Table>("headers")? {
-                Some(headers) => headers.into_entries().into_iter().map(read_header).collect::<Result<_, _>>()?,
-                None => BTreeMap::new(),
-            },
+            headers: read_headers(&mut table)?,
         };
         table.finish()?;
         Ok(schedule)
@@ -50,10 +47,18 @@ fn parse_every(text: &str) -> Result<Duration, String> {
     duration::parse(text, EVERY_MIN..=EVERY_MAX)
 }
 
-fn parse_path(text: &str) -> Result<String, String> {
+pub(super) fn parse_path(text: &str) -> Result<String, String> {
     match text.starts_with('/') && text.parse::<Uri>().is_ok() {
         true => Ok(text.to_owned()),
         false => Err(format!("{text:?} is not a path; expected one such as \"/internal/sweep\"")),
+    }
+}
+
+/// The headers of a request that the host sends by itself.
+pub(super) fn read_headers(table: &mut Table<'_>) -> Result<BTreeMap<String, Located<Template>>, ConfigError> {
+    match table.optional::<Table>("headers")? {
+        Some(headers) => headers.into_entries().into_iter().map(read_header).collect(),
+        None => Ok(BTreeMap::new()),
     }
 }
 

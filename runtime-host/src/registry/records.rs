@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use super::{Action, Digest, InForce, NewRevision, RevisionRecord, RolloutRecord};
 
 /// The version of the schema below, as `user_version` has it.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE revision (
         component TEXT NOT NULL,
@@ -46,6 +46,15 @@ const SCHEMA: &str = "
         outcome TEXT NOT NULL
     ) STRICT;
 ";
+/// What version 2 has besides.
+const SCHEMA_2: &str = "
+    CREATE TABLE migration (
+        component TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        ended_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (component, digest)
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// Opens the database; makes it, readable by its owner alone, where it is missing.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -59,6 +68,9 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let version: i64 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
+    }
+    if version < SCHEMA_VERSION {
+        transaction.execute_batch(SCHEMA_2)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;
@@ -174,6 +186,28 @@ pub(super) fn rollouts(database: &Connection) -> rusqlite::Result<Vec<RolloutRec
         Ok(RolloutRecord { component: row.get(0)?, number: row.get(1)?, digest: digest(row, 2)?, state: row.get(3)? })
     };
     statement.query_map((), record)?.collect()
+}
+
+pub(super) fn is_migrated(database: &Connection, component: &str, digest: &Digest) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM migration WHERE component = ?1 AND digest = ?2)";
+    database.query_row(sql, [component, digest.as_str()], |row| row.get(0))
+}
+
+/// Notes a migration; of each component the latest `kept` are remembered.
+pub(super) fn migrated(
+    transaction: &Transaction<'_>,
+    component: &str,
+    digest: &Digest,
+    now_ms: i64,
+    kept: u32,
+) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO migration (component, digest, ended_at_ms) VALUES (?1, ?2, ?3)",
+        params![component, digest.as_str(), now_ms],
+    )?;
+    let forget = "DELETE FROM migration WHERE component = ?1 AND digest NOT IN
+                  (SELECT digest FROM migration WHERE component = ?1 ORDER BY ended_at_ms DESC LIMIT ?2)";
+    transaction.execute(forget, params![component, kept]).map(drop)
 }
 
 pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Result<Vec<RevisionRecord>> {

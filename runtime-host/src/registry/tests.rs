@@ -207,3 +207,27 @@ fn another_file_of_the_manifest_ends_a_rollout() {
     assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged { instead_of: 1 });
     assert_eq!(shop.registry.rollouts().unwrap(), []);
 }
+
+#[test]
+fn a_migration_is_remembered_for_its_component_and_artifact() {
+    let shop = Shop::new(10);
+    let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+    assert!(!shop.registry.is_migrated("cart", &one).unwrap());
+    shop.registry.migrated("cart", &one).unwrap();
+    shop.registry.migrated("cart", &one).unwrap();
+    let shop = shop.after_death();
+    let is_migrated = |component, digest| shop.registry.is_migrated(component, digest).unwrap();
+    assert!(is_migrated("cart", &one) && !is_migrated("cart", &two) && !is_migrated("orders", &one));
+    assert_eq!(shop.in_force(b"one"), InForce::Manifest, "nothing was deployed");
+}
+
+#[test]
+fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let path = shop.dir.path().join(FILE);
+    Connection::open(path).unwrap().execute_batch("DROP TABLE migration; PRAGMA user_version = 1;").unwrap();
+    let shop = shop.after_death();
+    assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
+    shop.registry.migrated("cart", &Digest::of(b"new")).unwrap();
+}

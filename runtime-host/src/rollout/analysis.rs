@@ -11,7 +11,7 @@
 //! | traps | binomial: of all traps, those in the new revision, given its part of requests; and against a ratio that none may exceed unless the old one does nearly as well | two traps; 1 in 1,000 |
 //! | memory | Fisher's exact test on the requests at whose end an instance had grown, for instances of the same age ([`Memory`](super::Memory)) | 1 KiB per request more |
 //! | peak of memory | a bound without a test | off |
-//! | a component's own counters | as errors, or the other way round | 1 percentage point |
+//! | a component's own counters | as errors, or the other way round; one that counts no occasion any more is not passed while that is no chance | 1 percentage point |
 //! | answers of a shadow that differ | binomial against the most that may | off |
 //!
 //! Requests are taken to fail independently of each other. What fails both revisions at once, like a database that is

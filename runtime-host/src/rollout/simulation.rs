@@ -81,6 +81,7 @@ pub fn run(runs: usize, seed: u64) -> Vec<Outcome> {
 }
 
 fn run_scenario(scenario: &Scenario, plan: &Plan, runs: usize, seed: u64) -> Outcome {
+    let plan = &scenario.plan(plan);
     let mut random = fastrand::Rng::with_seed(seed);
     let world = World::new(scenario, &mut random);
     let runs: Vec<Run> = (0..runs).map(|_| run_once(plan, world.clone(), random.fork())).collect();

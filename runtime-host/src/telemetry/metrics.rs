@@ -9,12 +9,16 @@
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
+//! | `bodega_component_counts_total` | component, revision, name: what the component itself counts ([`guest_counters`](super::guest_counters)) |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
+//! | `bodega_webhooks_total` | component, result |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
 //! A gauge of the whole process is added with [`Metrics::gauge`].
+
+mod encode;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,13 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
-use prometheus_client::collector::Collector;
+use http::{HeaderMap, Method, StatusCode};
 use prometheus_client::encoding::text;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
+use super::guest_counters::GuestCounters;
 use super::histogram::{Histograms, Observed};
 use super::process::ProcessMetrics;
 
@@ -98,6 +100,8 @@ struct Families {
     rollout_weights: Mutex<BTreeMap<String, u8>>,
     /// By component and change.
     rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By component and result.
+    webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
 
 impl Default for Metrics {
@@ -142,6 +146,11 @@ impl Metrics {
     /// A rollout has changed; `change` is one of a few fixed words.
     pub fn rollout_transition(&self, component: &str, change: &'static str) {
         *lock(&self.families.rollout_transitions).entry((component.to_owned(), change)).or_default() += 1;
+    }
+
+    /// A message to a webhook was delivered or not; `result` is one of a few fixed words.
+    pub fn webhook(&self, component: &str, result: &'static str) {
+        *lock(&self.families.webhooks).entry((component.to_owned(), result)).or_default() += 1;
     }
 
     /// Adds a gauge without labels, whose value is read when it is asked for.
@@ -210,6 +219,7 @@ pub struct ComponentMetrics {
     /// By path and result.
     scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
     queue_length: Mutex<Option<Read>>,
+    own: GuestCounters,
 }
 
 impl ComponentMetrics {
@@ -226,6 +236,7 @@ impl ComponentMetrics {
             bodies_cut: Mutex::default(),
             scheduled: Mutex::default(),
             queue_length: Mutex::default(),
+            own: GuestCounters::default(),
         }
     }
 
@@ -277,6 +288,16 @@ impl ComponentMetrics {
     /// A run of a schedule has ended, or was due while the last one still ran; `result` is one of a few fixed words.
     pub fn scheduled_run(&self, path: &str, result: &'static str) {
         *lock(&self.scheduled).entry((path.to_owned(), result)).or_default() += 1;
+    }
+
+    /// Takes out of an answer's headers what the component counts.
+    pub fn take_counts(&self, headers: &mut HeaderMap) {
+        self.own.take(&self.component, headers);
+    }
+
+    /// What the component has counted under a name so far.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.own.get(name)
     }
 
     /// Says how many requests wait, when it is asked for; in place of what said so before.
@@ -340,114 +361,6 @@ impl Drop for StoreTimer<'_> {
 }
 
 type Labels<'m> = Vec<(&'static str, &'m str)>;
-
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let components: Vec<_> = lock(&self.components).values().filter_map(Weak::upgrade).collect();
-        let each = || components.iter().map(|component| &**component);
-        let count = |(labels, observed): (_, Observed)| (labels, observed.count);
-        let requests = || {
-            let components = each().flat_map(|component| component.requests.read(component.own_labels()));
-            components.chain(self.host.read([("component", HOST), ("revision", "")]))
-        };
-        let encoder = &mut encoder;
-
-        counters(encoder, "bodega_http_requests", "Requests answered", requests().map(count))?;
-        histograms(
-            encoder,
-            "bodega_http_request_duration",
-            "Time from the dispatch of a request until its answer begins",
-            requests(),
-        )?;
-        counters(
-            encoder,
-            "bodega_store_calls",
-            "Store calls",
-            each().flat_map(ComponentMetrics::store_calls).map(count),
-        )?;
-        histograms(
-            encoder,
-            "bodega_store_call_duration",
-            "Time that store calls took",
-            each().flat_map(ComponentMetrics::store_calls),
-        )?;
-        let created =
-            each().map(|component| (component.labels(&[]), component.instances_created.load(Ordering::Relaxed)));
-        counters(encoder, "bodega_instances_created", "Instances made", created)?;
-        let live = each().map(|component| (component.labels(&[]), component.instances_live()));
-        gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
-        let queues =
-            each().filter_map(|component| Some((component.labels(&[]), lock(&component.queue_length).as_ref()?())));
-        gauges(encoder, "bodega_queue_length", "Requests that wait for an instance", queues)?;
-        let trapped = each().flat_map(|component| component.by_reason(&component.trapped));
-        counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
-        let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
-        counters(encoder, "bodega_requests_rejected", "Requests turned away before an instance saw them", rejected)?;
-        let cut = each().flat_map(|component| component.by_reason(&component.bodies_cut));
-        counters(encoder, "bodega_response_bodies_cut", "Bodies of answers that did not come to their end", cut)?;
-        let scheduled: Vec<_> = each().flat_map(ComponentMetrics::scheduled_runs).collect();
-        let runs = scheduled.iter().map(|(component, path, result, count)| {
-            let own = component.labels(&[]).into_iter();
-            (own.chain([("path", path.as_str()), ("result", *result)]).collect(), *count)
-        });
-        counters(encoder, "bodega_scheduled_runs", "Runs of schedules, and those that were skipped", runs)?;
-        let weights = lock(&self.rollout_weights);
-        let weights = weights.iter().map(|(component, weight)| (vec![("component", &**component)], u64::from(*weight)));
-        gauges(encoder, "bodega_rollout_weight_percent", "Share of a revision that is rolled out", weights)?;
-        let transitions = lock(&self.rollout_transitions);
-        let transitions = transitions
-            .iter()
-            .map(|((component, change), count)| (vec![("component", &**component), ("change", *change)], *count));
-        counters(encoder, "bodega_rollout_transitions", "Changes of rollouts", transitions)?;
-        for (name, help, read) in lock(&self.gauges).iter() {
-            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
-        }
-        Ok(())
-    }
-}
-
-fn counters<'m>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    samples: impl IntoIterator<Item = (Labels<'m>, u64)>,
-) -> fmt::Result {
-    let family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    family_of(family, samples, |mut sample, value| sample.encode_counter::<NoLabelSet, u64, f64>(&value, None))
-}
-
-fn gauges<'m>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    samples: impl IntoIterator<Item = (Labels<'m>, u64)>,
-) -> fmt::Result {
-    let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    family_of(family, samples, |mut sample, value| sample.encode_gauge(&value))
-}
-
-fn histograms<'m>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    samples: impl IntoIterator<Item = (Labels<'m>, Observed)>,
-) -> fmt::Result {
-    let family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    family_of(family, samples, |mut sample, value| {
-        sample.encode_histogram::<NoLabelSet>(value.sum_s, value.count, &value.buckets, None)
-    })
-}
-
-fn family_of<'m, V>(
-    mut family: MetricEncoder<'_>,
-    samples: impl IntoIterator<Item = (Labels<'m>, V)>,
-    encode: impl Fn(MetricEncoder<'_>, V) -> fmt::Result,
-) -> fmt::Result {
-    for (labels, value) in samples {
-        encode(family.encode_family(&labels)?, value)?;
-    }
-    Ok(())
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Counting goes on after a panic elsewhere: no value is ever left half-changed.

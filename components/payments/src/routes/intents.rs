@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use commerce::Id;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use service::request::{Segments, read_body};
 use service::{Error, answer, cards};
 
 use crate::app::App;
-use crate::intent::Intent;
+use crate::intent::{Intent, State as IntentState};
 use crate::refund;
 use crate::store::intents::{Key, get};
 use crate::store::{journal, refunds as store};
@@ -21,12 +21,18 @@ use crate::{charges, refunds, sweep as sweeping, view};
 
 type Reply = Result<Response, Error>;
 
+/// By which a host that counts for its components is told what has happened.
+const COUNT: HeaderName = HeaderName::from_static("x-bodega-count");
+
 /// `POST /internal/intents`: holds the money of an order.
 pub(crate) async fn authorize(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
     app.access.internal(&headers)?;
     let input: ChargeInput = cards::parse(&read_body(body).await?)?;
     let charge = Charge::try_from(input).map_err(Error::Invalid)?;
-    outcome(&app, &charges::authorize(&app, &charge).await?)
+    let intent = charges::authorize(&app, &charge).await?;
+    let mut answer = outcome(&app, &intent)?;
+    answer.headers_mut().insert(COUNT, HeaderValue::from_static(counts(&intent)));
+    Ok(answer)
 }
 
 /// `GET /internal/intents/{order_id}`
@@ -91,6 +97,14 @@ fn parse(Segments(id): &Segments<String>) -> Result<Id, Error> {
 
 fn shown(app: &App, intent: &Intent) -> Result<Value, Error> {
     Ok(view::intent(intent, &store::list(&app.database, intent)?))
+}
+
+fn counts(intent: &Intent) -> &'static str {
+    match intent.state {
+        IntentState::Declined => "payments_total, payments_declined_total",
+        IntentState::Failed => "payments_total, payments_failed_total",
+        _ => "payments_total",
+    }
 }
 
 fn outcome(app: &App, intent: &Intent) -> Reply {

@@ -27,6 +27,7 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("post", "/internal/intents", charge(other, "tok_slow")).is(202);
     contract.ask("post", &format!("/internal/intents/{other}/void"), Value::Null).is(202);
     contract.ask("post", "/internal/intents/sweep", Value::Null);
+    contract.ask("post", "/internal/migrate", Value::Null);
     contract.ask("post", "/internal/intents", charge(refused, "tok_decline")).is(200);
     contract.ask("post", &format!("/internal/intents/{refused}/void"), Value::Null).is(200);
     contract.ask("get", "/internal/intents?limit=100", Value::Null);

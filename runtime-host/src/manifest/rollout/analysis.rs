@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::{duration_ms, within, word};
 use crate::config_file::{ConfigError, Located, Table, Value};
 use crate::rollout::{Analysis, CounterRatio, Worse};
+use crate::telemetry::guest_counters;
 
 /// Each is another test, and takes from what the others may find.
 const PERCENTILES_MAX: usize = 8;
@@ -68,16 +69,24 @@ fn counters(table: &mut Table<'_>) -> Result<Vec<CounterRatio>, ConfigError> {
 fn read_counter((name, value): (Located<String>, Value<'_>)) -> Result<CounterRatio, ConfigError> {
     /// What is smaller is hardly what a shop would go back for.
     const INCREASE_MIN: f64 = 0.01;
+    const OCCASIONS: &str = "the name of a counter that every event is counted in as well";
     let mut table: Table = value.read()?;
     let counter = CounterRatio {
         name: name.value,
-        events: table.required("events", "the name of a counter")?,
-        of: table.required("of", "the name of a counter that every event is counted in as well")?,
+        events: table.required::<Value>("events", "the name of a counter")?.parse(counter)?.value,
+        of: table.required::<Value>("of", OCCASIONS)?.parse(counter)?.value,
         worse: word(&mut table, "worse", parse_worse)?.unwrap_or_default(),
         increase_min: ratio(&mut table, "percent_increase_min", 0.0..=100.0)?.unwrap_or(INCREASE_MIN),
     };
     table.finish()?;
     Ok(counter)
+}
+
+fn counter(name: &str) -> Result<String, String> {
+    match guest_counters::is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("{name:?} is not the name of a counter; expected one such as \"payments_total\"")),
+    }
 }
 
 fn parse_worse(word: &str) -> Result<Worse, String> {

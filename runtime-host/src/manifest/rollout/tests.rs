@@ -44,6 +44,7 @@ fn the_documented_table_is_the_default_but_for_what_is_marked() {
             status: Some(StatusCode::OK),
             body_contains: Some("items".into()),
         }),
+        preview_host: settings.preview_host.clone(),
         webhooks: settings.webhooks.clone(),
         analysis: Analysis {
             memory_peak_ratio_max: Some(2.0),
@@ -54,6 +55,7 @@ fn the_documented_table_is_the_default_but_for_what_is_marked() {
         ..default
     };
     assert_eq!(settings, expected);
+    assert_eq!(settings.preview_host.as_ref().map(|host| host.as_str()), Some("preview.shop.example"));
     assert_eq!(settings.webhooks[0].to_string(), "https://hooks.example.com/{{ hook_token }}");
 }
 
@@ -118,10 +120,19 @@ fn mistakes_are_refused_with_what_is_expected() {
         ("sticky = { cookie = 'a b' }", "2:21: \"a b\" is not the name of a cookie or a header"),
         ("gate = 'open'", "2:8: unknown gate `open`; expected `automatic` or `manual`"),
         ("on_restart = 'promote'", "2:14: unknown reaction to a restart `promote`; expected `resume` or `rollback`"),
+        (
+            "preview_host = 'preview.shop.example:8080'",
+            "2:16: \"preview.shop.example:8080\" is not the name of a host; expected one such as \"preview.shop.example\"",
+        ),
+        ("preview_host = ''", "2:16: \"\" is not the name of a host; expected one such as \"preview.shop.example\""),
         ("revisions_kept = 0", "2:18: `revisions_kept` is 0; expected 1 to 32"),
         (
             "webhooks = ['hooks.example.com']",
-            "2:13: the webhook \"hooks.example.com\" is no URL; expected one such as \"https://hooks.example.com/x\"",
+            "2:13: the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"",
+        ),
+        (
+            "webhooks = ['https://me:secret@hooks.example.com']",
+            "2:13: the webhook is no URL of http or https without a user; expected one such as \"https://hooks.example.com/x\"",
         ),
         ("smoke = {}", "2:9: [rollout.smoke] has no `path`; expected a path of the component"),
         ("smoke = { path = 'x' }", "2:18: \"x\" is not a path; expected one such as \"/api/products\""),
@@ -140,6 +151,10 @@ fn mistakes_are_refused_with_what_is_expected() {
         (
             "analysis.counters.x = { events = 'a' }",
             "2:23: [rollout.analysis.counters.x] has no `of`; expected the name of a counter that every event is counted in as well",
+        ),
+        (
+            "analysis.counters.x = { events = 'a b', of = 'b' }",
+            "2:34: \"a b\" is not the name of a counter; expected one such as \"payments_total\"",
         ),
         (
             "analysis.counters.x = { events = 'a', of = 'b', worse = 'up' }",

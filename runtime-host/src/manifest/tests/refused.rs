@@ -365,10 +365,12 @@ fn parts_that_do_not_fit_together_are_refused() {
         (component("dependencies.\"a:b\" = { component = 'pricing' }"), "6:36: there is no component `pricing`; expected `cart`"),
         ("[component.sweeper]\nsource = 's'\ntool.bodega.schedule = [{ every = '5s', path = '/' }]".into(), "6:25: no trigger runs `sweeper`, which has a schedule; add a `[[trigger.http]]` for it, with `route = { private = true }` where it is not for clients"),
         (component("dependencies.\"a:b\" = { component = 'pricing' }\n[component.pricing]\nsource = 'p'\nfiles = ['a']"), "6:36: `pricing` cannot be a dependency of `cart`, because it has `files` of its own"),
+        (component("[component.tax]\nsource = 't'\ntool.bodega.migration = { path = '/m' }"), "8:25: no trigger runs `tax`, which has a migration; add a `[[trigger.http]]` for it, with `route = { private = true }` where it is not for clients"),
+        (component("tool.bodega.migration = { path = '/m', headers = { x = '{{ y }}' } }"), "6:56: `{{ y }}` is not declared in [variables]"),
+        (component("tool.bodega.migration = { path = '/m', timeout = '2days' }"), "6:50: \"2days\" is out of range; expected 100ms to 1days"),
         (component("dependencies.\"a:b\" = { component = 'cart' }"), "6:36: `cart` cannot be a dependency of `cart`, because it has `dependencies` of its own"),
         (component("sqlite_databases = ['orders']\n[application.tool.bodega.sqlite_database.order]\n"), "7:1: no component opens the store `order`; did you mean `orders`?"),
-        (component("tool.bodega.rollout.webhooks = ['https://hooks.example.com/x']"), "6:33: webhooks are not sent by this version; remove `webhooks`"),
-        (component("tool.bodega.rollout.analysis.counters.x = { events = 'a', of = 'b' }"), "4:1: a rollout of `cart` cannot compare its counters in this version; remove `analysis.counters.x`"),
+        (component("tool.bodega.rollout.webhooks = ['https://hooks.example.com/{{ token }}']"), "6:33: `{{ token }}` is not declared in [variables]"),
         ("[application.tool.bodega.key_value_store.carts]\nttl_seconds = 5".into(), "4:1: no component opens the store `carts`"),
     ];
     for (lines, expected) in table {

@@ -134,6 +134,9 @@ impl<'s> Comparison<'s> {
         if self.footing == Footing::Nothing {
             return None;
         }
+        if new.of == 0 && old.of > 0 {
+            return Some(self.silence(ratio, old));
+        }
         let what = format!("ratio `{}`", ratio.name);
         let increase_min = ratio.increase_min;
         Some(match ratio.worse {
@@ -143,6 +146,25 @@ impl<'s> Comparison<'s> {
                 self.ratio(&ratio.name, &what, &ratio.of, new.complement(), old.complement(), increase_min)
             }
         })
+    }
+
+    /// A revision that counts no occasion any more, as far as that is no chance, cannot be told from one that has none to count.
+    fn silence(&self, ratio: &CounterRatio, old: Count) -> Finding {
+        let silent = |count: Count, requests: u64| Count { events: requests.saturating_sub(count.of), of: requests };
+        let p = fisher(silent(Count::default(), self.new.requests), silent(old, self.old.requests));
+        let (verdict, end) = match p <= SUSPECT_P {
+            true => (Verdict::Suspect, format!("suspicious with p = {p:.0e}")),
+            false => (Verdict::Alike, "no wonder".into()),
+        };
+        let numbers = format!(
+            "ratio `{}`: no {} in {} requests against {} in {}",
+            ratio.name,
+            ratio.of,
+            amount(self.new.requests),
+            amount(old.of),
+            amount(self.old.requests)
+        );
+        Finding { metric: ratio.name.clone(), verdict, p: Some(p), text: format!("{numbers}: {end}") }
     }
 
     pub(super) fn answers(&self) -> Option<Finding> {

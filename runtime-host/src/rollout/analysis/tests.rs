@@ -137,6 +137,10 @@ fn counters_of_a_component_are_compared_in_the_direction_that_is_worse() {
     assert_eq!(verdict(Worse::Lower, few, many), Verdict::Worse);
     assert_eq!(verdict(Worse::Higher, few, many), Verdict::Alike);
     assert_eq!(verdict(Worse::Higher, many, few), Verdict::Worse);
+    // Whoever counts nothing any more may have forgotten to; where nothing was to be expected that says nothing.
+    assert_eq!(verdict(Worse::Higher, (0, 0), (9, 900)), Verdict::Suspect);
+    assert_eq!(verdict(Worse::Higher, (0, 0), (0, 1)), Verdict::Alike);
+    assert_eq!(verdict(Worse::Higher, (0, 0), (0, 0)), Verdict::Alike);
     // Counters that were read one after the other.
     assert_eq!(verdict(Worse::Lower, (201, 200), many), Verdict::Alike);
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rollout::{CounterRatio, Plan, Worse};
+
 /// A new revision, the traffic, and how its rollout should end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
@@ -41,6 +43,8 @@ pub(super) struct Revision {
     pub(super) slow_start_s: f64,
     /// What each request leaves behind in an instance.
     pub(super) leak_bytes: f64,
+    /// Of its payments, those that it counts as declined; where there are none it counts nothing.
+    pub(super) declined_ratio: f64,
     /// Of each minute, how long it has its flaws; 60 is always.
     pub(super) flawed_s_of_minute: f64,
 }
@@ -57,6 +61,7 @@ impl Revision {
         tail_slowness: 1.0,
         slow_start_s: 0.0,
         leak_bytes: 0.0,
+        declined_ratio: 0.0,
         flawed_s_of_minute: 60.0,
     };
 }
@@ -74,12 +79,15 @@ const HEALTHY: Scenario = Scenario {
     outage_begins_s: None,
 };
 
+/// One that counts its payments.
+const COUNTING: Revision = Revision { declined_ratio: 0.05, ..Revision::HEALTHY };
+
 const fn flawed(name: &'static str, new: Revision) -> Scenario {
     Scenario { name, new, expected: Ending::RolledBack, ..HEALTHY }
 }
 
 /// All that is simulated.
-pub const SCENARIOS: [Scenario; 18] = [
+pub const SCENARIOS: [Scenario; 20] = [
     HEALTHY,
     Scenario { name: "as good, 200 requests/s", requests_per_s: 200.0, ..HEALTHY },
     Scenario { name: "as good, 2 requests/s", requests_per_s: QUIET, ..HEALTHY },
@@ -96,6 +104,7 @@ pub const SCENARIOS: [Scenario; 18] = [
         old: Revision { error_ratio: 0.05, ..Revision::HEALTHY },
         ..HEALTHY
     },
+    Scenario { name: "declines 5 % of payments as the old one", old: COUNTING, new: COUNTING, ..HEALTHY },
     flawed("5 % errors", Revision { error_ratio: 0.05, ..Revision::HEALTHY }),
     Scenario {
         requests_per_s: QUIET,
@@ -109,6 +118,10 @@ pub const SCENARIOS: [Scenario; 18] = [
         Revision { tail_ratio: 0.03, tail_slowness: 10.0, ..Revision::HEALTHY },
     ),
     flawed("2 % of requests trap", Revision { trap_ratio: 0.02, ..Revision::HEALTHY }),
+    Scenario {
+        old: COUNTING,
+        ..flawed("declines 15 % of payments instead of 5 %", Revision { declined_ratio: 0.15, ..COUNTING })
+    },
     flawed("leaks 8 KiB a request", Revision { leak_bytes: 8_192.0, ..Revision::HEALTHY }),
     flawed(
         "20 % errors in 15 s of each minute",
@@ -125,6 +138,23 @@ pub const SCENARIOS: [Scenario; 18] = [
 
 impl Scenario {
     pub(super) const OUTAGE_S: f64 = 10.0;
+    /// What the ratio of declined payments is called.
+    pub(super) const DECLINED: &str = "declined";
+
+    /// The plan, which compares what the old revision counts.
+    pub(super) fn plan(&self, plan: &Plan) -> Plan {
+        let mut plan = plan.clone();
+        if self.old.declined_ratio > 0.0 {
+            plan.analysis.counters.push(CounterRatio {
+                name: Self::DECLINED.to_owned(),
+                events: "payments_declined_total".to_owned(),
+                of: "payments_total".to_owned(),
+                worse: Worse::Higher,
+                increase_min: 0.01,
+            });
+        }
+        plan
+    }
 }
 
 impl Revision {

@@ -25,6 +25,7 @@ fn a_revision_that_is_as_good_is_promoted() {
         "as good, four times as slow in its first 8 s",
         "5 % slower",
         "mends an old one with 5 % errors",
+        "declines 5 % of payments as the old one",
     ] {
         let outcome = outcome(name, RUNS);
         assert!(outcome.right() >= PROMOTED_MIN, "{outcome:?}");
@@ -48,7 +49,12 @@ fn a_worse_revision_is_rolled_back_and_hardly_ever_leaves_the_first_step() {
 
 #[test]
 fn a_revision_that_traps_or_is_worse_now_and_then_is_never_promoted() {
-    for name in ["2 % of requests trap", "20 % errors in 15 s of each minute", "3 % of requests ten times as slow"] {
+    for name in [
+        "2 % of requests trap",
+        "declines 15 % of payments instead of 5 %",
+        "20 % errors in 15 s of each minute",
+        "3 % of requests ten times as slow",
+    ] {
         let outcome = outcome(name, RUNS);
         assert_eq!((outcome.promoted, outcome.rolled_back), (0, RUNS), "{outcome:?}");
     }

@@ -19,6 +19,8 @@ const CACHE_BYTES: f64 = 1e6;
 const CACHE_REQUESTS: f64 = 200.0;
 /// What the old revision has answered before the rollout.
 const EARLIER_REQUESTS: usize = 50_000;
+/// Of all requests, those that pay.
+const PAYMENTS_PART: f64 = 0.3;
 const OUTAGE_ERROR_RATIO: f64 = 0.9;
 
 /// One rollout's surroundings.
@@ -127,6 +129,11 @@ fn count(window: &mut Window, revision: &Revision, has_failed: bool, is_slow_sta
     let start = if is_slow_start { Revision::START_SLOWNESS } else { 1.0 };
     let latency_s = LATENCY_MEDIAN_S * (LATENCY_SIGMA * normal(random)).exp() * revision.slowness * tail * start;
     window.latency.observe(Duration::from_secs_f64(latency_s));
+    if revision.declined_ratio > 0.0 && random.f64() < PAYMENTS_PART {
+        let payments = window.counters.entry(Scenario::DECLINED.to_owned()).or_default();
+        payments.of += 1;
+        payments.events += u64::from(random.f64() < revision.declined_ratio);
+    }
 }
 
 /// A standard normal number (Box and Muller, 1958).

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `drip?ms=` | the version's name, in ten pieces over that time |
 //! | `env` | the environment variable `COLOR` |
+//! | `migrate` | what a revision that migrates answers; one that is `unfit` cannot |
 //! | any other | the version's name |
 //!
-//! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`.
+//! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`. Each is counted
+//! in `checkouts_total`, and `fails` of a thousand in `checkouts_failed_total` although they are answered like any other.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +16,13 @@ use std::time::Duration;
 
 use futures::SinkExt;
 use spin_sdk::http::body::stream;
-use spin_sdk::http::{IntoResponse, Request, Response, Result, StatusCode};
+use spin_sdk::http::{HeaderValue, IntoResponse, Request, Response, Result, StatusCode};
 use spin_sdk::time::sleep;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::spawn;
 
 /// Every value has the width that it has here.
-static SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000;";
+static SETTINGS: &str = "variant: name=one errors=0000 traps=0000 delay_ms=0000 leak_kib=0000 fails=0000 unfit=0000;";
 const PIECES: u32 = 10;
 
 #[spin_sdk::http_service]
@@ -43,10 +45,30 @@ async fn variant(request: Request) -> Result<types::Response> {
             let ms = uri.query().and_then(|query| query.strip_prefix("ms="));
             drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))
         }
+        "migrate" => migrate(),
         "env" => std::env::var("COLOR").unwrap_or_default().into_response(),
-        _ => setting("name").into_response(),
+        _ => counted(match is_among_a_thousand("fails") {
+            true => "checkouts_total, checkouts_failed_total",
+            false => "checkouts_total",
+        }),
     };
     Ok(response?)
+}
+
+fn migrate() -> Result<types::Response, types::ErrorCode> {
+    println!("{} migrates", setting("name"));
+    let mut response = Response::new(String::new());
+    if number("unfit") > 0 {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        "no room for prices".clone_into(response.body_mut());
+    }
+    response.into_response()
+}
+
+fn counted(counts: &'static str) -> Result<types::Response, types::ErrorCode> {
+    let mut response = Response::new(setting("name").to_owned());
+    response.headers_mut().insert("x-bodega-count", HeaderValue::from_static(counts));
+    response.into_response()
 }
 
 fn setting(name: &str) -> &'static str {

@@ -1,0 +1,110 @@
+//! Has a revision bring its stores to its schema, once, before it gets any request.
+//!
+//! The revision is asked in an instance of its own, which has its stores and files but reaches no other component. Deployments
+//! are made one after the other, and a state folder has one host, so no two migrations run at once. That it is done is recorded
+//! for the component and its artifact: a return to it, or another start, does not ask again. A host that dies in between asks
+//! again at its next start, so a migration has to stand being asked twice.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use tokio::runtime::Handle;
+
+use super::counts::GrowthCounts;
+use super::deploy::blocking;
+use super::loader::Loader;
+use super::revision::Revision;
+use super::schedule;
+use super::worker::{Worker, chained};
+use crate::engine;
+use crate::engine::admission::Admission;
+use crate::engine::component::{Component, InstanceLimits};
+use crate::engine::pool::InstancePool;
+use crate::manifest;
+use crate::registry::Digest;
+use crate::telemetry::request_context::RequestContext;
+use crate::variables::Variables;
+
+/// Bytes that an answer may have.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// What is shown of one that refuses.
+const REASON_CHARACTERS_MAX: usize = 2_000;
+
+/// What a component is asked.
+pub(super) struct Migration {
+    path: String,
+    uri: Uri,
+    headers: HeaderMap,
+    timeout: Duration,
+}
+
+impl Migration {
+    /// What the manifest says, with the variables' values in place.
+    pub(super) fn new(migration: &manifest::Migration, component: &str, variables: &Variables) -> anyhow::Result<Self> {
+        let named = || format!("the migration of component `{component}`");
+        Ok(Self {
+            path: migration.path.clone(),
+            uri: format!("http://{component}.spin.internal{}", migration.path).parse().with_context(named)?,
+            headers: schedule::headers(&migration.headers, variables).with_context(named)?,
+            timeout: migration.timeout,
+        })
+    }
+
+    /// Asks the revision; the error is why it could not.
+    async fn ask(&self, loader: &Loader, revision: &Revision) -> anyhow::Result<()> {
+        let own = &*revision.component;
+        let limits = InstanceLimits { deadline: self.timeout, ..own.limits };
+        // How it grows here says nothing about requests.
+        let growth = Arc::new(GrowthCounts::default());
+        let component = Arc::new(Component { limits, growth, ..own.clone() });
+        let admission = Arc::new(Admission::new(&own.id, limits.queue_length_max));
+        let (pre, nobody) = (engine::share(&revision.pre), Weak::<Worker>::new());
+        let pool = InstancePool::new(loader.engine.clone(), pre, component, admission, nobody, &Handle::current(), 1);
+        let context = Arc::new(RequestContext::default());
+        let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let answer = pool.handle(chained(request, &context), context).await;
+        pool.retire();
+        let answer = answer?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body().map_err(anyhow::Error::from), ANSWER_BYTES_MAX);
+        let body = body.collect().await.map_err(|error| anyhow::anyhow!("its answer does not end well: {error}"))?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&body.to_bytes()).chars().take(REASON_CHARACTERS_MAX).collect::<String>();
+        anyhow::bail!("it was answered {status}: {}", text.trim())
+    }
+}
+
+impl Loader {
+    /// Has a revision migrate its stores, if its component does that and this artifact of it has not.
+    pub(super) async fn migrate(&self, revision: &Revision, artifact: &Digest) -> anyhow::Result<()> {
+        let component = &revision.component.id;
+        let Some(migration) = self.migrations.get(component) else { return Ok(()) };
+        let is_done = blocking({
+            let (registry, component, artifact) = (self.registry.clone(), component.clone(), artifact.clone());
+            move || registry.is_migrated(&component, &artifact)
+        });
+        if is_done.await? {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let asked = migration.ask(self, revision).await;
+        asked.with_context(|| {
+            format!("the migration of component `{component}`, POST {}, has failed", migration.path)
+        })?;
+        let recorded = blocking({
+            let (registry, component, artifact) = (self.registry.clone(), component.clone(), artifact.clone());
+            move || registry.migrated(&component, &artifact)
+        });
+        recorded.await?;
+        tracing::info!(component, %artifact, took = ?started.elapsed(), "a revision has migrated its stores");
+        Ok(())
+    }
+}

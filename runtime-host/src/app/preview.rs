@@ -1,0 +1,84 @@
+//! `preview_host`: a host at which testers meet the new revision of a component while it is rolled out.
+//!
+//! The rule is that of the header [`PREVIEW`]: who shows the preview token may. A browser cannot send a header of its own, so at
+//! this host a cookie of the same name will do. Who shows none is refused, so that nobody takes the old revision for the new one,
+//! nor the host for another way in. No component sees the cookie.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+use super::choice::{PREVIEW, may_preview};
+
+/// Has a request at the preview host ask for the new revision; whether it may.
+pub(super) fn admit(headers: &mut HeaderMap, token: &str) -> bool {
+    if let Some(given) = take_cookie(headers) {
+        headers.entry(PREVIEW).or_insert(given);
+    }
+    may_preview(headers, token)
+}
+
+/// Takes the cookie out of all that the request has.
+fn take_cookie(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    let mut taken = None;
+    for line in lines {
+        let mut rest = Vec::with_capacity(line.len());
+        for pair in line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+            let value = pair.strip_prefix(PREVIEW.as_str().as_bytes()).and_then(|pair| pair.strip_prefix(b"="));
+            match value {
+                Some(value) => taken = taken.or_else(|| HeaderValue::from_bytes(value).ok()),
+                None if pair.is_empty() => {}
+                None => {
+                    if !rest.is_empty() {
+                        rest.extend_from_slice(b"; ");
+                    }
+                    rest.extend_from_slice(pair);
+                }
+            }
+        }
+        // Parts of a header are one.
+        if let Ok(line) = HeaderValue::from_bytes(&rest)
+            && !line.is_empty()
+        {
+            headers.append(COOKIE, line);
+        }
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_cookie_or_the_header_admits_who_has_the_token() {
+        for (lines, expected) in [
+            (&[("x-bodega-preview", "s3cret")][..], true),
+            (&[("cookie", "cart=1; x-bodega-preview=s3cret")], true),
+            (&[("cookie", "cart=1"), ("cookie", "x-bodega-preview=s3cret")], true),
+            (&[("cookie", "x-bodega-preview=other")], false),
+            (&[("cookie", "my-x-bodega-preview=s3cret")], false),
+            (&[("cookie", "cart=1")], false),
+            (&[], false),
+        ] {
+            assert_eq!(admit(&mut headers(lines), "s3cret"), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn no_component_sees_the_cookie_and_all_see_the_others() {
+        let mut headers = headers(&[("cookie", "a=1; x-bodega-preview=s3cret;b=2"), ("cookie", "x-bodega-preview=t")]);
+        assert!(admit(&mut headers, "s3cret"));
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
+    }
+}
