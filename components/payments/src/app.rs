@@ -2,7 +2,7 @@
 
 use commerce::Id;
 use serde_json::json;
-use service::{Access, Peer};
+use service::{Access, Peer, outbox};
 use sql::Database;
 
 use crate::provider::Providers;
@@ -28,7 +28,8 @@ impl App {
         orders: Peer,
     ) -> Result<Self, sql::Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA, store::TEST_PROVIDER_SCHEMA]).await?;
+        let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, store::TEST_PROVIDER_SCHEMA]).await?;
         Ok(Self { database, access, providers, webhook_secret, orders })
     }
 

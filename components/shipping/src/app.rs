@@ -1,7 +1,7 @@
 //! What every request of an instance shares.
 
 use commerce::Currency;
-use service::{Access, Error, Peer, idempotency};
+use service::{Access, Error, Peer, idempotency, outbox};
 use sql::Database;
 
 use crate::country::Country;
@@ -31,7 +31,8 @@ impl App {
     /// Opens the database of a label, brings its schema up to date, and fills a new one with the defaults.
     pub(crate) async fn open(label: &str, access: Access, settings: Settings, orders: Peer) -> Result<Self, Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA, store::NEWS]).await?;
+        let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, idempotency::SCHEMA, store::NEWS]).await?;
         defaults::fill(&database, settings.currency, &settings.home).await?;
         Ok(Self { database, access, settings, orders })
     }

@@ -16,7 +16,6 @@ mod error;
 mod import;
 mod method;
 mod news;
-mod outbox;
 mod place;
 mod query;
 mod quote;

@@ -4,17 +4,15 @@
 use commerce::{Id, unix_ms};
 use serde::Serialize;
 use serde_json::json;
-use service::Error;
+use service::{Error, Retry};
 
 use crate::app::App;
 use crate::store::news as store;
 
 /// How long who tells an order has for it, in milliseconds; longer than any call takes.
 pub(crate) const LEASE_MS: i64 = 30_000;
-/// How long after a first failure an order is told again, in milliseconds; each further one doubles it.
-const RETRY_FIRST_MS: i64 = 1_000;
-/// The longest wait, in milliseconds.
-const RETRY_MAX_MS: i64 = 5 * 60 * 1_000;
+/// How long after a failure an order is told again.
+const RETRY: Retry = Retry { first_ms: 1_000, max_ms: 5 * 60 * 1_000 };
 /// For how long an order is told that does not hear, in milliseconds.
 const TOLD_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Orders that one sweep tells at most.
@@ -66,7 +64,7 @@ async fn attempt(app: &App, news: &News) -> Result<bool, Error> {
     match now_ms - news.since_ms < TOLD_FOR_MS {
         true => {
             eprintln!("the order {} was not told of its parcel, attempt {}: {reason}", news.order, news.attempts);
-            store::postpone(&app.database, news, news.retry_at_ms(now_ms)).await?;
+            store::postpone(&app.database, news, RETRY.at_ms(news.attempts, now_ms)).await?;
         }
         false => {
             eprintln!("the order {} is told of its parcel no more: {reason}", news.order);
@@ -88,22 +86,4 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, Error> {
         swept.told += 1;
     }
     Ok(swept)
-}
-
-impl News {
-    fn retry_at_ms(&self, now_ms: i64) -> i64 {
-        let doublings = self.attempts.saturating_sub(1).min(20);
-        now_ms + (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_a_bound() {
-        let wait = |attempts| News { order: Id::new(), seq: 1, attempts, since_ms: 0 }.retry_at_ms(0);
-        assert_eq!([1, 2, 3, 9, 10, u32::MAX].map(wait), [1_000, 2_000, 4_000, 256_000, RETRY_MAX_MS, RETRY_MAX_MS]);
-    }
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod documents;
 pub(crate) mod news;
-pub(crate) mod outbox;
 pub(crate) mod places;
 pub(crate) mod seeds;
 pub(crate) mod shipments;
@@ -11,17 +10,3 @@ pub(crate) mod shipments;
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Who is to be told of parcels, as a later migration.
 pub(crate) const NEWS: &str = include_str!("news.sql");
-
-fn id(id: commerce::Id) -> sql::Value {
-    sql::Value::Text(id.to_string())
-}
-
-/// A column whose text is a domain type.
-fn take<T: serde::de::DeserializeOwned>(row: &mut sql::Row, column: usize) -> Result<T, service::Error> {
-    Ok(serde_json::from_value(row.take::<String>(column)?.into())?)
-}
-
-/// A text, or NULL.
-fn optional(text: Option<&str>) -> sql::Value {
-    text.map_or(sql::Value::Null, sql::Value::from)
-}

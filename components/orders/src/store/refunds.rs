@@ -2,9 +2,9 @@
 
 use commerce::{Currency, Id};
 use service::Error;
+use service::column::{id, money, name};
 use sql::{Database, Row, Transaction};
 
-use super::{id, money, name, optional};
 use crate::refund::{Part, Refund, State};
 
 /// Most refunds of an order.
@@ -34,9 +34,9 @@ pub(crate) async fn insert(
     let row = [
         id(refund.id),
         id(refund.order),
-        optional(request.map(|request| request.actor)),
-        optional(request.map(|request| request.key)),
-        optional(request.map(|request| request.fingerprint)),
+        request.map(|request| request.actor).into(),
+        request.map(|request| request.key).into(),
+        request.map(|request| request.fingerprint).into(),
         refund.state.as_str().into(),
         refund.part.amount.minor().into(),
         serde_json::to_string(&refund.part.lines)?.into(),
@@ -89,7 +89,7 @@ pub(crate) async fn set_state(
     failure: Option<&str>,
 ) -> Result<(), Error> {
     const SET: &str = "UPDATE refunds SET state = ?2, failure = ?3 WHERE id = ?1";
-    transaction.execute(SET, &[id(refund), state.as_str().into(), optional(failure)]).await?;
+    transaction.execute(SET, &[id(refund), state.as_str().into(), failure.into()]).await?;
     Ok(())
 }
 

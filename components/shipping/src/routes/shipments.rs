@@ -8,20 +8,19 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use commerce::{Id, unix_ms};
 use serde_json::json;
-use service::Error;
 use service::answer::{self, Answer};
 use service::idempotency::Attempt;
 use service::request::{Pairs, Segments, parse, read_body};
+use service::{Error, outbox};
 use sql::Transaction;
 
 use super::{page, parse_id};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::news;
-use crate::query::{ListQuery, parse_outbox};
+use crate::query::ListQuery;
 use crate::shipment::{EVENTS_MAX, EventInput, Report, Request, Shipment, State as Stage};
 use crate::store::news as store_news;
-use crate::store::outbox as store_outbox;
 use crate::store::shipments::{self, Key};
 
 /// Who acts when an order does.
@@ -157,11 +156,10 @@ pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Re
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.
-pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (after, limit) = parse_outbox(pairs)?;
-    let events = store_outbox::after(&app.database, after, limit).await?;
-    Ok(answer::json(json!({"items": events}).to_string()))
+    let (after, limit) = outbox::parse(pairs)?;
+    Ok(answer::json(json!({"items": outbox::after(&app.database, after, limit).await?}).to_string()))
 }
 
 async fn move_on(transaction: &Transaction, shipment: Shipment, report: &Report) -> Result<Shipment, Error> {

@@ -2,9 +2,9 @@
 
 use commerce::Id;
 use service::Error;
+use service::column::{id, name};
 use sql::{Database, Row, Transaction};
 
-use super::{id, take};
 use crate::news::{LEASE_MS, News};
 
 const COLUMNS: &str = "order_id, seq, attempts, since_ms";
@@ -50,5 +50,5 @@ pub(crate) async fn postpone(database: &Database, news: &News, due_at_ms: i64) -
 }
 
 fn read(mut row: Row) -> Result<News, Error> {
-    Ok(News { order: take(&mut row, 0)?, seq: row.take(1)?, attempts: row.take(2)?, since_ms: row.take(3)? })
+    Ok(News { order: name(&mut row, 0)?, seq: row.take(1)?, attempts: row.take(2)?, since_ms: row.take(3)? })
 }
