@@ -1,7 +1,6 @@
 //! What every request of an instance shares.
 
-use commerce::Id;
-use serde_json::json;
+use service::news::{self, Listener};
 use service::{Access, Peer, outbox};
 use sql::Database;
 
@@ -15,7 +14,7 @@ pub(crate) struct App {
     pub(crate) providers: Providers,
     /// What webhooks are signed with; an empty one lets none in.
     pub(crate) webhook_secret: String,
-    orders: Peer,
+    pub(crate) orders: Listener,
 }
 
 impl App {
@@ -29,18 +28,8 @@ impl App {
     ) -> Result<Self, sql::Error> {
         let database = Database::new(label);
         let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
-        sql::migrate(&database, &[&first, store::TEST_PROVIDER_SCHEMA]).await?;
+        sql::migrate(&database, &[&first, store::TEST_PROVIDER_SCHEMA, news::SCHEMA]).await?;
+        let orders = Listener::new(orders, "/internal/payments/changed");
         Ok(Self { database, access, providers, webhook_secret, orders })
-    }
-
-    /// Tells orders that the payment of an order moved without their doing. They ask by themselves as well, so a
-    /// failure costs time and no more.
-    pub(crate) async fn tell_orders(&self, order_id: Id) {
-        let told = self.orders.post("/internal/payments/changed", &json!({"order_id": order_id})).await;
-        match told {
-            Ok(reply) if reply.status.is_success() => {}
-            Ok(reply) => eprintln!("orders was not told of {order_id}: {}", reply.unexpected()),
-            Err(error) => eprintln!("orders was not told of {order_id}: {error}"),
-        }
     }
 }

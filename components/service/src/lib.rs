@@ -1,7 +1,7 @@
 //! What every HTTP service of the shop does the same way.
 //!
 //! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services
-//! that it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox` -> `column`, `retry`, `error`. A service brings its
+//! that it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox`, `news` -> `column`, `retry`, `error`. A service brings its
 //! routes, its rules and its SQL.
 
 mod access;
@@ -11,6 +11,7 @@ pub mod column;
 mod entry;
 mod error;
 pub mod idempotency;
+pub mod news;
 pub mod outbox;
 mod peer;
 pub mod request;

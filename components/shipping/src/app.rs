@@ -1,6 +1,7 @@
 //! What every request of an instance shares.
 
 use commerce::Currency;
+use service::news::{self, Listener};
 use service::{Access, Error, Peer, idempotency, outbox};
 use sql::Database;
 
@@ -24,7 +25,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) access: Access,
     pub(crate) settings: Settings,
-    pub(crate) orders: Peer,
+    pub(crate) orders: Listener,
 }
 
 impl App {
@@ -32,7 +33,8 @@ impl App {
     pub(crate) async fn open(label: &str, access: Access, settings: Settings, orders: Peer) -> Result<Self, Error> {
         let database = Database::new(label);
         let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
-        sql::migrate(&database, &[&first, idempotency::SCHEMA, store::NEWS]).await?;
+        sql::migrate(&database, &[&first, idempotency::SCHEMA, news::SCHEMA]).await?;
+        let orders = Listener::new(orders, "/internal/shipments/changed");
         defaults::fill(&database, settings.currency, &settings.home).await?;
         Ok(Self { database, access, settings, orders })
     }

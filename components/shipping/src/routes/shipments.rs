@@ -11,16 +11,14 @@ use serde_json::json;
 use service::answer::{self, Answer};
 use service::idempotency::Attempt;
 use service::request::{Pairs, Segments, parse, read_body};
-use service::{Error, outbox};
+use service::{Error, news, outbox};
 use sql::Transaction;
 
 use super::{page, parse_id};
 use crate::app::App;
 use crate::error::Refusal;
-use crate::news;
 use crate::query::ListQuery;
 use crate::shipment::{EVENTS_MAX, EventInput, Report, Request, Shipment, State as Stage};
-use crate::store::news as store_news;
 use crate::store::shipments::{self, Key};
 
 /// Who acts when an order does.
@@ -64,11 +62,9 @@ pub(crate) async fn report(
     let shipment = move_on(&transaction, shipment, &report).await?;
     let answer = Answer::ok(serde_json::to_string(&shipment)?);
     attempt.keep(&transaction, &answer).await?;
-    let news = store_news::put(&transaction, shipment.request.order_id, unix_ms()).await?;
+    let news = news::put(&transaction, shipment.request.order_id, unix_ms()).await?;
     transaction.commit().await?;
-    if let Some(news) = news {
-        news::tell(&app, &news).await;
-    }
+    app.orders.tell(&app.database, &news).await;
     Ok(answer.into_response())
 }
 
@@ -152,7 +148,7 @@ pub(crate) async fn cancel(
 /// `POST /internal/shipments/sweep`: tells the orders that have yet to hear.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(serde_json::to_string(&news::sweep(&app).await?)?))
+    Ok(answer::json(json!({"told": app.orders.sweep(&app.database).await?}).to_string()))
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.
