@@ -65,7 +65,7 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
             (SELECT count(*) FROM history WHERE order_id = orders.id
                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = event_id)),
             (SELECT json_group_array(json_object(
-                'state', refunds.state, 'amount', amount, 'restock', restock, 'lines', json(lines)
+                'state', refunds.state, 'amount', amount, 'restock', restock, 'taken_back', taken_back, 'lines', json(lines)
             )) FROM refunds WHERE order_id = orders.id),
             currency, content,
             (SELECT min(id) FROM orders AS other
@@ -80,6 +80,7 @@ struct Given {
     state: RefundState,
     amount: i64,
     restock: u8,
+    taken_back: u8,
     lines: Vec<Line>,
 }
 
@@ -88,8 +89,13 @@ fn read(mut row: Row) -> Result<Facts, Error> {
     let refunds: Vec<Given> = serde_json::from_str(&row.take::<String>(12)?)?;
     let sum = |state| refunds.iter().filter(|refund| refund.state == state).map(|refund| refund.amount).sum();
     let lines = |restock| {
-        let given = refunds.iter().filter(|refund| refund.state != RefundState::Failed && refund.restock == restock);
-        given.flat_map(|refund| refund.lines.clone()).collect()
+        let counts = |refund: &&Given| refund.state != RefundState::Failed || refund.taken_back == 1;
+        refunds
+            .iter()
+            .filter(counts)
+            .filter(|refund| refund.restock == restock)
+            .flat_map(|refund| refund.lines.clone())
+            .collect()
     };
     Ok(Facts {
         order_id: row.take(0)?,

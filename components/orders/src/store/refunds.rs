@@ -12,7 +12,7 @@ pub(crate) const REFUNDS_MAX: u32 = 100;
 
 const SELECT: &str = "
     SELECT refunds.id, order_id, refunds.state, amount, lines, shipping, reason, restock, refunds.failure,
-        refunds.created_at_ms, currency, refunds.actor
+        refunds.created_at_ms, currency, refunds.actor, taken_back
     FROM refunds JOIN orders ON orders.id = order_id";
 
 /// How a refund was asked for; what the shop gives back by itself was not.
@@ -93,6 +93,12 @@ pub(crate) async fn set_state(
     Ok(())
 }
 
+/// Keeps that the units of a refund came back.
+pub(crate) async fn set_taken_back(transaction: &Transaction, refund: Id) -> Result<(), Error> {
+    transaction.execute("UPDATE refunds SET taken_back = 1 WHERE id = ?1", &[id(refund)]).await?;
+    Ok(())
+}
+
 fn of_order() -> String {
     format!("{SELECT} WHERE order_id = ?1 ORDER BY refunds.created_at_ms, refunds.id LIMIT {REFUNDS_MAX}")
 }
@@ -111,6 +117,7 @@ fn read(mut row: Row) -> Result<Refund, Error> {
         },
         reason: row.take(6)?,
         restock: row.take(7)?,
+        taken_back: row.take(12)?,
         account: row.take(11)?,
         failure: row.take(8)?,
         created_at_ms: row.take(9)?,

@@ -96,6 +96,15 @@ impl Payments {
         }
     }
 
+    /// The bank sends the refunds of an order back that it had taken.
+    pub(in super::super) fn bounce(&mut self, order: &str) {
+        for (_, state) in self.intents.get_mut(order).unwrap().refunds.values_mut() {
+            if *state == "succeeded" {
+                *state = "failed";
+            }
+        }
+    }
+
     fn refund(&mut self, order: &str, body: &Value) -> Answer {
         let (id, amount) = (body["refund_id"].as_str().unwrap(), body["amount"]["amount"].as_i64().unwrap());
         let Some(intent) = self.intents.get_mut(order) else { return problem(404, "not-found", json!({})) };
