@@ -184,7 +184,8 @@ pub(crate) fn rest(order: &Order) -> Option<Part> {
     (amount.minor() > 0).then_some(Part { amount, lines: Vec::new(), shipping: false })
 }
 
-/// The units of an order that no refund has taken back.
+/// The units of an order that no refund has taken back or is about to. Of an order that was called off they stay the same,
+/// whenever it is asked: a refund that was on its way then takes its units back even if it fails.
 pub(crate) fn units_left(order: &Order, before: &[Refund]) -> Vec<Line> {
     Left::of(order, before).lines()
 }
