@@ -179,6 +179,10 @@ fn a_refund_that_the_bank_refuses_is_left_to_staff() {
     assert_eq!((shop.units("MUG"), shop.money()), ((10, 0), 2000 + DELIVERY));
     let findings = shop.findings();
     assert_eq!((findings.len(), &findings[0]["kind"]), (1, &json!("payment-kept")));
+    // News of it does not have it tried for ever.
+    shop.payment_changed(&order["id"]);
+    shop.settle();
+    assert_eq!(shop.order(&order["id"])["refunds"].as_array().unwrap().len(), 1);
     // Staff tries once more, and then the bank takes it.
     let id = text(&order["id"]).to_owned();
     shop.world.books().payments.intents.get_mut(&id).unwrap().token = "tok_approve".to_owned();
