@@ -2,7 +2,8 @@
 //! payments, and each of these against its order.
 //!
 //! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
-//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. What must hold at any
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. One that
+//! is worked on for too long is named instead. What must hold at any
 //! time is looked at for all.
 
 mod compare;
@@ -12,7 +13,7 @@ use futures::try_join;
 use serde::{Deserialize, Serialize};
 use service::Error;
 
-use self::compare::{compare, fixed, overdue};
+use self::compare::{compare, endless, fixed, overdue};
 use crate::app::App;
 use crate::peers::catalog::{Reserved, StockAudit};
 use crate::peers::payments::Sums;
@@ -91,6 +92,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         findings.extend(facts.map(fixed).into_iter().flatten());
         if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
             checked.in_motion += 1;
+            findings.extend(facts.and_then(|facts| endless(facts, started_ms)));
         } else {
             findings.extend(compare(facts, reserved, paid, started_ms));
         }
