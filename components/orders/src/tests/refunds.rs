@@ -190,6 +190,18 @@ fn a_refund_by_an_older_revision_that_bounced_is_known_by_its_event() {
 }
 
 #[test]
+fn units_that_are_called_by_the_digits_of_an_article_go_back() {
+    let shop = Shop::open();
+    // It has the check digit of a card number, too, and begins as one.
+    shop.stock("4006381330060", 1000, 5);
+    let order = shop.ordered(&[("4006381330060", 2)], "tok_approve");
+    let wish = json!({"lines": [line("4006381330060", 1)], "reason": "broken", "restock": true});
+    assert_eq!(shop.refund(&order["id"], wish).is(201)["amount"], usd(1000));
+    let wish = json!({"amount": usd(1), "reason": "card 4242424242424242", "restock": false});
+    assert_eq!(shop.refund(&order["id"], wish).is(422)["type"], "urn:bodega:problem:card-number");
+}
+
+#[test]
 fn what_breaks_rules_is_named() {
     let shop = Shop::open();
     let order = shop.ordered(&[("MUG", 2)], "tok_approve");
