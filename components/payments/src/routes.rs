@@ -32,6 +32,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/intents/{order_id}/capture", post(intents::capture))
         .route("/internal/intents/{order_id}/void", post(intents::void))
         .route("/internal/intents/{order_id}/refunds", post(intents::refund))
+        .route("/internal/webhooks/audit", get(webhooks::audit))
         .route("/internal/outbox", get(lists::events))
         .route("/internal/test-provider/ledger", get(lists::test_ledger))
         .fallback(commerce::not_found)

@@ -11,3 +11,5 @@ pub(crate) mod webhooks;
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// The tables of the test provider, as a migration.
 pub(crate) const TEST_PROVIDER_SCHEMA: &str = include_str!("test_provider.sql");
+/// When webhooks are worked on again, as a later migration.
+pub(crate) const WEBHOOK_WAITS: &str = include_str!("webhook_waits.sql");

@@ -41,11 +41,15 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, Error> {
     let started_ms = unix_ms();
     let mut swept = Swept::default();
     let mut moved: BTreeMap<Id, News> = BTreeMap::new();
-    for stored in webhooks::waiting(&app.database, started_ms - WEBHOOK_GRACE_MS, SWEEP_MAX).await? {
+    let waiting = webhooks::waiting(&app.database, started_ms - WEBHOOK_GRACE_MS, started_ms, SWEEP_MAX).await?;
+    for waiting in waiting {
         swept.webhooks += 1;
-        match inbox::resume(app, &stored).await {
+        match inbox::resume(app, &waiting.stored).await {
             Ok(news) => moved.extend(news.map(|news| (news.order(), news))),
-            Err(error) => eprintln!("the webhook {} still waits: {error}", stored.id),
+            Err(error) => {
+                eprintln!("the webhook {} still waits: {error}", waiting.stored.id);
+                webhooks::postpone(&app.database, &waiting, unix_ms()).await?;
+            }
         }
     }
     while swept.operations < SWEEP_MAX && unix_ms() - started_ms < SWEEP_MS_MAX {

@@ -107,6 +107,14 @@ fn what_was_tampered_with_here_is_named() {
 }
 
 #[test]
+fn what_a_provider_told_and_payments_cannot_apply_is_named() {
+    let shop = Shop::open();
+    shop.ordered(&[("MUG", 1)], "tok_approve");
+    shop.world.books().payments.unapplied = vec![json!({"provider": "stripe", "id": "evt_1"})];
+    assert_eq!(kinds(&shop), [("webhook-unapplied".to_owned(), Value::Null)]);
+}
+
+#[test]
 fn what_is_tried_for_ever_is_named() {
     const HOUR_MS: i64 = 60 * 60 * 1000;
     const DAY_MS: i64 = 24 * HOUR_MS;

@@ -145,12 +145,12 @@ impl Shop {
     pub(super) fn time_passes(&self) {
         for sql in [
             "UPDATE operations SET due_at_ms = 0",
-            "UPDATE webhooks SET received_at_ms = 0",
+            "UPDATE webhooks SET received_at_ms = 0, due_at_ms = 0",
             "UPDATE news SET due_at_ms = 0",
             "UPDATE test_provider_charges SET ready_at_ms = 0",
             "UPDATE test_provider_refunds SET ready_at_ms = 0",
         ] {
-            block_on(self.database().execute(sql, &[])).unwrap();
+            self.change(sql);
         }
     }
 
@@ -178,6 +178,10 @@ impl Shop {
     /// The orders that the orders service heard of.
     pub(super) fn told(&self) -> Vec<Value> {
         self.orders.told.lock().unwrap().iter().map(|told| told["order_id"].clone()).collect()
+    }
+
+    pub(super) fn change(&self, sql: &str) {
+        block_on(self.database().execute(sql, &[])).unwrap();
     }
 
     /// One number from the database.

@@ -113,6 +113,33 @@ fn a_stored_webhook_outlives_its_instance() {
 }
 
 #[test]
+fn what_cannot_be_applied_is_tried_less_and_less_and_told_of() {
+    let shop = Shop::open();
+    let order = Id::new();
+    shop.authorize(order, "tok_approve").is(200);
+    // More than the shop had asked for.
+    let mut more = event("evt_1", order, None, "captured");
+    more["amount"] = json!(1001);
+    shop.webhook(&more).is(200);
+    let failing = || shop.get("/internal/webhooks/audit").is(200);
+    for _ in 0..8 {
+        assert_eq!(failing(), json!({"total": 0, "webhooks": []}));
+        shop.time_passes();
+        assert_eq!(shop.sweep()["webhooks"], 1);
+        assert_eq!(shop.sweep()["webhooks"], 0, "not at once again");
+    }
+    let found = failing();
+    assert_eq!((&found["total"], &found["webhooks"][0]["id"]), (&json!(1), &json!("evt_1")));
+    assert!(shop.count("SELECT due_at_ms - 1000 * unixepoch() FROM webhooks") > 5 * 60 * 1000);
+    assert_eq!(shop.state(order), "authorized");
+    // Where a later revision can apply it, it is.
+    shop.change("UPDATE webhooks SET body = json_replace(body, '$.amount', 1000)");
+    shop.time_passes();
+    shop.sweep();
+    assert_eq!((shop.state(order).as_str(), failing()["total"].clone()), ("captured", json!(0)));
+}
+
+#[test]
 fn orders_that_do_not_listen_are_told_until_they_do() {
     let shop = Shop::with_orders_answering(StatusCode::INTERNAL_SERVER_ERROR);
     let (order, other) = (Id::new(), shop.captured("tok_refund_pending"));
