@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use identity::{Fetched, Identity, Principal, Settings};
-use service::{Access, Error, SettingError, Transport, idempotency};
+use service::{Access, Error, SettingError, Transport, idempotency, outbox};
 use sql::Database;
 
 use crate::account::Account;
@@ -44,7 +44,8 @@ impl App {
         clock: Clock,
     ) -> Result<Self, SettingError> {
         let database = Arc::new(Database::new(label));
-        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA, store::CUSTOMER_GROUPS]).await?;
+        let first = [store::SCHEMA, outbox::EXPIRING_SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, idempotency::SCHEMA, store::CUSTOMER_GROUPS]).await?;
         // The service's own keys are in its database; it has no need to ask itself over HTTP.
         let trusted = Settings { jwks_url: format!("the database {label:?}"), ..config.identity.clone() };
         let (source, time) = (database.clone(), clock.clone());

@@ -4,11 +4,14 @@
 use commerce::rfc3339;
 use serde_json::json;
 use service::Error;
+use service::outbox::Event;
 use sql::Transaction;
 
 use crate::account::Account;
 use crate::store::mailed_tokens::{self, Purpose};
-use crate::store::outbox::{self, Event};
+
+/// How long an event without a token of its own is kept, in milliseconds.
+const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Asks for a mail with a new token for the account's address.
 pub(crate) async fn mail_token(
@@ -25,7 +28,7 @@ pub(crate) async fn mail_token(
     let mut data = addressee(account);
     data["token"] = token.into();
     data["expires_at"] = rfc3339(expires_at_ms).into();
-    outbox::add(transaction, Event::new(kind, &account.id, data).kept_until_ms(expires_at_ms), now_ms).await
+    Event::new(kind, &account.id, now_ms, data).put_until(transaction, expires_at_ms).await
 }
 
 /// Asks for a mail that tells the owner what happened to the account.
@@ -35,7 +38,7 @@ pub(crate) async fn notify(
     account: &Account,
     now_ms: i64,
 ) -> Result<(), Error> {
-    outbox::add(transaction, Event::new(kind, &account.id, addressee(account)), now_ms).await
+    Event::new(kind, &account.id, now_ms, addressee(account)).put_until(transaction, now_ms + KEPT_MS).await
 }
 
 /// Somebody registered with the address of a verified account.

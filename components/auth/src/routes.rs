@@ -57,7 +57,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/.well-known/jwks.json", get(keys::jwks))
         .route("/internal/accounts/{id}", get(internal::account))
         .route("/internal/keys/rotate", post(internal::rotate_keys))
-        .route("/internal/outbox", get(internal::outbox))
+        .route("/internal/outbox", get(internal::events))
         .route("/internal/sweep", post(internal::sweep))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)

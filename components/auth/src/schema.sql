@@ -105,17 +105,3 @@ CREATE TABLE linked_logins (
 ) STRICT, WITHOUT ROWID
 
 CREATE INDEX linked_logins_by_account ON linked_logins (account)
-
--- What others are to hear of, in the order in which it happened. Some events hold a token for the mail that they
--- ask for, so all are kept no longer than that is good, and the others for some days.
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    type TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    time_ms INTEGER NOT NULL,
-    data TEXT NOT NULL,
-    kept_until_ms INTEGER NOT NULL
-) STRICT
-
-CREATE INDEX outbox_by_expiry ON outbox (kept_until_ms)

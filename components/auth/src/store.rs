@@ -5,7 +5,6 @@ pub(crate) mod api_keys;
 pub(crate) mod keys;
 pub(crate) mod logins;
 pub(crate) mod mailed_tokens;
-pub(crate) mod outbox;
 pub(crate) mod sessions;
 pub(crate) mod sweep;
 pub(crate) mod throttle;

@@ -1,6 +1,6 @@
 //! What every request of an instance shares.
 
-use service::Access;
+use service::{Access, outbox};
 use sql::Database;
 
 use crate::peers::Peers;
@@ -19,7 +19,7 @@ impl App {
     /// Opens the database of a label and brings its schema up to date.
     pub(crate) async fn open(label: &str, access: Access, peers: Peers, tokens: Tokens) -> Result<Self, sql::Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA]).await?;
+        sql::migrate(&database, &[&[store::SCHEMA, outbox::SCHEMA].join("\n\n"), store::TAKEN_BACK]).await?;
         Ok(Self { database, access, peers, tokens })
     }
 }

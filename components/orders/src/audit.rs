@@ -2,7 +2,8 @@
 //! payments, and each of these against its order.
 //!
 //! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
-//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. What must hold at any
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. One that
+//! is worked on for too long is named instead. What must hold at any
 //! time is looked at for all.
 
 mod compare;
@@ -10,12 +11,13 @@ mod compare;
 use commerce::unix_ms;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use service::Error;
 
-use self::compare::{compare, fixed, overdue};
+use self::compare::{compare, endless, fixed, overdue};
 use crate::app::App;
 use crate::peers::catalog::{Reserved, StockAudit};
-use crate::peers::payments::Sums;
+use crate::peers::payments::{Sums, Unapplied};
 use crate::peers::{catalog, payments};
 use crate::store::audit::{self, Facts};
 
@@ -63,6 +65,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         let stock = catalog::audit_stock(&app.peers.catalog).await?;
         checked.variants = stock.variants;
         findings.extend(wrong_counts(&stock));
+        findings.extend(unapplied(&payments::unapplied(&app.peers.payments).await?));
     }
     let after = after.unwrap_or_default();
     let (reserved, paid) = try_join!(
@@ -91,6 +94,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         findings.extend(facts.map(fixed).into_iter().flatten());
         if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
             checked.in_motion += 1;
+            findings.extend(facts.and_then(|facts| endless(facts, started_ms)));
         } else {
             findings.extend(compare(facts, reserved, paid, started_ms));
         }
@@ -115,8 +119,18 @@ fn least(orders: [Option<&str>; 3]) -> Option<&str> {
 
 /// Each variant that the catalog names, and how many it does not name.
 fn wrong_counts(stock: &StockAudit) -> Vec<Finding> {
-    let found = |detail: String| Finding { kind: "stock-count".to_owned(), order_id: None, detail };
-    let unnamed = stock.wrong_total.saturating_sub(stock.wrong.len() as u64);
-    let more = (unnamed > 0).then(|| found(format!("{unnamed} more variants, which are not listed")));
-    stock.wrong.iter().map(|wrong| found(wrong.to_string())).chain(more).collect()
+    named("stock-count", &stock.wrong, stock.wrong_total, "variants")
+}
+
+/// Each webhook that payments names, and how many it does not name.
+fn unapplied(unapplied: &Unapplied) -> Vec<Finding> {
+    named("webhook-unapplied", &unapplied.webhooks, unapplied.total, "webhooks")
+}
+
+/// A finding for each that is listed, and one for all that are not.
+fn named(kind: &str, listed: &[Value], total: u64, what: &str) -> Vec<Finding> {
+    let found = |detail: String| Finding { kind: kind.to_owned(), order_id: None, detail };
+    let unlisted = total.saturating_sub(listed.len() as u64);
+    let more = (unlisted > 0).then(|| found(format!("{unlisted} more {what}, which are not listed")));
+    listed.iter().map(|one| found(one.to_string())).chain(more).collect()
 }

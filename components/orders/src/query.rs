@@ -1,7 +1,8 @@
 //! What a list of orders is asked for.
 
-use commerce::{Cursor, Id, Limit, email, parse_rfc3339};
+use commerce::{Id, Limit, email, parse_rfc3339};
 use service::Error;
+use service::request::{parse_cursor, parse_limit, unknown, unusable};
 
 use crate::state::State;
 
@@ -36,47 +37,22 @@ impl Query {
             until_ms: None,
         };
         for (name, value) in pairs {
-            let refuse = |reason: String| Error::Query { name: name.clone(), reason };
-            let time = || parse_rfc3339(&value).ok_or_else(|| refuse("a time such as 2026-01-31T12:00:00Z".to_owned()));
+            let time = || parse_rfc3339(&value).ok_or_else(|| unusable(&name, "a time such as 2026-01-31T12:00:00Z"));
             match name.as_str() {
-                "limit" => query.limit = parse_limit(&value).map_err(refuse)?,
-                "cursor" => {
-                    let cursor: Cursor<Id> = Cursor::decode(&value, SORT).map_err(|error| refuse(error.to_string()))?;
-                    query.before = Some(cursor.after);
-                }
+                "limit" => query.limit = parse_limit(&value)?,
+                "cursor" => query.before = Some(parse_cursor(&value, SORT)?),
                 "state" => {
                     let names = State::ALL.map(State::as_str).join(", ");
-                    let state = State::parse(&value).ok_or_else(|| refuse(format!("one of {names}")))?;
+                    let state = State::parse(&value).ok_or_else(|| unusable("state", format!("one of {names}")))?;
                     query.state = Some(state);
                 }
                 "created_from" => query.from_ms = Some(time()?),
                 "created_until" => query.until_ms = Some(time()?),
                 "customer" if is_staff => query.customer = Some(value),
                 "email" if is_staff => query.email = Some(email::key(&value)),
-                _ => return Err(refuse("there is no such parameter".to_owned())),
+                _ => return Err(unknown(&name)),
             }
         }
         Ok(query)
     }
-}
-
-/// After which number the outbox is read, and how much of it.
-pub(crate) fn parse_outbox(pairs: Vec<(String, String)>) -> Result<(i64, Limit), Error> {
-    let (mut after, mut limit) = (0, Limit::MAX);
-    for (name, value) in pairs {
-        let refuse = |reason: String| Error::Query { name: name.clone(), reason };
-        match name.as_str() {
-            "after" => {
-                let read = value.parse().map_err(|_| "the seq of the last item that was read".to_owned());
-                after = read.map_err(refuse)?;
-            }
-            "limit" => limit = parse_limit(&value).map_err(refuse)?,
-            _ => return Err(refuse("there is no such parameter".to_owned())),
-        }
-    }
-    Ok((after, limit))
-}
-
-fn parse_limit(value: &str) -> Result<Limit, String> {
-    Limit::try_from(value.parse::<u32>().map_err(|_| "a number".to_owned())?)
 }

@@ -66,6 +66,8 @@ pub(crate) struct Refund {
     pub(crate) reason: String,
     /// Whether the units go back into stock.
     pub(crate) restock: bool,
+    /// Whether the units came back, whatever became of the money since.
+    pub(crate) taken_back: bool,
     /// The account that asked for it; what the shop gives back by itself has none.
     pub(crate) account: Option<String>,
     /// Why it failed, for staff.
@@ -88,6 +90,7 @@ impl Refund {
             part,
             reason: reason.to_owned(),
             restock,
+            taken_back: false,
             account: None,
             failure: None,
             created_at_ms: now_ms,
@@ -181,7 +184,8 @@ pub(crate) fn rest(order: &Order) -> Option<Part> {
     (amount.minor() > 0).then_some(Part { amount, lines: Vec::new(), shipping: false })
 }
 
-/// The units of an order that no refund has taken back.
+/// The units of an order that no refund has taken back or is about to. Of an order that was called off they stay the same,
+/// whenever it is asked: a refund that was on its way then takes its units back even if it fails.
 pub(crate) fn units_left(order: &Order, before: &[Refund]) -> Vec<Line> {
     Left::of(order, before).lines()
 }
@@ -195,9 +199,11 @@ struct Left {
 
 impl Left {
     fn of(order: &Order, before: &[Refund]) -> Self {
-        let counted: Vec<&Refund> = before.iter().filter(|refund| refund.state != State::Failed).collect();
+        let is_given = |refund: &&Refund| refund.state != State::Failed;
         let mut gone: BTreeMap<&Sku, u32> = BTreeMap::new();
-        for line in counted.iter().flat_map(|refund| &refund.part.lines) {
+        // Units that came back once do not come back again, even if the bank has sent their money back since.
+        let counted = before.iter().filter(|refund| is_given(refund) || refund.taken_back);
+        for line in counted.flat_map(|refund| &refund.part.lines) {
             *gone.entry(&line.sku).or_default() += line.quantity.get();
         }
         let left = |line: &crate::priced::SoldLine| {
@@ -206,7 +212,7 @@ impl Left {
         };
         Self {
             units: order.content.priced.lines.iter().map(left).collect(),
-            shipping: !counted.iter().any(|refund| refund.part.shipping),
+            shipping: !before.iter().filter(is_given).any(|refund| refund.part.shipping),
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/orders/sweep", post(internal::sweep))
         .route("/internal/payments/changed", post(internal::payment_changed))
         .route("/internal/shipments/changed", post(internal::parcel_changed))
-        .route("/internal/outbox", get(internal::outbox))
+        .route("/internal/outbox", get(internal::events))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)
         .with_state(Arc::new(app))

@@ -122,13 +122,3 @@ CREATE TABLE refunds (
 ) STRICT, WITHOUT ROWID
 
 CREATE INDEX refunds_by_order ON refunds (order_id, created_at_ms)
-
--- Events for others, written with the change that they tell of.
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    time TEXT NOT NULL,
-    data TEXT NOT NULL
-) STRICT

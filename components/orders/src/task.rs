@@ -1,16 +1,15 @@
 //! A task: something that is still to be done for an order, there until its outcome is known. Pure.
 
 use commerce::Id;
+use service::Retry;
 
 use crate::saga::Undo;
 
 /// How long whoever works on a task has it for themselves. It is short, so that what a dead one leaves is taken up soon;
 /// two at once do no harm.
 pub(crate) const LEASE_MS: i64 = 5_000;
-/// How long after the first attempt without an outcome the next one may come.
-const RETRY_FIRST_MS: i64 = 1_000;
-/// The longest wait between two attempts.
-const RETRY_MAX_MS: i64 = 60_000;
+/// How long after an attempt without an outcome the next one may come.
+const RETRY: Retry = Retry { first_ms: 1_000, max_ms: 60_000 };
 /// How long a call of somebody who died may still be on its way. Until then "there is nothing" is no answer to who
 /// undoes: it may come about yet.
 pub(crate) const CALL_SETTLES_MS: i64 = 15_000;
@@ -110,8 +109,7 @@ pub(crate) struct Task {
 impl Task {
     /// When to try again after an attempt without an outcome.
     pub(crate) fn retry_at_ms(&self, now_ms: i64) -> i64 {
-        let doublings = self.attempts.saturating_sub(1).min(20);
-        now_ms + (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
+        RETRY.at_ms(self.attempts, now_ms)
     }
 
     /// Whether "there is nothing" is an answer.
@@ -123,24 +121,6 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_double_up_to_a_bound() {
-        let waits = [1, 2, 3, 7, u32::MAX].map(|attempts| {
-            let task = Task {
-                seq: 1,
-                order: Id::new(),
-                kind: Kind::Cart,
-                reference: String::new(),
-                data: None,
-                holder: 1,
-                attempts,
-                created_at_ms: 0,
-            };
-            task.retry_at_ms(0)
-        });
-        assert_eq!(waits, [1_000, 2_000, 4_000, RETRY_MAX_MS, RETRY_MAX_MS]);
-    }
 
     #[test]
     fn kinds_are_read_as_they_are_written() {

@@ -1,8 +1,7 @@
 //! What every request of an instance shares.
 
-use commerce::Id;
-use serde_json::json;
-use service::{Access, Peer};
+use service::news::{self, Listener};
+use service::{Access, Peer, outbox};
 use sql::Database;
 
 use crate::provider::Providers;
@@ -15,7 +14,7 @@ pub(crate) struct App {
     pub(crate) providers: Providers,
     /// What webhooks are signed with; an empty one lets none in.
     pub(crate) webhook_secret: String,
-    orders: Peer,
+    pub(crate) orders: Listener,
 }
 
 impl App {
@@ -28,18 +27,9 @@ impl App {
         orders: Peer,
     ) -> Result<Self, sql::Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA, store::TEST_PROVIDER_SCHEMA]).await?;
+        let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, store::TEST_PROVIDER_SCHEMA, news::SCHEMA, store::WEBHOOK_WAITS]).await?;
+        let orders = Listener::new(orders, "/internal/payments/changed");
         Ok(Self { database, access, providers, webhook_secret, orders })
-    }
-
-    /// Tells orders that the payment of an order moved without their doing. They ask by themselves as well, so a
-    /// failure costs time and no more.
-    pub(crate) async fn tell_orders(&self, order_id: Id) {
-        let told = self.orders.post("/internal/payments/changed", &json!({"order_id": order_id})).await;
-        match told {
-            Ok(reply) if reply.status.is_success() => {}
-            Ok(reply) => eprintln!("orders was not told of {order_id}: {}", reply.unexpected()),
-            Err(error) => eprintln!("orders was not told of {order_id}: {error}"),
-        }
     }
 }

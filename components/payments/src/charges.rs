@@ -2,6 +2,7 @@
 
 use commerce::{Id, unix_ms};
 use service::Error;
+use service::news::News;
 
 use crate::app::App;
 use crate::error::Refusal;
@@ -100,32 +101,34 @@ fn wanted(intent: &Intent, kind: Kind, has_rival: bool) -> Result<Wanted, Refusa
     }
 }
 
-/// Asks how the charge stands, after the shopper did what was required. Tells whether the intent moved.
-pub(crate) async fn confirm(app: &App, order_id: Id) -> Result<(Intent, bool), Error> {
+/// Asks how the charge stands, after the shopper did what was required. Tells orders if the intent moved.
+pub(crate) async fn confirm(app: &App, order_id: Id) -> Result<Intent, Error> {
     let intent = intents::get(&app.database, Key::Order(order_id))?;
     if intent.state != State::RequiresAction {
-        return Ok((intent, false));
+        return Ok(intent);
     }
     let provider = app.providers.get(&intent.provider);
     let provider = provider.ok_or_else(|| Refusal::NoProvider(intent.provider.clone()))?;
     let report = provider.confirm(&intent).await;
-    let moved = match &report.finding {
+    let news: Option<News> = match &report.finding {
         Finding::Charge(event) => {
             let now_ms = unix_ms();
             let cause = Cause { by: By::Confirm, id: intent.id.to_string(), reported_at_ms: None };
             let transaction = app.database.begin().await?;
             let current = intents::load(&transaction, Key::Id(intent.id)).await?;
             let reference = report.reference.as_deref();
-            let moved = reports::charge(&transaction, &current, reference, event, &cause, now_ms).await?;
+            let news = reports::charge(&transaction, &current, reference, event, &cause, now_ms).await?;
             transaction.commit().await?;
-            moved
+            news
         }
-        Finding::Processing => false,
+        Finding::Processing | Finding::Refund(..) => None,
         Finding::Unknown(reason) => {
             eprintln!("the provider does not tell how intent {} stands: {reason}", intent.id);
-            false
+            None
         }
-        Finding::Refund(..) => false,
     };
-    Ok((intents::get(&app.database, Key::Id(intent.id))?, moved))
+    if let Some(news) = news {
+        app.orders.tell(&app.database, &news).await;
+    }
+    intents::get(&app.database, Key::Id(intent.id))
 }

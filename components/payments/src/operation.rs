@@ -1,13 +1,12 @@
 //! An operation: one effect that is wanted of a provider, open until its outcome is known. Pure.
 
 use commerce::Id;
+use service::Retry;
 
 use crate::intent::Event;
 
-/// How long after the first attempt without an outcome the next one may come.
-const RETRY_FIRST_MS: i64 = 1_000;
-/// The longest wait between two attempts.
-const RETRY_MAX_MS: i64 = 5 * 60_000;
+/// How long after an attempt without an outcome the next one may come.
+const RETRY: Retry = Retry { first_ms: 1_000, max_ms: 5 * 60_000 };
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,24 +74,13 @@ impl Operation {
 
     /// When to try again after an attempt without an outcome.
     pub(crate) fn retry_at_ms(&self, now_ms: i64) -> i64 {
-        let doublings = self.attempts.saturating_sub(1).min(20);
-        now_ms + (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
+        RETRY.at_ms(self.attempts, now_ms)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_double_up_to_a_bound() {
-        let mut operation = Operation::new(Id::new(), Kind::Capture, None, 0);
-        let waits = [1, 2, 3, 10, u32::MAX].map(|attempts| {
-            operation.attempts = attempts;
-            operation.retry_at_ms(0)
-        });
-        assert_eq!(waits, [1_000, 2_000, 4_000, RETRY_MAX_MS, RETRY_MAX_MS]);
-    }
 
     #[test]
     fn kinds_are_read_as_they_are_written() {

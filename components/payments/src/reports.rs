@@ -3,6 +3,7 @@
 
 use commerce::Id;
 use service::Error;
+use service::news::{self, News};
 use sql::Transaction;
 
 use crate::failure::Failure;
@@ -10,10 +11,10 @@ use crate::intent::{Event, Intent, Verdict};
 use crate::operation::{Kind, Operation};
 use crate::refund;
 use crate::store::intents::{self, Key};
-use crate::store::journal::{self, Cause, Move};
+use crate::store::journal::{self, By, Cause, Move};
 use crate::store::{operations, refunds};
 
-/// Takes in how a charge stands, and tells whether that was news.
+/// Takes in how a charge stands; if orders is to be told that it moved, this is for the caller to do after the commit.
 pub(crate) async fn charge(
     transaction: &Transaction,
     intent: &Intent,
@@ -21,7 +22,7 @@ pub(crate) async fn charge(
     event: &Event,
     cause: &Cause,
     now_ms: i64,
-) -> Result<bool, Error> {
+) -> Result<Option<News>, Error> {
     if let Some(reference) = reference {
         intents::set_reference(transaction, intent.id, reference).await?;
     }
@@ -30,13 +31,13 @@ pub(crate) async fn charge(
         let release = Operation::new(intent.id, Kind::Void, None, now_ms);
         operations::open(transaction, &Operation { attempts: 0, ..release }, now_ms).await?;
     }
-    let Verdict::Moves(state) = intent.state.after(event) else { return Ok(false) };
+    let Verdict::Moves(state) = intent.state.after(event) else { return Ok(None) };
     intents::move_on(transaction, intent.id, event, now_ms).await?;
     let step = Move { refund: None, from: Some(intent.state.as_str()), to: state.as_str() };
     journal::record(transaction, intent.id, &step, cause, now_ms).await?;
     let moved = intents::load(transaction, Key::Id(intent.id)).await?;
     journal::tell(transaction, &moved, state.as_str(), None, now_ms).await?;
-    Ok(true)
+    news(transaction, intent, cause, now_ms).await
 }
 
 /// How a refund stands, as a provider told it.
@@ -47,15 +48,15 @@ pub(crate) struct RefundReport<'a> {
     pub(crate) failure: Option<&'a Failure>,
 }
 
-/// Takes in how a refund stands, and tells whether that was news.
+/// Takes in how a refund stands; if orders is to be told that it moved, this is for the caller to do after the commit.
 pub(crate) async fn refund(
     transaction: &Transaction,
     intent: &Intent,
     report: &RefundReport<'_>,
     cause: &Cause,
     now_ms: i64,
-) -> Result<bool, Error> {
-    let Some(known) = refunds::find(transaction, intent, report.refund).await? else { return Ok(false) };
+) -> Result<Option<News>, Error> {
+    let Some(known) = refunds::find(transaction, intent, report.refund).await? else { return Ok(None) };
     if let Some(reference) = report.reference {
         refunds::set_reference(transaction, intent.id, known.id, reference).await?;
     }
@@ -63,7 +64,7 @@ pub(crate) async fn refund(
         operations::close_refund(transaction, intent.id, known.id).await?;
     }
     if !known.state.moves_to(report.state) {
-        return Ok(false);
+        return Ok(None);
     }
     refunds::set_state(transaction, intent.id, known.id, report.state, report.failure).await?;
     let minor = known.amount.minor();
@@ -79,5 +80,13 @@ pub(crate) async fn refund(
     let moved = intents::load(transaction, Key::Id(intent.id)).await?;
     let what = format!("refund_{}", report.state.as_str());
     journal::tell(transaction, &moved, &what, Some((known.id, minor)), now_ms).await?;
-    Ok(true)
+    news(transaction, intent, cause, now_ms).await
+}
+
+/// That orders is to be told. Who calls hears it as the answer, and asks again if there is none.
+async fn news(transaction: &Transaction, intent: &Intent, cause: &Cause, now_ms: i64) -> Result<Option<News>, Error> {
+    match cause.by {
+        By::Call => Ok(None),
+        By::Confirm | By::Webhook | By::Sweep => news::put(transaction, intent.order_id, now_ms).await.map(Some),
+    }
 }

@@ -102,13 +102,3 @@ CREATE TABLE webhooks (
 CREATE INDEX webhooks_to_do ON webhooks (attempts, created_at_ms) WHERE state = 'stored'
 
 CREATE INDEX webhooks_by_age ON webhooks (received_at_ms) WHERE state <> 'stored'
-
--- Events for others, written with the change that they tell of.
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    time TEXT NOT NULL,
-    data TEXT NOT NULL
-) STRICT

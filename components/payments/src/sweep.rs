@@ -1,14 +1,14 @@
 //! Finishing what was left open: by a death in between, by a provider that did not answer, by a webhook whose work
-//! failed.
+//! failed, by orders that did not hear what moved.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use commerce::{Id, unix_ms};
 use serde::Serialize;
 use service::Error;
+use service::news::News;
 
 use crate::app::App;
-use crate::store::intents::{self, Key};
 use crate::store::journal::By;
 use crate::store::operations;
 use crate::store::webhooks;
@@ -18,6 +18,8 @@ use crate::{webhooks as inbox, work};
 const SWEEP_MAX: u32 = 100;
 /// A sweep takes up nothing new after this time, so that it ends before the host's deadline.
 const SWEEP_MS_MAX: i64 = 10_000;
+/// It tells no other order that its payment moved after this time.
+const TELLING_MS_MAX: i64 = 15_000;
 /// How long a webhook is left to the request that brought it.
 const WEBHOOK_GRACE_MS: i64 = 10_000;
 
@@ -30,37 +32,46 @@ pub(crate) struct Swept {
     webhooks: u32,
     /// Orders whose payment moved.
     moved: usize,
+    /// Orders that were told what they had not heard before.
+    told: u32,
 }
 
 /// Takes up what is due, and tells orders what moved.
 pub(crate) async fn sweep(app: &App) -> Result<Swept, Error> {
     let started_ms = unix_ms();
     let mut swept = Swept::default();
-    let mut moved: BTreeSet<Id> = BTreeSet::new();
-    for stored in webhooks::waiting(&app.database, started_ms - WEBHOOK_GRACE_MS, SWEEP_MAX).await? {
+    let mut moved: BTreeMap<Id, News> = BTreeMap::new();
+    let waiting = webhooks::waiting(&app.database, started_ms - WEBHOOK_GRACE_MS, started_ms, SWEEP_MAX).await?;
+    for waiting in waiting {
         swept.webhooks += 1;
-        match inbox::resume(app, &stored).await {
-            Ok(order_id) => moved.extend(order_id),
-            Err(error) => eprintln!("the webhook {} still waits: {error}", stored.id),
+        match inbox::resume(app, &waiting.stored).await {
+            Ok(news) => moved.extend(news.map(|news| (news.order(), news))),
+            Err(error) => {
+                eprintln!("the webhook {} still waits: {error}", waiting.stored.id);
+                webhooks::postpone(&app.database, &waiting, unix_ms()).await?;
+            }
         }
     }
     while swept.operations < SWEEP_MAX && unix_ms() - started_ms < SWEEP_MS_MAX {
         let Some(operation) = operations::claim(&app.database, None, unix_ms(), app.providers.claim_ms()).await? else {
             break;
         };
-        let (intent, id) = (operation.intent, operation.id);
+        let id = operation.id;
         swept.operations += 1;
         match work::perform(app, operation, By::Sweep).await {
-            Ok(true) => moved.extend([intents::get(&app.database, Key::Id(intent))?.order_id]),
-            Ok(false) => {}
+            Ok(news) => moved.extend(news.map(|news| (news.order(), news))),
             // One that fails must not hold up the others; it is due again when its time is over.
             Err(error) => eprintln!("operation {id} is left to a later sweep: {error}"),
         }
     }
     webhooks::clear(&app.database, started_ms).await?;
     swept.moved = moved.len();
-    for order_id in moved {
-        app.tell_orders(order_id).await;
+    // Whoever is not told here is told by a later sweep. One that does not hear ends this: the others would not either.
+    for news in moved.values() {
+        if unix_ms() - started_ms >= TELLING_MS_MAX || !app.orders.tell(&app.database, news).await {
+            return Ok(swept);
+        }
     }
+    swept.told = app.orders.sweep(&app.database).await?;
     Ok(swept)
 }

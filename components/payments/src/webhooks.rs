@@ -2,8 +2,9 @@
 //! to the call that caused them.
 
 use axum::http::HeaderMap;
-use commerce::{Id, unix_ms};
+use commerce::unix_ms;
 use service::Error;
+use service::news::News;
 
 use crate::app::App;
 use crate::error::Refusal;
@@ -25,21 +26,21 @@ pub(crate) async fn receive(app: &App, provider: &str, headers: &HeaderMap, body
     let stored = Stored { provider: provider.to_owned(), id: notice.id.clone(), body };
     webhooks::store(&app.database, &stored, notice.at_ms, now_ms).await?;
     match apply(app, provider, &notice).await {
-        Ok(Some(order_id)) => app.tell_orders(order_id).await,
+        Ok(Some(news)) => drop(app.orders.tell(&app.database, &news).await),
         Ok(None) => {}
         Err(error) => eprintln!("the webhook {} waits for the sweep: {error}", stored.id),
     }
     Ok(())
 }
 
-/// Works on a webhook that an earlier instance stored and did not finish; gives the order if its payment moved.
-pub(crate) async fn resume(app: &App, stored: &Stored) -> Result<Option<Id>, Error> {
+/// Works on a webhook that an earlier instance stored and did not finish; gives the news if orders is to be told.
+pub(crate) async fn resume(app: &App, stored: &Stored) -> Result<Option<News>, Error> {
     let provider = app.providers.get(&stored.provider);
     let provider = provider.ok_or_else(|| Refusal::NoProvider(stored.provider.clone()))?;
     apply(app, &stored.provider, &provider.read_webhook(stored.body.as_bytes())?).await
 }
 
-async fn apply(app: &App, provider: &str, notice: &Notice) -> Result<Option<Id>, Error> {
+async fn apply(app: &App, provider: &str, notice: &Notice) -> Result<Option<News>, Error> {
     let now_ms = unix_ms();
     let cause = Cause { by: By::Webhook, id: notice.id.clone(), reported_at_ms: Some(notice.at_ms) };
     let transaction = app.database.begin().await?;
@@ -56,14 +57,14 @@ async fn apply(app: &App, provider: &str, notice: &Notice) -> Result<Option<Id>,
         return Ok(None);
     };
     let reference = report.reference.as_deref();
-    let moved = match (&report.finding, notice.refund) {
+    let news = match (&report.finding, notice.refund) {
         (Finding::Charge(event), _) => reports::charge(&transaction, &intent, reference, event, &cause, now_ms).await?,
         (Finding::Refund(state, failure), Some(refund)) => {
             let told = RefundReport { refund, reference, state: *state, failure: failure.as_ref() };
             reports::refund(&transaction, &intent, &told, &cause, now_ms).await?
         }
-        (Finding::Refund(..), None) | (Finding::Processing | Finding::Unknown(_), _) => false,
+        (Finding::Refund(..), None) | (Finding::Processing | Finding::Unknown(_), _) => None,
     };
     transaction.commit().await?;
-    Ok(moved.then_some(intent.order_id))
+    Ok(news)
 }

@@ -5,6 +5,7 @@
 
 use commerce::{Id, unix_ms};
 use service::Error;
+use service::news::News;
 
 use crate::app::App;
 use crate::intent::Intent;
@@ -32,8 +33,8 @@ pub(crate) async fn advance(app: &App, intent: Id, by: By) -> Result<(), Error> 
     Ok(())
 }
 
-/// Works on an operation that the caller holds, and tells whether an intent or a refund moved.
-pub(crate) async fn perform(app: &App, operation: Operation, by: By) -> Result<bool, Error> {
+/// Works on an operation that the caller holds; gives the news if orders is to be told.
+pub(crate) async fn perform(app: &App, operation: Operation, by: By) -> Result<Option<News>, Error> {
     let intent = intents::get(&app.database, Key::Id(operation.intent))?;
     let refund = operation.refund.map(|refund| refunds::get(&app.database, &intent, refund)).transpose()?;
     let job = Job { operation, intent, refund, now_ms: unix_ms() };
@@ -45,7 +46,7 @@ pub(crate) async fn perform(app: &App, operation: Operation, by: By) -> Result<b
 }
 
 /// Writes down what came of an operation.
-async fn settle(app: &App, job: &Job, report: &Report, by: By) -> Result<bool, Error> {
+async fn settle(app: &App, job: &Job, report: &Report, by: By) -> Result<Option<News>, Error> {
     let Job { operation, .. } = job;
     let now_ms = unix_ms();
     let cause = Cause { by, id: operation.id.to_string(), reported_at_ms: None };
@@ -53,27 +54,27 @@ async fn settle(app: &App, job: &Job, report: &Report, by: By) -> Result<bool, E
     let transaction = app.database.begin().await?;
     // It may have moved meanwhile, by a webhook.
     let intent = intents::load(&transaction, Key::Id(operation.intent)).await?;
-    let (moved, is_answered) = match (&report.finding, operation.refund) {
+    let (news, is_answered) = match (&report.finding, operation.refund) {
         (Finding::Charge(event), None) => {
-            let moved = reports::charge(&transaction, &intent, reference, event, &cause, now_ms).await?;
-            (moved, operation.kind.is_answered_by(event))
+            let news = reports::charge(&transaction, &intent, reference, event, &cause, now_ms).await?;
+            (news, operation.kind.is_answered_by(event))
         }
         (Finding::Refund(state, failure), Some(refund)) => {
             let told = RefundReport { refund, reference, state: *state, failure: failure.as_ref() };
-            let moved = reports::refund(&transaction, &intent, &told, &cause, now_ms).await?;
-            (moved, *state != refund::State::Pending)
+            let news = reports::refund(&transaction, &intent, &told, &cause, now_ms).await?;
+            (news, *state != refund::State::Pending)
         }
         (Finding::Processing, refund) => {
             keep_reference(&transaction, &intent, refund, reference).await?;
-            (false, false)
+            (None, false)
         }
         (Finding::Unknown(reason), _) => {
             eprintln!("operation {} is open after {} attempts: {reason}", operation.id, operation.attempts);
-            (false, false)
+            (None, false)
         }
         (Finding::Charge(_), Some(_)) | (Finding::Refund(..), None) => {
             eprintln!("operation {} was answered with something else", operation.id);
-            (false, false)
+            (None, false)
         }
     };
     match is_answered {
@@ -81,7 +82,7 @@ async fn settle(app: &App, job: &Job, report: &Report, by: By) -> Result<bool, E
         false => operations::postpone(&transaction, operation.id, operation.retry_at_ms(now_ms)).await?,
     }
     transaction.commit().await?;
-    Ok(moved)
+    Ok(news)
 }
 
 /// Keeps the provider's name of what it works on, so that it can be looked up.

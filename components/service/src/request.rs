@@ -5,6 +5,8 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use commerce::{Cursor, Limit};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Violation};
@@ -38,6 +40,43 @@ impl<S: Sync> FromRequestParts<S> for Pairs {
         };
         Query::try_from_uri(&parts.uri).map(|Query(pairs)| Self(pairs)).map_err(refuse)
     }
+}
+
+/// `after=&limit=` of a list that goes on after a key, which `parse` reads: the key, if there is one, and how many items.
+pub fn page<K>(
+    Pairs(pairs): Pairs,
+    parse: impl Fn(String) -> Result<K, &'static str>,
+) -> Result<(Option<K>, Limit), Error> {
+    let (mut after, mut limit) = (None, Limit::MAX);
+    for (name, value) in pairs {
+        match name.as_str() {
+            "after" => after = Some(parse(value).map_err(|reason| unusable(&name, reason))?),
+            "limit" => limit = parse_limit(&value)?,
+            _ => return Err(unknown(&name)),
+        }
+    }
+    Ok((after, limit))
+}
+
+/// The parameter `limit`.
+pub fn parse_limit(text: &str) -> Result<Limit, Error> {
+    let rows: u32 = text.parse().map_err(|_| unusable("limit", "a number"))?;
+    Limit::try_from(rows).map_err(|reason| unusable("limit", reason))
+}
+
+/// The parameter `cursor` of a list in this order: the key of the last item that was read.
+pub fn parse_cursor<K: Serialize + DeserializeOwned>(text: &str, order: &str) -> Result<K, Error> {
+    Cursor::decode(text, order).map(|cursor| cursor.after).map_err(|error| unusable("cursor", error))
+}
+
+/// A query parameter that cannot be used.
+pub fn unusable(name: &str, reason: impl ToString) -> Error {
+    Error::Query { name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// A query parameter that nothing reads.
+pub fn unknown(name: &str) -> Error {
+    unusable(name, "there is no such parameter")
 }
 
 /// The whole of a small body.

@@ -1,7 +1,8 @@
 //! What every request of an instance shares.
 
 use commerce::Currency;
-use service::{Access, Error, Peer, idempotency};
+use service::news::{self, Listener};
+use service::{Access, Error, Peer, idempotency, outbox};
 use sql::Database;
 
 use crate::country::Country;
@@ -24,14 +25,16 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) access: Access,
     pub(crate) settings: Settings,
-    pub(crate) orders: Peer,
+    pub(crate) orders: Listener,
 }
 
 impl App {
     /// Opens the database of a label, brings its schema up to date, and fills a new one with the defaults.
     pub(crate) async fn open(label: &str, access: Access, settings: Settings, orders: Peer) -> Result<Self, Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[store::SCHEMA, idempotency::SCHEMA, store::NEWS]).await?;
+        let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, idempotency::SCHEMA, news::SCHEMA]).await?;
+        let orders = Listener::new(orders, "/internal/shipments/changed");
         defaults::fill(&database, settings.currency, &settings.home).await?;
         Ok(Self { database, access, settings, orders })
     }

@@ -3,8 +3,7 @@
 //!
 //! `routes` (what can be asked) -> domain, which is pure (`zone` and `method`: the tariff; `quote` and `token`: a
 //! price and its promise; `calendar`: delivery dates; `destination`, `place`: where; `shipment`: a parcel's way) and
-//! `store` (the SQL). `news` tells orders what happened to
-//! their parcels. `query` reads what lists are asked for, `import` reads lists of places. `defaults` is what a new shop starts with.
+//! `store` (the SQL). Orders are told what happened to their parcels. `query` reads what lists are asked for, `import` reads lists of places. `defaults` is what a new shop starts with.
 
 mod app;
 mod calendar;
@@ -15,8 +14,6 @@ mod destination;
 mod error;
 mod import;
 mod method;
-mod news;
-mod outbox;
 mod place;
 mod query;
 mod quote;

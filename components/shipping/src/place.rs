@@ -3,12 +3,12 @@
 use commerce::Limit;
 use serde::Serialize;
 use service::Error;
+use service::request::{parse_cursor, parse_limit, unknown, unusable};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::country::Country;
 use crate::destination::{NAME_CHARS_MAX, Postcode};
-use crate::query::{parse_cursor, parse_limit, unknown, unusable};
 
 /// A city, or a postcode of one. The postcode may be the beginning that all of a city's postcodes share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

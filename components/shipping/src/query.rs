@@ -1,9 +1,8 @@
 //! What lists are asked for in their query strings.
 
-use commerce::{Cursor, Id, Limit};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use commerce::{Id, Limit};
 use service::Error;
+use service::request::{parse_cursor, parse_limit, unknown, unusable};
 
 use crate::shipment::State;
 
@@ -45,38 +44,4 @@ impl ListQuery {
     pub(crate) fn limit(&self) -> Limit {
         self.limit.unwrap_or(Limit::DEFAULT)
     }
-}
-
-/// `after=&limit=` of the outbox.
-pub(crate) fn parse_outbox(pairs: Vec<(String, String)>) -> Result<(i64, Limit), Error> {
-    let (mut after, mut limit) = (0, Limit::MAX);
-    for (name, value) in pairs {
-        match name.as_str() {
-            "after" => after = value.parse().map_err(|_| unusable("after", "the seq of the last event read"))?,
-            "limit" => limit = parse_limit(&value)?,
-            _ => return Err(unknown(&name)),
-        }
-    }
-    Ok((after, limit))
-}
-
-/// A parameter that cannot be used.
-pub(crate) fn unusable(name: &str, reason: impl ToString) -> Error {
-    Error::Query { name: name.to_owned(), reason: reason.to_string() }
-}
-
-/// A parameter that nothing reads.
-pub(crate) fn unknown(name: &str) -> Error {
-    unusable(name, "there is no such parameter")
-}
-
-/// The parameter `limit`.
-pub(crate) fn parse_limit(text: &str) -> Result<Limit, Error> {
-    let rows: u32 = text.parse().map_err(|_| unusable("limit", "a number"))?;
-    Limit::try_from(rows).map_err(|reason| unusable("limit", reason))
-}
-
-/// The parameter `cursor` of a list in this order.
-pub(crate) fn parse_cursor<K: Serialize + DeserializeOwned>(text: &str, order: &str) -> Result<K, Error> {
-    Cursor::decode(text, order).map(|cursor| cursor.after).map_err(|error| unusable("cursor", error))
 }

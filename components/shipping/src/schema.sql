@@ -73,13 +73,3 @@ CREATE TRIGGER shipment_events_remain BEFORE DELETE ON shipment_events
 BEGIN
     SELECT RAISE(ABORT, 'shipment_events_are_only_added');
 END
-
--- Events for other services, in the transaction of the change that they are about.
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    time TEXT NOT NULL,
-    data TEXT NOT NULL
-) STRICT

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use commerce::{Cursor, CustomerGroup, Limit, Precondition, email};
 use identity::Role;
 use serde::Deserialize;
-use service::request::{Pairs, Segments, parse, parse_value, read_body};
+use service::request::{Pairs, Segments, parse, parse_cursor, parse_limit, parse_value, read_body, unknown};
 use service::{Answer, Error, answer};
 
 use super::Reply;
@@ -29,18 +29,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(
     app.access.staff(&headers).await?;
     let (mut limit, mut after, mut email_key) = (Limit::DEFAULT, String::new(), None);
     for (name, value) in pairs {
-        let unusable = |reason: String| Error::Query { name: name.clone(), reason };
         match name.as_str() {
-            "limit" => {
-                let rows = value.parse::<u32>().map_err(|error| unusable(error.to_string()))?;
-                limit = Limit::try_from(rows).map_err(unusable)?;
-            }
-            "cursor" => {
-                let cursor = Cursor::<String>::decode(&value, BY_AGE);
-                after = cursor.map_err(|error| unusable(error.to_string()))?.after;
-            }
+            "limit" => limit = parse_limit(&value)?,
+            "cursor" => after = parse_cursor(&value, BY_AGE)?,
             "email" => email_key = Some(email::key(&value)),
-            _ => return Err(unusable("there is no such parameter".to_owned())),
+            _ => return Err(unknown(&name)),
         }
     }
     // One more than asked for tells whether there is another page.

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
-use commerce::Limit;
 use serde_json::json;
 use service::request::{Pairs, Segments};
-use service::{Error, answer};
+use service::{Error, answer, outbox};
 
 use super::Reply;
 use super::keys::shown as rotation_shown;
 use super::profile::shown;
 use crate::app::App;
-use crate::store::{accounts, keys, outbox, sweep as store_sweep};
+use crate::store::{accounts, keys, sweep as store_sweep};
 
 /// `GET /internal/accounts/{id}`
 pub(crate) async fn account(State(app): State<Arc<App>>, headers: HeaderMap, Segments(id): Segments<String>) -> Reply {
@@ -30,21 +29,10 @@ pub(crate) async fn rotate_keys(State(app): State<Arc<App>>, headers: HeaderMap)
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order. Some hold tokens that open accounts.
-pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (mut after, mut limit) = (0, Limit::MAX);
-    for (name, value) in pairs {
-        let unusable = |reason: String| Error::Query { name: name.clone(), reason };
-        match name.as_str() {
-            "after" => after = value.parse::<i64>().map_err(|error| unusable(error.to_string()))?,
-            "limit" => {
-                let rows = value.parse::<u32>().map_err(|error| unusable(error.to_string()))?;
-                limit = Limit::try_from(rows).map_err(unusable)?;
-            }
-            _ => return Err(unusable("there is no such parameter".to_owned())),
-        }
-    }
-    let events = outbox::after(&app.database, after, limit.get(), app.now_ms()).await?;
+    let (after, limit) = outbox::parse(pairs)?;
+    let events = outbox::unexpired_after(&app.database, after, limit, app.now_ms()).await?;
     Ok(answer::json(serde_json::to_string(&json!({ "events": events }))?))
 }
 

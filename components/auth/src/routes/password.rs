@@ -1,4 +1,5 @@
-//! Changing a password, and resetting one that is forgotten. Both end every session.
+//! Changing a password, and resetting one that is forgotten. Both end every session; a reset revokes the API keys too, since
+//! whoever had the account before may have made them.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::events::{self, PASSWORD_CHANGED};
 use crate::guard::Confirmed;
 use crate::password::Password;
 use crate::store::mailed_tokens::{self, Purpose};
-use crate::store::{accounts, sessions, throttle};
+use crate::store::{accounts, api_keys, sessions, throttle};
 use crate::throttle::{MAIL_PAUSE_MS, account as attempts_of, mail};
 
 #[derive(Deserialize)]
@@ -29,6 +30,9 @@ use crate::throttle::{MAIL_PAUSE_MS, account as attempts_of, mail};
 struct Change {
     current_password: String,
     new_password: String,
+    /// Whether the API keys of the account are to go as well.
+    #[serde(default)]
+    revoke_api_keys: bool,
 }
 
 /// `POST /api/auth/password`
@@ -45,6 +49,9 @@ pub(crate) async fn change(State(app): State<Arc<App>>, headers: HeaderMap, body
     let account = accounts::load(&transaction, &account.id).await?.ok_or(Refusal::NoAccount)?;
     if !confirmed.settle(&transaction, &account).await? {
         return Err(Refusal::WrongPassword.into());
+    }
+    if change.revoke_api_keys {
+        api_keys::revoke_all(&transaction, &account.id).await?;
     }
     replace(&app, transaction, &account, &hash).await
 }
@@ -78,7 +85,8 @@ struct Reset {
     new_password: String,
 }
 
-/// `POST /api/auth/password/resets`: a new password by the token of a mail, which also verifies its address.
+/// `POST /api/auth/password/resets`: a new password by the token of a mail, which also verifies its address
+/// and revokes the API keys.
 pub(crate) async fn reset(State(app): State<Arc<App>>, body: Body) -> Reply {
     let reset: Reset = parse(&read_body(body).await?)?;
     let purpose = Purpose::PasswordReset;
@@ -92,6 +100,7 @@ pub(crate) async fn reset(State(app): State<Arc<App>>, body: Body) -> Reply {
     let addressee = taken.ok_or(Refusal::MailedToken)?;
     let account = accounts::load(&transaction, &addressee.account_id).await?.ok_or(Refusal::MailedToken)?;
     accounts::verify_email(&transaction, &account.id, &addressee.email).await?;
+    api_keys::revoke_all(&transaction, &account.id).await?;
     throttle::forget(&transaction, &attempts_of(&email::key(&account.email))).await?;
     replace(&app, transaction, &account, &hash).await
 }

@@ -44,12 +44,14 @@ pub(crate) async fn register(State(app): State<Arc<App>>, body: Body) -> Reply {
 }
 
 /// Somebody registered with the address of an account that is there. Neither its password nor its profile changes.
+/// An account whose address nobody has shown to be theirs is for the owner of the address to take over: by a reset.
 async fn repeated(transaction: &Transaction, attempt: &Account, now_ms: i64) -> Result<(), service::Error> {
     match accounts::load_by_email(transaction, &email::key(&attempt.email)).await? {
         Some(account) if account.email_verified => {
             events::notify(transaction, REGISTRATION_REPEATED, &account, now_ms).await
         }
-        Some(account) => events::mail_token(transaction, Purpose::EmailVerification, &account, now_ms).await,
+        // Who registered first may be somebody else, whose password must not come to be good by the owner's mail.
+        Some(account) => events::mail_token(transaction, Purpose::PasswordReset, &account, now_ms).await,
         None => Ok(()),
     }
 }

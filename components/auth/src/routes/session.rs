@@ -71,6 +71,10 @@ pub(crate) async fn refresh(State(app): State<Arc<App>>, body: Body) -> Reply {
             transaction.commit().await?;
             Err(Refusal::RefreshToken.into())
         }
+        Rotation::Over => {
+            transaction.commit().await?;
+            Err(Refusal::RefreshToken.into())
+        }
         Rotation::Unknown => Err(Refusal::RefreshToken.into()),
     }
 }

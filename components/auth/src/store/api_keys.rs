@@ -91,6 +91,12 @@ pub(crate) async fn revoke(database: &Database, account_id: &str, id: &str) -> R
     Ok(!database.execute(REVOKE, &[id.into(), account_id.into()]).await?.is_empty())
 }
 
+/// Revokes the keys of an account.
+pub(crate) async fn revoke_all(transaction: &Transaction, account_id: &str) -> Result<(), Error> {
+    transaction.execute("DELETE FROM api_keys WHERE account = ?1", &[account_id.into()]).await?;
+    Ok(())
+}
+
 fn api_key(mut row: Row) -> Result<ApiKey, Error> {
     Ok(ApiKey {
         id: row.take(0)?,

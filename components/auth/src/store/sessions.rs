@@ -11,6 +11,10 @@ pub(crate) const REFRESH_LIFETIME_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// Sessions that one account may have; a further login ends the oldest.
 pub(crate) const SESSIONS_MAX: u32 = 50;
 
+/// Times that a session may be refreshed within the life of a token. They are kept, since any that comes back tells of a
+/// thief; one refresh every ten minutes comes to 4,320. A session with more is over.
+pub(crate) const REFRESHES_MAX: u32 = 10_000;
+
 /// A refresh token that was just made; it is never shown again.
 pub(crate) struct Refresh {
     pub(crate) token: String,
@@ -23,6 +27,8 @@ pub(crate) enum Rotation {
     Next { account_id: String, refresh: Refresh },
     /// It had been spent, so somebody else has it too; the session is over.
     Reused { account_id: String, session: String },
+    /// It was good, and its session was refreshed too often and is over.
+    Over,
     /// It is unknown or has expired.
     Unknown,
 }
@@ -45,6 +51,7 @@ pub(crate) async fn rotate(transaction: &Transaction, token: &str, now_ms: i64) 
     const FIND: &str = "
         SELECT sessions.id, account, spent, expires_at_ms
         FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session WHERE digest = ?1";
+    const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM refresh_tokens WHERE session = ?1 LIMIT ?2)";
     const SPEND: &str = "UPDATE refresh_tokens SET spent = 1 WHERE digest = ?1";
     let digest = digest(token);
     let found = transaction.execute(FIND, &[digest.as_str().into()]).await?.pop();
@@ -56,6 +63,12 @@ pub(crate) async fn rotate(transaction: &Transaction, token: &str, now_ms: i64) 
     }
     if row.take::<i64>(3)? <= now_ms {
         return Ok(Rotation::Unknown);
+    }
+    let params = [session.as_str().into(), REFRESHES_MAX.into()];
+    let mut kept = transaction.execute(COUNT, &params).await?;
+    if kept.pop().map_or(Ok(0), |mut row| row.take::<u32>(0))? >= REFRESHES_MAX {
+        end_one(transaction, &session).await?;
+        return Ok(Rotation::Over);
     }
     transaction.execute(SPEND, &[digest.into()]).await?;
     let refresh = issue(transaction, &session, now_ms).await?;

@@ -7,7 +7,7 @@ use commerce::rfc3339;
 use identity::Role;
 use serde_json::{Value, json};
 
-use super::desk::{Answered, Desk, Tokens};
+use super::desk::{Answered, Desk, PASSWORD, Tokens};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -106,7 +106,7 @@ fn a_key_has_no_more_rights_than_its_owner_has_now() {
         desk.with(&ann.access, Method::POST, "/api/auth/api-keys").json(json!({"name": "a", "role": "staff"}));
     assert_eq!(refused.status, 403);
     promote(&desk, &ann, "staff");
-    let ann = desk.login("ann@example.com", super::desk::PASSWORD);
+    let ann = desk.login("ann@example.com", PASSWORD);
     let key = create(&desk, &ann, json!({"name": "import", "role": "staff"}));
     assert_eq!(exchange(&desk, &key, "").is(200)["scope"], "staff");
     let less = exchange(&desk, &key, "&scope=customer").is(200);
@@ -117,6 +117,21 @@ fn a_key_has_no_more_rights_than_its_owner_has_now() {
     assert_eq!(more.status, 403);
     promote(&desk, &ann, "customer");
     assert_eq!(exchange(&desk, &key, "").is(200)["scope"], "customer");
+}
+
+#[test]
+fn a_changed_password_revokes_keys_if_asked_to() {
+    let desk = Desk::open();
+    let mut ann = desk.member("ann@example.com");
+    let key = create(&desk, &ann, json!({"name": "till"}));
+    for (current, new, revoke, status) in
+        [(PASSWORD, "another one", false, 200), ("another one", "a third one", true, 401)]
+    {
+        let ask = desk.with(&ann.access, Method::POST, "/api/auth/password");
+        ask.json(json!({"current_password": current, "new_password": new, "revoke_api_keys": revoke})).is(204);
+        ann = desk.login("ann@example.com", new);
+        exchange(&desk, &key, "").is(status);
+    }
 }
 
 #[test]

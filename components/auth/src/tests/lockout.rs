@@ -84,6 +84,16 @@ fn failures_are_forgotten_and_swept_away() {
 }
 
 #[test]
+fn a_sweep_removes_all_that_it_is_time_for() {
+    let desk = Desk::open();
+    let insert = "
+        INSERT INTO attempts (subject, failures, blocked_until_ms, last_ms)
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT 'a' || i, 0, 0, 0 FROM n";
+    desk.database().read(insert, &[]).unwrap();
+    assert_eq!(desk.post("/internal/sweep", json!(null)).is(200), json!({"removed": 2500}));
+}
+
+#[test]
 fn guesses_at_once_are_all_counted() {
     let desk = Desk::open();
     desk.register("ann@example.com");

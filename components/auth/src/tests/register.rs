@@ -28,7 +28,7 @@ fn the_owner_of_a_taken_address_is_told_by_mail_but_not_flooded() {
     assert_eq!(desk.event_types().len(), 1, "a second mail within the minute");
     desk.wait_ms(60_000);
     desk.register("ANN@example.com");
-    assert_eq!(desk.event_types(), ["verification_requested"; 2]);
+    assert_eq!(desk.event_types(), ["verification_requested", "password_reset_requested"]);
 
     let token = desk.mailed_token("verification_requested");
     desk.post("/api/auth/email/verifications", json!({"token": token})).is(204);
@@ -37,6 +37,26 @@ fn the_owner_of_a_taken_address_is_told_by_mail_but_not_flooded() {
     assert_eq!(desk.event_types().last().unwrap(), "registration_repeated");
     let event = desk.events().pop().unwrap();
     assert!(event["data"].get("token").is_none(), "{event}");
+}
+
+#[test]
+fn who_registered_with_the_address_of_another_is_out_when_its_owner_comes() {
+    let desk = Desk::open();
+    let intruder = desk.member("ann@example.com");
+    let create = desk.with(&intruder.access, axum::http::Method::POST, "/api/auth/api-keys");
+    let key = create.json(json!({"name": "till"})).is(201);
+    desk.wait_ms(60_000);
+    desk.post("/api/auth/register", json!({"email": "ann@example.com", "password": "of the owner"})).is(202);
+    assert_eq!(desk.event_types(), ["verification_requested", "password_reset_requested"]);
+    let token = desk.mailed_token("password_reset_requested");
+    desk.post("/api/auth/password/resets", json!({"token": token, "new_password": "of the owner"})).is(204);
+    assert_eq!(desk.try_login("ann@example.com", PASSWORD).status, 401);
+    desk.refresh(&intruder.refresh).is(401);
+    let exchange = desk.request(axum::http::Method::POST, "/api/auth/token");
+    let exchange = exchange.header("content-type", "application/x-www-form-urlencoded");
+    let (id, secret) = (key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    exchange.body(format!("grant_type=client_credentials&client_id={id}&client_secret={secret}")).is(401);
+    desk.login("ann@example.com", "of the owner");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use futures::executor::block_on;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::desk::{Ask, Desk, tokens};
-use crate::store::sessions::{self, REFRESH_LIFETIME_MS, SESSIONS_MAX};
+use super::desk::{Ask, Desk, PASSWORD, tokens};
+use crate::store::sessions::{self, REFRESH_LIFETIME_MS, REFRESHES_MAX, SESSIONS_MAX};
 
 const REFUSED: &str = "the refresh token is unknown, spent or expired; log in again";
 
@@ -59,6 +59,25 @@ fn a_refresh_token_is_good_for_thirty_days() {
         let rows = desk.database().read(&format!("SELECT 1 FROM {table}"), &[]).unwrap();
         assert!(rows.is_empty(), "{table}");
     }
+}
+
+#[test]
+fn a_session_is_refreshed_a_bounded_number_of_times() {
+    let desk = Desk::open();
+    let ann = desk.member("ann@example.com");
+    let spend = |count: u32| {
+        let insert = "
+            INSERT INTO refresh_tokens (digest, session, expires_at_ms, spent)
+            SELECT hex(randomblob(32)), (SELECT id FROM sessions), ?1, 1
+            FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) SELECT i FROM n)";
+        desk.database().read(insert, &[(desk.now_ms() + 60_000).into(), count.into()]).unwrap();
+    };
+    spend(REFRESHES_MAX - 2);
+    let next = tokens(&desk.refresh(&ann.refresh).is(200));
+    desk.refresh(&next.refresh).is(401);
+    let left = desk.database().read("SELECT 1 FROM refresh_tokens", &[]).unwrap();
+    assert!(left.is_empty(), "the session is over");
+    desk.login("ann@example.com", PASSWORD);
 }
 
 #[test]

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use commerce::Limit;
 use serde_json::{Value, json};
-use service::request::Pairs;
+use service::request::{Pairs, page};
 use service::{Error, answer};
 
 use crate::app::App;
@@ -16,21 +15,10 @@ use crate::store::audit::{self, Kept};
 type Reply = Result<Response, Error>;
 
 /// `GET /internal/reservations?after=&limit=`: by order, with what came back and whether coupons are used.
-pub(crate) async fn reservations(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+pub(crate) async fn reservations(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (mut after, mut limit) = (String::new(), Limit::MAX);
-    for (name, value) in pairs {
-        let refuse = |reason: String| Error::Query { name: name.clone(), reason };
-        match name.as_str() {
-            "after" => after = value,
-            "limit" => {
-                let rows: u32 = value.parse().map_err(|_| refuse("a number".to_owned()))?;
-                limit = Limit::try_from(rows).map_err(refuse)?;
-            }
-            _ => return Err(refuse("there is no such parameter".to_owned())),
-        }
-    }
-    let kept = audit::reservations(&app.database, &after, limit.get()).await?;
+    let (after, limit) = page(pairs, Ok)?;
+    let kept = audit::reservations(&app.database, &after.unwrap_or_default(), limit.get()).await?;
     let items: Vec<Value> = kept.iter().map(shown).collect::<Result<_, Error>>()?;
     Ok(answer::json(json!({"items": items}).to_string()))
 }

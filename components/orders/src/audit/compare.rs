@@ -35,6 +35,14 @@ pub(super) fn fixed(facts: &Facts) -> Vec<Finding> {
     wrong.findings
 }
 
+/// That an order is in motion which should have come to rest long ago: what is tried for ever never agrees.
+pub(super) fn endless(facts: &Facts, now_ms: i64) -> Option<Finding> {
+    let since_ms = facts.ends_by_ms.filter(|ends_by_ms| *ends_by_ms < now_ms)?;
+    let tasks = facts.tasks.as_deref().unwrap_or_default();
+    let detail = format!("it is {}, and was to be done with {tasks} at {}", facts.state, rfc3339(since_ms));
+    Some(found("stuck", &facts.order_id, detail))
+}
+
 /// What is wrong with an order that is not in motion, or with what is kept for one that is not there.
 pub(super) fn compare(
     facts: Option<&Facts>,

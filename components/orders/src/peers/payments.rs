@@ -34,6 +34,15 @@ pub(crate) struct Sums {
     pub(crate) refund_pending: Money,
 }
 
+/// Webhooks that payments cannot apply.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Unapplied {
+    /// How many there are.
+    pub(crate) total: u64,
+    /// The first of these.
+    pub(crate) webhooks: Vec<Value>,
+}
+
 #[derive(Deserialize)]
 struct Items {
     items: Vec<Sums>,
@@ -145,6 +154,11 @@ pub(crate) async fn find(payments: &Peer, order: Id) -> Result<Option<Intent>, P
 pub(crate) async fn sums(payments: &Peer, after: &str, limit: u32) -> Result<Vec<Sums>, PeerError> {
     let reply = payments.get(&page("/internal/intents", after, limit)).await?;
     Ok(reply.expect::<Items>()?.items)
+}
+
+/// What came from providers and cannot be applied.
+pub(crate) async fn unapplied(payments: &Peer) -> Result<Unapplied, PeerError> {
+    payments.get("/internal/webhooks/audit").await?.expect()
 }
 
 impl Given {

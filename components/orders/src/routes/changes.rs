@@ -67,7 +67,8 @@ pub(crate) async fn refund(
     let staff = app.access.staff(&headers).await?;
     let order = Caller::from_headers(&app.access, &headers).await?.find(&app, &key)?;
     let body = read_body(body).await?;
-    let input: RefundInput = cards::parse(&body)?;
+    // What a unit is called by may well be an article number of as many digits as a card's.
+    let input: RefundInput = cards::parse_with_names(&body, "lines", "sku")?;
     input.check()?;
     let target = format!("POST /api/orders/{}/refunds", order.id);
     let attempt = Attempt::new(&headers, staff.subject(), &target, &body)?;

@@ -9,13 +9,11 @@ use axum::response::IntoResponse;
 use commerce::Id;
 use serde::Deserialize;
 use serde_json::json;
-use service::answer;
 use service::request::{Pairs, parse, read_body};
+use service::{answer, outbox};
 
 use super::Reply;
 use crate::app::App;
-use crate::query::parse_outbox;
-use crate::store::journal;
 use crate::{parcel_news, payment_news, sweep as sweeping};
 
 #[derive(Deserialize)]
@@ -47,8 +45,8 @@ pub(crate) async fn parcel_changed(State(app): State<Arc<App>>, headers: HeaderM
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.
-pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (after, limit) = parse_outbox(pairs)?;
-    Ok(answer::json(json!({"items": journal::outbox(&app.database, after, limit).await?}).to_string()))
+    let (after, limit) = outbox::parse(pairs)?;
+    Ok(answer::json(json!({"items": outbox::after(&app.database, after, limit).await?}).to_string()))
 }

@@ -10,6 +10,12 @@ use crate::state::State;
 /// How long a task may be overdue before it is stuck: many sweeps, and the longest wait between two attempts.
 pub(crate) const STUCK_MS_MAX: i64 = 5 * 60 * 1000;
 
+/// How long a task may go on until it is stuck, however regularly it is tried: longer than a checkout may take, and than
+/// another service is down for.
+const GOES_ON_MS_MAX: i64 = 60 * 60 * 1000;
+/// The same of a refund, which a bank may take its time with.
+const REFUND_GOES_ON_MS_MAX: i64 = 14 * 24 * 60 * 60 * 1000;
+
 /// What orders' own books say of an order. Amounts are minor units.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -28,6 +34,10 @@ pub(crate) struct Facts {
     pub(crate) touched_at_ms: i64,
     /// When the first of its tasks is due, if it has any.
     pub(crate) due_at_ms: Option<i64>,
+    /// When the first of them is to have come to an end.
+    pub(crate) ends_by_ms: Option<i64>,
+    /// The kinds of its tasks, for a human.
+    pub(crate) tasks: Option<String>,
     /// The state in which the history ends, and how often an entry does not follow from the one before.
     pub(crate) history_end: Option<String>,
     pub(crate) history_breaks: i64,
@@ -65,13 +75,16 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
             (SELECT count(*) FROM history WHERE order_id = orders.id
                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = event_id)),
             (SELECT json_group_array(json_object(
-                'state', refunds.state, 'amount', amount, 'restock', restock, 'lines', json(lines)
+                'state', refunds.state, 'amount', amount, 'restock', restock, 'taken_back', taken_back, 'lines', json(lines)
             )) FROM refunds WHERE order_id = orders.id),
             currency, content,
             (SELECT min(id) FROM orders AS other
-                WHERE other.actor = orders.actor AND other.key = orders.key AND other.id < orders.id)
+                WHERE other.actor = orders.actor AND other.key = orders.key AND other.id < orders.id),
+            (SELECT min(created_at_ms + iif(kind = 'refund', ?3, ?4)) FROM tasks WHERE order_id = orders.id),
+            (SELECT group_concat(DISTINCT kind) FROM tasks WHERE order_id = orders.id)
         FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
-    database.execute(FACTS, &[after.into(), limit.into()]).await?.into_iter().map(read).collect()
+    let params = [after.into(), limit.into(), REFUND_GOES_ON_MS_MAX.into(), GOES_ON_MS_MAX.into()];
+    database.execute(FACTS, &params).await?.into_iter().map(read).collect()
 }
 
 /// What an audit needs to know of a refund.
@@ -80,6 +93,7 @@ struct Given {
     state: RefundState,
     amount: i64,
     restock: u8,
+    taken_back: u8,
     lines: Vec<Line>,
 }
 
@@ -88,8 +102,13 @@ fn read(mut row: Row) -> Result<Facts, Error> {
     let refunds: Vec<Given> = serde_json::from_str(&row.take::<String>(12)?)?;
     let sum = |state| refunds.iter().filter(|refund| refund.state == state).map(|refund| refund.amount).sum();
     let lines = |restock| {
-        let given = refunds.iter().filter(|refund| refund.state != RefundState::Failed && refund.restock == restock);
-        given.flat_map(|refund| refund.lines.clone()).collect()
+        let counts = |refund: &&Given| refund.state != RefundState::Failed || refund.taken_back == 1;
+        refunds
+            .iter()
+            .filter(counts)
+            .filter(|refund| refund.restock == restock)
+            .flat_map(|refund| refund.lines.clone())
+            .collect()
     };
     Ok(Facts {
         order_id: row.take(0)?,
@@ -104,6 +123,8 @@ fn read(mut row: Row) -> Result<Facts, Error> {
         lines: serde_json::from_str(&row.take::<String>(6)?)?,
         has_coupons: row.take(7)?,
         due_at_ms: row.take(8)?,
+        ends_by_ms: row.take(16)?,
+        tasks: row.take(17)?,
         history_end: row.take(9)?,
         history_breaks: row.take(10)?,
         events_missing: row.take(11)?,

@@ -1,12 +1,13 @@
 //! What is only ever added to: what came of each step, the changes of state (the history), and the events for others
 //! (the outbox).
 
-use commerce::{Id, Limit, rfc3339};
+use commerce::{Id, rfc3339};
 use serde_json::{Value, json};
 use service::Error;
+use service::column::id;
+use service::outbox::Event;
 use sql::{Database, Row, Transaction};
 
-use super::{id, optional};
 use crate::order::{Actor, Order};
 use crate::refund::Refund;
 use crate::state::State;
@@ -36,11 +37,11 @@ pub(crate) async fn record(
     let event = tell(transaction, order, what, None, now_ms).await?;
     let row = [
         id(order.id),
-        optional(from.map(State::as_str)),
+        from.map(State::as_str).into(),
         step.to.as_str().into(),
         step.actor.role().into(),
-        optional(step.actor.account()),
-        optional(step.reason),
+        step.actor.account().into(),
+        step.reason.into(),
         id(event),
         now_ms.into(),
     ];
@@ -55,7 +56,6 @@ pub(crate) async fn tell(
     refund: Option<&Refund>,
     now_ms: i64,
 ) -> Result<Id, Error> {
-    let event = Id::new();
     let money = |minor: i64| json!({"amount": minor, "currency": order.total().currency().code()});
     let mut data = json!({
         "order_id": order.id,
@@ -75,15 +75,10 @@ pub(crate) async fn tell(
     if let Some(tracking) = &order.tracking {
         data["tracking"] = json!(tracking);
     }
-    let row = [
-        id(event),
-        format!("bodega.order.{what}").into(),
-        id(order.id),
-        rfc3339(now_ms).into(),
-        data.to_string().into(),
-    ];
-    transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", [row], "").await?;
-    Ok(event)
+    let event = Event::new(format!("bodega.order.{what}"), order.id, now_ms, data);
+    let id = event.id();
+    event.put(transaction).await?;
+    Ok(id)
 }
 
 /// Writes down what came of a step of the checkout, or of another task.
@@ -96,7 +91,7 @@ pub(crate) async fn note(
     now_ms: i64,
 ) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO steps (order_id, step, outcome, note, attempts, at_ms)";
-    let row = [id(task.order), step.into(), outcome.into(), optional(note), task.attempts.into(), now_ms.into()];
+    let row = [id(task.order), step.into(), outcome.into(), note.into(), task.attempts.into(), now_ms.into()];
     Ok(transaction.insert(INSERT, [row], "").await?)
 }
 
@@ -135,20 +130,4 @@ pub(crate) fn steps(database: &Database, order: Id) -> Result<Vec<Value>, Error>
         }))
     };
     database.read(FIND, &[id(order), SHOWN_MAX.into()])?.into_iter().map(step).collect()
-}
-
-/// The events after the one with this number, in their order, as JSON.
-pub(crate) async fn outbox(database: &Database, after: i64, limit: Limit) -> Result<Vec<Value>, Error> {
-    const FIND: &str = "SELECT seq, id, type, subject, time, data FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let event = |mut row: Row| {
-        Ok(json!({
-            "seq": row.take::<i64>(0)?,
-            "id": row.take::<String>(1)?,
-            "type": row.take::<String>(2)?,
-            "subject": row.take::<String>(3)?,
-            "time": row.take::<String>(4)?,
-            "data": serde_json::from_str::<Value>(&row.take::<String>(5)?)?,
-        }))
-    };
-    database.execute(FIND, &[after.into(), limit.get().into()]).await?.into_iter().map(event).collect()
 }

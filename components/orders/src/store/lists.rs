@@ -3,9 +3,9 @@
 use commerce::{Id, rfc3339};
 use serde_json::{Value, json};
 use service::Error;
+use service::column::{id, money, name};
 use sql::{Database, Row};
 
-use super::{id, money, name};
 use crate::query::Query;
 
 /// An order in a list.

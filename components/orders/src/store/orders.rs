@@ -3,10 +3,10 @@
 use commerce::Id;
 use serde_json::Value as Json;
 use service::Error;
+use service::column::{id, json, name, optional_json};
 use sql::{Database, Row, Transaction, Value};
 
 use super::journal::{self, Move};
-use super::{id, json, name, optional, optional_json};
 use crate::failure::Failure;
 use crate::number::Number;
 use crate::order::Order;
@@ -82,11 +82,11 @@ pub(crate) async fn insert(transaction: &Transaction, order: &Order, request: &R
         request.actor.into(),
         request.key.into(),
         order.fingerprint.as_str().into(),
-        optional(order.customer.as_deref()),
-        optional(order.email.as_deref()),
-        optional(order.token_digest.as_deref()),
+        order.customer.as_deref().into(),
+        order.email.as_deref().into(),
+        order.token_digest.as_deref().into(),
         order.state.as_str().into(),
-        optional(order.step.map(Step::as_str)),
+        order.step.map(Step::as_str).into(),
         total.currency().code().into(),
         total.minor().into(),
         order.created_at_ms.into(),
@@ -149,7 +149,7 @@ pub(crate) async fn move_to(
     let params = [
         id(order.id),
         order.state.as_str().into(),
-        optional(order.step.map(Step::as_str)),
+        order.step.map(Step::as_str).into(),
         step.to.as_str().into(),
         now_ms.into(),
     ];

@@ -2,9 +2,9 @@
 
 use commerce::{Currency, Id};
 use service::Error;
+use service::column::{id, money, name};
 use sql::{Database, Row, Transaction};
 
-use super::{id, money, name, optional};
 use crate::refund::{Part, Refund, State};
 
 /// Most refunds of an order.
@@ -12,7 +12,7 @@ pub(crate) const REFUNDS_MAX: u32 = 100;
 
 const SELECT: &str = "
     SELECT refunds.id, order_id, refunds.state, amount, lines, shipping, reason, restock, refunds.failure,
-        refunds.created_at_ms, currency, refunds.actor
+        refunds.created_at_ms, currency, refunds.actor, taken_back
     FROM refunds JOIN orders ON orders.id = order_id";
 
 /// How a refund was asked for; what the shop gives back by itself was not.
@@ -34,9 +34,9 @@ pub(crate) async fn insert(
     let row = [
         id(refund.id),
         id(refund.order),
-        optional(request.map(|request| request.actor)),
-        optional(request.map(|request| request.key)),
-        optional(request.map(|request| request.fingerprint)),
+        request.map(|request| request.actor).into(),
+        request.map(|request| request.key).into(),
+        request.map(|request| request.fingerprint).into(),
         refund.state.as_str().into(),
         refund.part.amount.minor().into(),
         serde_json::to_string(&refund.part.lines)?.into(),
@@ -89,7 +89,13 @@ pub(crate) async fn set_state(
     failure: Option<&str>,
 ) -> Result<(), Error> {
     const SET: &str = "UPDATE refunds SET state = ?2, failure = ?3 WHERE id = ?1";
-    transaction.execute(SET, &[id(refund), state.as_str().into(), optional(failure)]).await?;
+    transaction.execute(SET, &[id(refund), state.as_str().into(), failure.into()]).await?;
+    Ok(())
+}
+
+/// Keeps that the units of a refund came back.
+pub(crate) async fn set_taken_back(transaction: &Transaction, refund: Id) -> Result<(), Error> {
+    transaction.execute("UPDATE refunds SET taken_back = 1 WHERE id = ?1", &[id(refund)]).await?;
     Ok(())
 }
 
@@ -111,6 +117,7 @@ fn read(mut row: Row) -> Result<Refund, Error> {
         },
         reason: row.take(6)?,
         restock: row.take(7)?,
+        taken_back: row.take(12)?,
         account: row.take(11)?,
         failure: row.take(8)?,
         created_at_ms: row.take(9)?,

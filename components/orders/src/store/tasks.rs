@@ -5,9 +5,9 @@
 
 use commerce::Id;
 use service::Error;
+use service::column::{id, name};
 use sql::{Database, Row, Transaction};
 
-use super::{id, name, optional};
 use crate::task::{Kind, LEASE_MS, Task};
 
 const COLUMNS: &str = "seq, order_id, kind, reference, data, holder, attempts, created_at_ms";
@@ -37,7 +37,7 @@ pub(crate) async fn open(
         kind.as_str().into(),
         reference.into(),
         lane.into(),
-        optional(data),
+        data.into(),
         (now_ms + LEASE_MS).into(),
         now_ms.into(),
     ];

@@ -4,6 +4,7 @@ use commerce::Cursor;
 use identity::Role;
 use serde_json::{Value, json};
 
+use super::faults::Fault;
 use super::shop::{Shop, text};
 use super::world::{Books, Variant};
 
@@ -103,6 +104,39 @@ fn what_was_tampered_with_here_is_named() {
     // Nobody swept for a day.
     shop.change("UPDATE tasks SET due_at_ms = due_at_ms - 86400000");
     assert_eq!(kinds(&shop), [("stuck".to_owned(), asked["id"].clone())]);
+}
+
+#[test]
+fn what_a_provider_told_and_payments_cannot_apply_is_named() {
+    let shop = Shop::open();
+    shop.ordered(&[("MUG", 1)], "tok_approve");
+    shop.world.books().payments.unapplied = vec![json!({"provider": "stripe", "id": "evt_1"})];
+    assert_eq!(kinds(&shop), [("webhook-unapplied".to_owned(), Value::Null)]);
+}
+
+#[test]
+fn what_is_tried_for_ever_is_named() {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    let shop = Shop::open();
+    let older = |ms: i64| shop.change(&format!("UPDATE tasks SET created_at_ms = created_at_ms - {ms}"));
+    let cart = shop.cart(&[("MUG", 1)]);
+    let wish = shop.wish(&cart, "tok_approve");
+    shop.world.faults.next("/capture", Fault::Fails);
+    let order = shop.check_out("k", &wish).is(202);
+    assert_eq!(kinds(&shop), [], "it is tried again");
+    older(HOUR_MS + 1);
+    assert_eq!(kinds(&shop), [("stuck".to_owned(), order["id"].clone())]);
+    shop.settle();
+    assert_eq!(kinds(&shop), []);
+
+    let order = shop.ordered(&[("MUG", 2)], "tok_refund_pending");
+    shop.world.books().payments.time_has_passed = false;
+    shop.refund(&order["id"], json!({"reason": "sent back", "restock": true})).is(202);
+    older(10 * DAY_MS);
+    assert_eq!(kinds(&shop), [], "a bank takes its time");
+    older(5 * DAY_MS);
+    assert_eq!(kinds(&shop), [("stuck".to_owned(), order["id"].clone())]);
 }
 
 #[test]

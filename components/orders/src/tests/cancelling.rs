@@ -73,6 +73,24 @@ fn what_was_refunded_before_does_not_go_back_twice() {
 }
 
 #[test]
+fn a_refund_that_fails_while_the_stock_waits_takes_nothing_twice() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 5)], "tok_refund_pending");
+    let lines = json!([{"sku": "MUG", "quantity": 2}]);
+    shop.refund(&order["id"], json!({"lines": lines, "reason": "broken", "restock": true})).is(202);
+    shop.world.faults.next("/release", Fault::Fails);
+    shop.cancel(&order["id"]).is(200);
+    shop.world.books().payments.intents.get_mut(text(&order["id"])).unwrap().token = "tok_refund_fails".to_owned();
+    // The refund fails before the stock is asked for again.
+    shop.change("UPDATE tasks SET due_at_ms = 0 WHERE kind = 'refund'");
+    shop.sweep();
+    shop.settle();
+    assert_eq!(shop.units("MUG"), (10, 0));
+    let kinds: Vec<Value> = shop.findings().into_iter().map(|finding| finding["kind"].clone()).collect();
+    assert_eq!(kinds, ["payment-kept"], "the money is left to staff");
+}
+
+#[test]
 fn who_may_call_off_what() {
     let shop = Shop::open();
     for (way, by_owner, by_staff) in [
@@ -161,6 +179,10 @@ fn a_refund_that_the_bank_refuses_is_left_to_staff() {
     assert_eq!((shop.units("MUG"), shop.money()), ((10, 0), 2000 + DELIVERY));
     let findings = shop.findings();
     assert_eq!((findings.len(), &findings[0]["kind"]), (1, &json!("payment-kept")));
+    // News of it does not have it tried for ever.
+    shop.payment_changed(&order["id"]);
+    shop.settle();
+    assert_eq!(shop.order(&order["id"])["refunds"].as_array().unwrap().len(), 1);
     // Staff tries once more, and then the bank takes it.
     let id = text(&order["id"]).to_owned();
     shop.world.books().payments.intents.get_mut(&id).unwrap().token = "tok_approve".to_owned();

@@ -147,17 +147,58 @@ fn a_refund_that_the_bank_sends_back_is_known() {
     let shop = Shop::open();
     let order = shop.ordered(&[("MUG", 2)], "tok_approve");
     let refund = shop.refund(&order["id"], json!({"amount": usd(500), "reason": "late", "restock": false})).is(201);
-    let (order_id, refund_id) = (text(&order["id"]).to_owned(), text(&refund["id"]).to_owned());
-    let given = |books: &mut super::world::Books| {
-        let intent = books.payments.intents.get_mut(&order_id).unwrap();
-        intent.refunds.get_mut(&refund_id).unwrap().1 = "failed";
-    };
-    given(&mut shop.world.books());
+    shop.world.books().payments.bounce(text(&order["id"]));
     shop.payment_changed(&order["id"]);
+    assert_eq!(shop.order(&order["id"])["refunds"][0]["id"], refund["id"]);
     let shown = shop.order(&order["id"]);
     assert_eq!((&shown["refunds"][0]["state"], &shown["refunded"]), (&json!("failed"), &usd(0)));
     assert_eq!(shop.findings(), [Value::Null; 0]);
     shop.refund(&order["id"], json!({"amount": usd(2490), "reason": "all", "restock": false})).is(201);
+}
+
+#[test]
+fn units_that_came_back_do_so_once_though_the_bank_sends_the_money_back() {
+    for (restock, back) in [(true, 10), (false, 8)] {
+        let shop = Shop::open();
+        let order = shop.ordered(&[("MUG", 5)], "tok_approve");
+        let wish = json!({"lines": [line("MUG", 2)], "reason": "broken", "restock": restock});
+        shop.refund(&order["id"], wish.clone()).is(201);
+        shop.world.books().payments.bounce(text(&order["id"]));
+        shop.payment_changed(&order["id"]);
+        assert_eq!(shop.order(&order["id"])["refunds"][0]["state"], "failed");
+        assert_eq!(shop.findings(), [Value::Null; 0], "the stock is right");
+        let four = json!({"lines": [line("MUG", 4)], "reason": "r", "restock": true});
+        assert_eq!(shop.refund(&order["id"], four).is(409)["left"], 3);
+        assert_eq!(shop.cancel(&order["id"]).is(200)["refunded"], usd(5000 + DELIVERY));
+        assert_eq!((shop.units("MUG"), shop.money()), ((back, 0), 0));
+        assert_eq!((shop.tasks(), shop.findings()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_refund_by_an_older_revision_that_bounced_is_known_by_its_event() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 5)], "tok_approve");
+    shop.refund(&order["id"], json!({"lines": [line("MUG", 2)], "reason": "broken", "restock": true})).is(201);
+    shop.world.books().payments.bounce(text(&order["id"]));
+    shop.payment_changed(&order["id"]);
+    shop.change("ALTER TABLE refunds DROP COLUMN taken_back");
+    shop.change("PRAGMA user_version = 1");
+    drop(shop.instance());
+    shop.cancel(&order["id"]).is(200);
+    assert_eq!((shop.units("MUG"), shop.findings()), ((10, 0), vec![]));
+}
+
+#[test]
+fn units_that_are_called_by_the_digits_of_an_article_go_back() {
+    let shop = Shop::open();
+    // It has the check digit of a card number, too, and begins as one.
+    shop.stock("4006381330060", 1000, 5);
+    let order = shop.ordered(&[("4006381330060", 2)], "tok_approve");
+    let wish = json!({"lines": [line("4006381330060", 1)], "reason": "broken", "restock": true});
+    assert_eq!(shop.refund(&order["id"], wish).is(201)["amount"], usd(1000));
+    let wish = json!({"amount": usd(1), "reason": "card 4242424242424242", "restock": false});
+    assert_eq!(shop.refund(&order["id"], wish).is(422)["type"], "urn:bodega:problem:card-number");
 }
 
 #[test]

@@ -96,6 +96,9 @@ pub(crate) async fn settle(
     }
     // Units of an order that was called off come back whatever the bank says.
     let comes_back = state == State::Succeeded || order.state == OrderState::Cancelled;
+    if comes_back {
+        refunds::set_taken_back(transaction, refund.id).await?;
+    }
     if refund.restock && comes_back && !refund.part.lines.is_empty() {
         let reference = refund.id.to_string();
         held.extend(tasks::open(transaction, order.id, Kind::Restock, &reference, None, now_ms).await?);

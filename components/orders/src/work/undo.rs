@@ -28,14 +28,15 @@ pub(super) async fn money(app: &App, order: &Order, task: &Task) -> Result<Vec<T
     Ok(Vec::new())
 }
 
-/// Opens the refund of all that was taken and has not gone back.
+/// Opens the refund of all that was taken, once: what becomes of a refund that the bank does not take is for staff to say.
 async fn give_back(app: &App, task: &Task) -> Result<Vec<Task>, Error> {
     let now_ms = unix_ms();
     let mut held = Vec::new();
     let transaction = app.database.begin().await?;
     if tasks::close(&transaction, task, now_ms).await? {
         let order = orders::load(&transaction, task.order).await?;
-        if let Some(part) = refund::rest(&order) {
+        let is_given = !refunds::list_in(&transaction, order.id).await?.is_empty();
+        if let Some(part) = refund::rest(&order).filter(|_| !is_given) {
             let refund = Refund::new(order.id, part, REASON, false, now_ms);
             held.extend(super::open_refund(&transaction, &refund, None, now_ms).await?);
         }

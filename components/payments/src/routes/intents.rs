@@ -72,10 +72,7 @@ pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Re
 /// `POST /api/payments/intents/{order_id}/confirm`: the shopper did what was required. Who knows the order's id sees
 /// how its payment stands, and no more.
 pub(crate) async fn confirm(State(app): State<Arc<App>>, order_id: OrderId) -> Reply {
-    let (intent, moved) = charges::confirm(&app, parse(&order_id)?).await?;
-    if moved {
-        app.tell_orders(intent.order_id).await;
-    }
+    let intent = charges::confirm(&app, parse(&order_id)?).await?;
     Ok(with_status(intent.is_pending(), &view::shopper(&intent)))
 }
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use commerce::Limit;
-use serde_json::{Value, json};
-use service::Error;
-use service::answer;
-use service::request::Pairs;
+use serde::Serialize;
+use serde_json::json;
+use service::request::{Pairs, page};
+use service::{Error, answer, outbox};
 
 use crate::app::App;
 use crate::error::Refusal;
 use crate::provider::test::TestProvider;
-use crate::store::{intents, journal, test_ledger};
+use crate::store::{intents, test_ledger};
 use crate::view;
 
 type Reply = Result<Response, Error>;
@@ -25,14 +24,14 @@ pub(crate) async fn intents(State(app): State<Arc<App>>, headers: HeaderMap, pai
     app.access.internal(&headers)?;
     let (after, limit) = page(pairs, Ok)?;
     let intents = intents::list(&app.database, &after.unwrap_or_default(), limit).await?;
-    Ok(items(intents.iter().map(view::sums).collect()))
+    Ok(items(&intents.iter().map(view::sums).collect::<Vec<_>>()))
 }
 
 /// `GET /internal/outbox?after=&limit=`
-pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
+pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (after, limit) = page(pairs, parse_seq)?;
-    Ok(items(journal::outbox(&app.database, after.unwrap_or_default(), limit).await?))
+    let (after, limit) = outbox::parse(pairs)?;
+    Ok(items(&outbox::after(&app.database, after, limit).await?))
 }
 
 /// `GET /internal/test-provider/ledger?after=&limit=`: what an outside system would have booked.
@@ -42,31 +41,11 @@ pub(crate) async fn test_ledger(State(app): State<Arc<App>>, headers: HeaderMap,
     if app.providers.get(TestProvider::NAME).is_none() {
         return Err(Refusal::NoProvider(TestProvider::NAME.to_owned()).into());
     }
-    Ok(items(test_ledger::list(&app.database, after.unwrap_or_default(), limit).await?))
+    Ok(items(&test_ledger::list(&app.database, after.unwrap_or_default(), limit).await?))
 }
 
-fn items(items: Vec<Value>) -> Response {
+fn items<T: Serialize>(items: &[T]) -> Response {
     answer::json(json!({"items": items}).to_string())
-}
-
-/// After which item to go on, and with how many.
-fn page<K>(
-    Pairs(pairs): Pairs,
-    parse: impl Fn(String) -> Result<K, &'static str>,
-) -> Result<(Option<K>, Limit), Error> {
-    let (mut after, mut limit) = (None, Limit::MAX);
-    for (name, value) in pairs {
-        let refuse = |reason: &str| Error::Query { name: name.clone(), reason: reason.to_owned() };
-        match name.as_str() {
-            "after" => after = Some(parse(value).map_err(refuse)?),
-            "limit" => {
-                let rows: u32 = value.parse().map_err(|_| refuse("a number"))?;
-                limit = Limit::try_from(rows).map_err(|reason| refuse(&reason))?;
-            }
-            _ => return Err(refuse("there is no such parameter")),
-        }
-    }
-    Ok((after, limit))
 }
 
 fn parse_seq(text: String) -> Result<i64, &'static str> {

@@ -1,4 +1,4 @@
-//! Where providers call.
+//! Where providers call, and what could not be made of that.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use service::answer;
 use service::request::{Segments, read_body};
 
 use crate::app::App;
+use crate::store;
 use crate::webhooks;
 
 /// `POST /api/payments/webhooks/{provider}`: 200 says that it is stored.
@@ -22,4 +23,11 @@ pub(crate) async fn receive(
 ) -> Result<Response, Error> {
     webhooks::receive(&app, &provider, &headers, &read_body(body).await?).await?;
     Ok(answer::json(r#"{"received":true}"#))
+}
+
+/// `GET /internal/webhooks/audit`: what came and cannot be applied.
+pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
+    app.access.internal(&headers)?;
+    let failing = store::webhooks::failing(&app.database).await?;
+    Ok(answer::json(serde_json::to_string(&failing)?))
 }

@@ -2,9 +2,9 @@
 
 use commerce::{Id, Limit};
 use service::Error;
+use service::column::{id, json, money, name, optional_json};
 use sql::{Database, Row, Transaction};
 
-use super::{id, json, money, name, optional, optional_json};
 use crate::failure::Failure;
 use crate::intent::{Event, Intent, NextAction};
 use crate::wish::Charge;
@@ -43,8 +43,8 @@ pub(crate) async fn insert(
         input.amount.minor().into(),
         input.amount.currency().code().into(),
         input.payment_method.as_str().into(),
-        optional(input.customer.as_deref()),
-        optional(input.return_url.as_deref()),
+        input.customer.as_deref().into(),
+        input.return_url.as_deref().into(),
         now_ms.into(),
         now_ms.into(),
     ];
@@ -76,13 +76,13 @@ pub(crate) async fn find_reported(
     order_id: Option<Id>,
 ) -> Result<Option<Intent>, Error> {
     let by_charge = format!("{SELECT} WHERE provider = ?1 AND reference = ?2");
-    let found = transaction.execute(&by_charge, &[provider.into(), optional(charge)]).await?.pop();
+    let found = transaction.execute(&by_charge, &[provider.into(), charge.into()]).await?.pop();
     if found.is_some() {
         return found.map(read).transpose();
     }
     let Some(order_id) = order_id else { return Ok(None) };
     let by_order = format!("{SELECT} WHERE order_id = ?1 AND provider = ?2 AND (reference IS NULL OR ?3 IS NULL)");
-    let params = [id(order_id), provider.into(), optional(charge)];
+    let params = [id(order_id), provider.into(), charge.into()];
     transaction.execute(&by_order, &params).await?.pop().map(read).transpose()
 }
 

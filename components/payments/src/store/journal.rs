@@ -1,11 +1,12 @@
 //! What is only ever added to: the transitions of intents and refunds, and the events for others (the outbox).
 
-use commerce::{Id, Limit, rfc3339};
+use commerce::{Id, rfc3339};
 use serde_json::{Value, json};
 use service::Error;
+use service::column::id;
+use service::outbox::Event;
 use sql::{Database, Transaction};
 
-use super::id;
 use crate::intent::Intent;
 
 /// Transitions that are shown with an intent.
@@ -65,7 +66,7 @@ pub(crate) async fn record(
     let row = [
         id(intent),
         step.refund.map_or(sql::Value::Null, id),
-        super::optional(step.from),
+        step.from.into(),
         step.to.into(),
         cause.by.as_str().into(),
         cause.id.as_str().into(),
@@ -114,28 +115,5 @@ pub(crate) async fn tell(
     if let Some((refund, minor)) = refund {
         data["refund"] = json!({"refund_id": refund, "amount": money(minor)});
     }
-    let row = [
-        id(Id::new()),
-        format!("bodega.payment.{what}").into(),
-        id(intent.order_id),
-        rfc3339(now_ms).into(),
-        data.to_string().into(),
-    ];
-    Ok(transaction.insert("INSERT INTO outbox (id, type, subject, time, data)", [row], "").await?)
-}
-
-/// The events after the one with this number, in their order, as JSON.
-pub(crate) async fn outbox(database: &Database, after: i64, limit: Limit) -> Result<Vec<Value>, Error> {
-    const FIND: &str = "SELECT seq, id, type, subject, time, data FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let event = |mut row: sql::Row| {
-        Ok(json!({
-            "seq": row.take::<i64>(0)?,
-            "id": row.take::<String>(1)?,
-            "type": row.take::<String>(2)?,
-            "subject": row.take::<String>(3)?,
-            "time": row.take::<String>(4)?,
-            "data": serde_json::from_str::<Value>(&row.take::<String>(5)?)?,
-        }))
-    };
-    database.execute(FIND, &[after.into(), limit.get().into()]).await?.into_iter().map(event).collect()
+    Event::new(format!("bodega.payment.{what}"), intent.order_id, now_ms, data).put(transaction).await
 }

@@ -5,9 +5,9 @@
 
 use commerce::Id;
 use service::Error;
+use service::column::{id, name};
 use sql::{Database, Row, Transaction, Value};
 
-use super::{id, name};
 use crate::operation::{Kind, Operation};
 
 /// Writes an operation down that is due at this time, and tells whether it is new: there is one open operation of a

@@ -2,9 +2,9 @@
 
 use commerce::{Currency, Id, Money};
 use service::Error;
+use service::column::{id, json, money, name, optional_json};
 use sql::{Database, Row, Transaction};
 
-use super::{id, json, money, name, optional_json};
 use crate::failure::Failure;
 use crate::intent::Intent;
 use crate::refund::{Refund, State};

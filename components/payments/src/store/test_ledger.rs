@@ -4,9 +4,9 @@
 use commerce::{Id, Limit};
 use serde_json::{Value, json};
 use service::Error;
+use service::column::id;
 use sql::{Database, Row};
 
-use super::id;
 use crate::intent::Intent;
 
 /// A charge in the books.

@@ -1,10 +1,20 @@
 //! The inbox of webhooks.
 
-use service::Error;
+use commerce::rfc3339;
+use serde::Serialize;
+use service::{Error, Retry};
 use sql::{Database, Row, Transaction};
 
 /// How long a webhook is kept after it was worked on.
 const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// How long a sweep has a webhook that it took up, in milliseconds; as long as it may work in all.
+const LEASE_MS: i64 = 30_000;
+/// How long after a failure a webhook is worked on again.
+const RETRY: Retry = Retry { first_ms: 5_000, max_ms: 60 * 60 * 1000 };
+/// Failures after which a webhook is told of, since it will hardly mend itself. By then it has waited for ten minutes.
+const FAILING_ATTEMPTS: u32 = 8;
+/// Webhooks that fail which are named at most.
+const FAILING_MAX: u32 = 20;
 /// Old webhooks that one sweep clears away.
 const CLEARED_MAX: u32 = 200;
 
@@ -57,15 +67,76 @@ pub(crate) async fn finish(
     Ok(!transaction.execute(FINISH, &[provider.into(), webhook.into(), state.into()]).await?.is_empty())
 }
 
-/// Webhooks that were stored before this time and still wait; those that were tried least come first.
-pub(crate) async fn waiting(database: &Database, before_ms: i64, limit: u32) -> Result<Vec<Stored>, Error> {
+/// A webhook to work on again.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) stored: Stored,
+    /// How often it was taken up, this time included.
+    attempts: u32,
+}
+
+/// Takes up webhooks that were stored before this time and are due; those that have been for longest come first.
+pub(crate) async fn waiting(
+    database: &Database,
+    before_ms: i64,
+    now_ms: i64,
+    limit: u32,
+) -> Result<Vec<Waiting>, Error> {
     const TAKE: &str = "
-        UPDATE webhooks SET attempts = attempts + 1 WHERE (provider, id) IN (
-            SELECT provider, id FROM webhooks WHERE state = 'stored' AND received_at_ms <= ?1
-            ORDER BY attempts, created_at_ms LIMIT ?2
-        ) RETURNING provider, id, body";
-    let stored = |mut row: Row| Ok(Stored { provider: row.take(0)?, id: row.take(1)?, body: row.take(2)? });
-    database.execute(TAKE, &[before_ms.into(), limit.into()]).await?.into_iter().map(stored).collect()
+        UPDATE webhooks SET attempts = attempts + 1, due_at_ms = ?4 WHERE (provider, id) IN (
+            SELECT provider, id FROM webhooks WHERE state = 'stored' AND due_at_ms <= ?2 AND received_at_ms <= ?1
+            ORDER BY due_at_ms, created_at_ms LIMIT ?3
+        ) RETURNING provider, id, body, attempts";
+    let waiting = |mut row: Row| {
+        let stored = Stored { provider: row.take(0)?, id: row.take(1)?, body: row.take(2)? };
+        Ok(Waiting { stored, attempts: row.take(3)? })
+    };
+    let params = [before_ms.into(), now_ms.into(), limit.into(), (now_ms + LEASE_MS).into()];
+    database.execute(TAKE, &params).await?.into_iter().map(waiting).collect()
+}
+
+/// Leaves a webhook whose work failed for later.
+pub(crate) async fn postpone(database: &Database, webhook: &Waiting, now_ms: i64) -> Result<(), Error> {
+    const POSTPONE: &str = "UPDATE webhooks SET due_at_ms = ?3 WHERE provider = ?1 AND id = ?2 AND state = 'stored'";
+    let Stored { provider, id, .. } = &webhook.stored;
+    let due_at_ms = RETRY.at_ms(webhook.attempts, now_ms);
+    database.execute(POSTPONE, &[provider.as_str().into(), id.as_str().into(), due_at_ms.into()]).await?;
+    Ok(())
+}
+
+/// Webhooks that were tried for long and still wait.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Failing {
+    total: u32,
+    /// The first of them.
+    webhooks: Vec<FailingWebhook>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+struct FailingWebhook {
+    provider: String,
+    id: String,
+    attempts: u32,
+    received_at: String,
+}
+
+/// Those that wait though they were tried for long.
+pub(crate) async fn failing(database: &Database) -> Result<Failing, Error> {
+    const FIND: &str = "
+        SELECT provider, id, attempts, received_at_ms, count(*) OVER () FROM webhooks
+        WHERE state = 'stored' AND attempts >= ?1 ORDER BY received_at_ms LIMIT ?2";
+    let mut failing = Failing::default();
+    for mut row in database.execute(FIND, &[FAILING_ATTEMPTS.into(), FAILING_MAX.into()]).await? {
+        failing.total = row.take(4)?;
+        failing.webhooks.push(FailingWebhook {
+            provider: row.take(0)?,
+            id: row.take(1)?,
+            attempts: row.take(2)?,
+            received_at: rfc3339(row.take(3)?),
+        });
+    }
+    Ok(failing)
 }
 
 /// Clears away old webhooks that were worked on.

@@ -130,9 +130,9 @@ fn the_sweep_finds_what_nobody_asks_for() {
     let shop = Shop::open();
     let order = Id::new();
     assert_eq!(shop.authorize(order, "tok_slow").is(202)["state"], "pending");
-    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 0, "moved": 0}));
+    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 0, "moved": 0, "told": 0}));
     shop.time_passes();
-    assert_eq!(shop.sweep(), json!({"operations": 1, "webhooks": 0, "moved": 1}));
+    assert_eq!(shop.sweep(), json!({"operations": 1, "webhooks": 0, "moved": 1, "told": 0}));
     assert_eq!(shop.state(order), "authorized");
     assert_eq!(shop.told(), [json!(order)]);
     assert_eq!(shop.booked(order).len(), 1);

@@ -31,6 +31,7 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("post", "/internal/intents", charge(refused, "tok_decline")).is(200);
     contract.ask("post", &format!("/internal/intents/{refused}/void"), Value::Null).is(200);
     contract.ask("get", "/internal/intents?limit=100", Value::Null);
+    contract.ask("get", "/internal/webhooks/audit", Value::Null);
     contract.ask("get", "/internal/outbox?limit=100", Value::Null);
     contract.ask("get", "/internal/test-provider/ledger", Value::Null);
     contract.ask("get", "/api/payments/openapi.json", Value::Null);

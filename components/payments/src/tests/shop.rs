@@ -8,6 +8,7 @@ use axum::http::{Method, Response, StatusCode};
 use commerce::{Id, unix_s};
 use futures::FutureExt;
 use futures::executor::block_on;
+use futures::future::pending;
 use serde_json::{Value, json};
 use service::testing::{Answered, Ask, Folder, access};
 use service::{Peer, Transport};
@@ -29,11 +30,11 @@ pub(super) struct Shop {
     orders: Orders,
 }
 
-/// What orders was told, and how it answers.
+/// What orders heard, and how it answers; `None` is not at all.
 #[derive(Clone)]
 struct Orders {
     told: Arc<Mutex<Vec<Value>>>,
-    status: StatusCode,
+    status: Arc<Mutex<Option<StatusCode>>>,
 }
 
 impl Shop {
@@ -52,7 +53,7 @@ impl Shop {
 
     fn with(internal_secret: &'static str, status: StatusCode) -> Self {
         let (folder, faults) = (Folder::new(), Faults::default());
-        let orders = Orders { told: Arc::default(), status };
+        let orders = Orders { told: Arc::default(), status: Arc::new(Mutex::new(Some(status))) };
         let router = router(&folder, internal_secret, &faults, &orders);
         Self { folder, internal_secret, router, faults, orders }
     }
@@ -144,24 +145,43 @@ impl Shop {
     pub(super) fn time_passes(&self) {
         for sql in [
             "UPDATE operations SET due_at_ms = 0",
-            "UPDATE webhooks SET received_at_ms = 0",
+            "UPDATE webhooks SET received_at_ms = 0, due_at_ms = 0",
+            "UPDATE news SET due_at_ms = 0",
             "UPDATE test_provider_charges SET ready_at_ms = 0",
             "UPDATE test_provider_refunds SET ready_at_ms = 0",
         ] {
-            block_on(self.database().execute(sql, &[])).unwrap();
+            self.change(sql);
         }
     }
 
     /// Sends a webhook of the test provider, signed now.
     pub(super) fn webhook(&self, body: &Value) -> Answered {
-        let body = body.to_string();
-        let signature = signature::sign(WEBHOOK_SECRET, body.as_bytes(), unix_s());
-        self.post("/api/payments/webhooks/test").header("bodega-signature", &signature).body(body)
+        self.signed(body).send()
     }
 
-    /// The orders that the orders service was told of.
+    /// Sends a webhook to an instance that dies of waiting for another service.
+    pub(super) fn webhook_and_death(&self, body: &Value) {
+        assert!(self.signed(body).answer().now_or_never().is_none());
+    }
+
+    fn signed(&self, body: &Value) -> Ask {
+        let body = body.to_string();
+        let signature = signature::sign(WEBHOOK_SECRET, body.as_bytes(), unix_s());
+        self.post("/api/payments/webhooks/test").header("bodega-signature", &signature).with_body(body)
+    }
+
+    /// From now on the orders service answers with this status, or not at all.
+    pub(super) fn orders_answer(&self, status: Option<StatusCode>) {
+        *self.orders.status.lock().unwrap() = status;
+    }
+
+    /// The orders that the orders service heard of.
     pub(super) fn told(&self) -> Vec<Value> {
         self.orders.told.lock().unwrap().iter().map(|told| told["order_id"].clone()).collect()
+    }
+
+    pub(super) fn change(&self, sql: &str) {
+        block_on(self.database().execute(sql, &[])).unwrap();
     }
 
     /// One number from the database.
@@ -183,8 +203,12 @@ impl Orders {
     fn transport(self) -> Transport {
         Arc::new(move |request| {
             assert_eq!(request.uri(), "http://orders.spin.internal/internal/payments/changed");
-            self.told.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
-            let answer = Response::builder().status(self.status).body(Bytes::new()).unwrap();
+            let status = *self.status.lock().unwrap();
+            let Some(status) = status else { return Box::pin(pending()) };
+            if status.is_success() {
+                self.told.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
+            }
+            let answer = Response::builder().status(status).body(Bytes::new()).unwrap();
             Box::pin(async move { Ok(answer) })
         })
     }

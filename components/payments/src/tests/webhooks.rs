@@ -107,18 +107,74 @@ fn a_stored_webhook_outlives_its_instance() {
     let insert =
         "INSERT INTO webhooks (provider, id, body, created_at_ms, received_at_ms) VALUES ('test', ?1, ?2, 0, 0)";
     block_on(shop.database().execute(insert, &["evt_2".into(), body.into()])).unwrap();
-    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 1, "moved": 1}));
+    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 1, "moved": 1, "told": 0}));
     assert_eq!(shop.state(order), "authorized");
-    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 0, "moved": 0}));
+    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 0, "moved": 0, "told": 0}));
 }
 
 #[test]
-fn orders_that_do_not_listen_do_not_stop_the_provider() {
-    let shop = Shop::with_orders_answering(StatusCode::INTERNAL_SERVER_ERROR);
+fn what_cannot_be_applied_is_tried_less_and_less_and_told_of() {
+    let shop = Shop::open();
     let order = Id::new();
+    shop.authorize(order, "tok_approve").is(200);
+    // More than the shop had asked for.
+    let mut more = event("evt_1", order, None, "captured");
+    more["amount"] = json!(1001);
+    shop.webhook(&more).is(200);
+    let failing = || shop.get("/internal/webhooks/audit").is(200);
+    for _ in 0..8 {
+        assert_eq!(failing(), json!({"total": 0, "webhooks": []}));
+        shop.time_passes();
+        assert_eq!(shop.sweep()["webhooks"], 1);
+        assert_eq!(shop.sweep()["webhooks"], 0, "not at once again");
+    }
+    let found = failing();
+    assert_eq!((&found["total"], &found["webhooks"][0]["id"]), (&json!(1), &json!("evt_1")));
+    assert!(shop.count("SELECT due_at_ms - 1000 * unixepoch() FROM webhooks") > 5 * 60 * 1000);
+    assert_eq!(shop.state(order), "authorized");
+    // Where a later revision can apply it, it is.
+    shop.change("UPDATE webhooks SET body = json_replace(body, '$.amount', 1000)");
+    shop.time_passes();
+    shop.sweep();
+    assert_eq!((shop.state(order).as_str(), failing()["total"].clone()), ("captured", json!(0)));
+}
+
+#[test]
+fn orders_that_do_not_listen_are_told_until_they_do() {
+    let shop = Shop::with_orders_answering(StatusCode::INTERNAL_SERVER_ERROR);
+    let (order, other) = (Id::new(), shop.captured("tok_refund_pending"));
     shop.authorize(order, "tok_action").is(200);
     shop.webhook(&event("evt_1", order, None, "authorized")).is(200);
     assert_eq!(shop.state(order), "authorized");
+    shop.refund(other, Id::new(), 500).is(202);
+    shop.time_passes();
+    assert_eq!(shop.sweep(), json!({"operations": 1, "webhooks": 0, "moved": 1, "told": 0}));
+    shop.orders_answer(Some(StatusCode::NO_CONTENT));
+    shop.time_passes();
+    assert_eq!(shop.sweep(), json!({"operations": 0, "webhooks": 0, "moved": 0, "told": 2}));
+    let mut told = shop.told();
+    told.sort_by_key(Value::to_string);
+    let mut expected = [json!(order), json!(other)];
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(told, expected, "each once");
+    shop.time_passes();
+    assert_eq!(shop.sweep()["told"], 0);
+}
+
+/// The webhook is applied, so that its repeat is none, and the instance dies before the call.
+#[test]
+fn who_dies_before_orders_is_told_leaves_that_to_the_sweep() {
+    let shop = Shop::open();
+    let order = Id::new();
+    shop.authorize(order, "tok_action").is(200);
+    shop.orders_answer(None);
+    shop.webhook_and_death(&event("evt_1", order, None, "authorized"));
+    shop.orders_answer(Some(StatusCode::NO_CONTENT));
+    shop.webhook(&event("evt_1", order, None, "authorized")).is(200);
+    assert_eq!(shop.told(), Vec::<Value>::new());
+    shop.time_passes();
+    assert_eq!(shop.sweep()["told"], 1);
+    assert_eq!(shop.told(), [json!(order)]);
 }
 
 proptest! {

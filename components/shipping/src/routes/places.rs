@@ -8,13 +8,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use commerce::Cursor;
 use serde_json::json;
-use service::request::{Pairs, media_type};
+use service::request::{Pairs, media_type, unknown, unusable};
 use service::{Error, answer};
 
 use crate::app::App;
 use crate::import::{self, Columns, Format};
 use crate::place::{CITY_ORDER, CityQuery, PostcodeQuery};
-use crate::query::{unknown, unusable};
 use crate::store::places;
 
 type Reply = Result<Response, Error>;

@@ -8,20 +8,17 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use commerce::{Id, unix_ms};
 use serde_json::json;
-use service::Error;
 use service::answer::{self, Answer};
 use service::idempotency::Attempt;
 use service::request::{Pairs, Segments, parse, read_body};
+use service::{Error, news, outbox};
 use sql::Transaction;
 
 use super::{page, parse_id};
 use crate::app::App;
 use crate::error::Refusal;
-use crate::news;
-use crate::query::{ListQuery, parse_outbox};
+use crate::query::ListQuery;
 use crate::shipment::{EVENTS_MAX, EventInput, Report, Request, Shipment, State as Stage};
-use crate::store::news as store_news;
-use crate::store::outbox as store_outbox;
 use crate::store::shipments::{self, Key};
 
 /// Who acts when an order does.
@@ -65,11 +62,9 @@ pub(crate) async fn report(
     let shipment = move_on(&transaction, shipment, &report).await?;
     let answer = Answer::ok(serde_json::to_string(&shipment)?);
     attempt.keep(&transaction, &answer).await?;
-    let news = store_news::put(&transaction, shipment.request.order_id, unix_ms()).await?;
+    let news = news::put(&transaction, shipment.request.order_id, unix_ms()).await?;
     transaction.commit().await?;
-    if let Some(news) = news {
-        news::tell(&app, &news).await;
-    }
+    app.orders.tell(&app.database, &news).await;
     Ok(answer.into_response())
 }
 
@@ -153,15 +148,14 @@ pub(crate) async fn cancel(
 /// `POST /internal/shipments/sweep`: tells the orders that have yet to hear.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(serde_json::to_string(&news::sweep(&app).await?)?))
+    Ok(answer::json(json!({"told": app.orders.sweep(&app.database).await?}).to_string()))
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.
-pub(crate) async fn outbox(State(app): State<Arc<App>>, headers: HeaderMap, Pairs(pairs): Pairs) -> Reply {
+pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
     app.access.internal(&headers)?;
-    let (after, limit) = parse_outbox(pairs)?;
-    let events = store_outbox::after(&app.database, after, limit).await?;
-    Ok(answer::json(json!({"items": events}).to_string()))
+    let (after, limit) = outbox::parse(pairs)?;
+    Ok(answer::json(json!({"items": outbox::after(&app.database, after, limit).await?}).to_string()))
 }
 
 async fn move_on(transaction: &Transaction, shipment: Shipment, report: &Report) -> Result<Shipment, Error> {

@@ -4,9 +4,9 @@ use commerce::{Id, Limit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service::Error;
+use service::column::{id, name};
 use sql::{Database, Row, Transaction, Value};
 
-use super::{id, take};
 use crate::method::{METHODS_MAX, Method};
 use crate::zone::{Area, ZONES_MAX, Zone};
 
@@ -66,7 +66,7 @@ impl<T> Kept<T> {
 
 fn kept<T: Document>(mut row: Row) -> Result<Kept<T>, Error> {
     let content = serde_json::from_str(&row.take::<String>(2)?)?;
-    Ok(Kept { id: take(&mut row, 0)?, version: row.take(1)?, content })
+    Ok(Kept { id: name(&mut row, 0)?, version: row.take(1)?, content })
 }
 
 /// The part of a condition that keeps to a zone, whose id is the parameter `number`.
@@ -144,7 +144,7 @@ pub(crate) async fn areas(database: &Database, country: &str) -> Result<Vec<(Id,
     const FIND: &str = "
         SELECT zones.id, area.value FROM zones, json_each(zones.body, '$.areas') AS area
         WHERE coalesce(area.value ->> 'country', ?1) = ?1";
-    let area = |mut row: Row| Ok((take(&mut row, 0)?, serde_json::from_str(&row.take::<String>(1)?)?));
+    let area = |mut row: Row| Ok((name(&mut row, 0)?, serde_json::from_str(&row.take::<String>(1)?)?));
     database.execute(FIND, &[country.into()]).await?.into_iter().map(area).collect()
 }
 

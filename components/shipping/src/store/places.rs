@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use service::Error;
+use service::column::name;
 use sql::{Database, Row, Transaction, Value};
 
-use super::take;
 use crate::place::{CityKey, CityQuery, Place, PostcodeQuery, fold};
 
 /// Adds places; one that is there already gets the population of the new one. A `sample` gives way to imports.
@@ -93,8 +93,8 @@ pub(crate) async fn by_postcode(database: &Database, query: &PostcodeQuery) -> R
 
 fn place(mut row: Row, population: i64) -> Result<Place, Error> {
     Ok(Place {
-        country: take(&mut row, 0)?,
-        postcode: take(&mut row, 1)?,
+        country: name(&mut row, 0)?,
+        postcode: name(&mut row, 1)?,
         name: row.take(2)?,
         region: row.take(3)?,
         population: population.try_into().unwrap_or(u32::MAX),

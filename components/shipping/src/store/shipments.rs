@@ -1,11 +1,11 @@
 //! Shipments and their events.
 
 use commerce::{Id, Limit};
-use service::Error;
+use serde_json::json;
+use service::column::{id, name};
+use service::{Error, outbox};
 use sql::{Database, Row, Transaction};
 
-use super::{id, optional, outbox, take};
-use crate::outbox::Message;
 use crate::shipment::{Event, Request, Shipment, State};
 
 const COLUMNS: &str = "id, state, tracking_number, request, created_at_ms";
@@ -84,7 +84,7 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
         id(shipment.id),
         id(shipment.request.order_id),
         shipment.state.as_str().into(),
-        optional(shipment.tracking_number.as_deref()),
+        shipment.tracking_number.as_deref().into(),
         serde_json::to_string(&shipment.request)?.into(),
         shipment.created_at_ms.into(),
     ];
@@ -98,16 +98,27 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
         event.at_ms.into(),
         event.recorded_at_ms.into(),
         event.actor.as_str().into(),
-        optional(event.note.as_deref()),
+        event.note.as_deref().into(),
     ];
     transaction.insert(ADD, [row], "").await?;
-    outbox::put(transaction, &Message::about(shipment, event.recorded_at_ms)).await
+    tell(shipment, event.recorded_at_ms).put(transaction).await
+}
+
+/// What others are told of where a shipment is now. Notes are the shop's own and stay here.
+fn tell(shipment: &Shipment, now_ms: i64) -> outbox::Event {
+    let data = json!({
+        "shipment_id": shipment.id,
+        "order_id": shipment.request.order_id,
+        "state": shipment.state,
+        "tracking_number": shipment.tracking_number,
+    });
+    outbox::Event::new(format!("bodega.shipment.{}", shipment.state), shipment.request.order_id, now_ms, data)
 }
 
 fn shipment(mut row: Row) -> Result<Shipment, Error> {
     Ok(Shipment {
-        id: take(&mut row, 0)?,
-        state: take(&mut row, 1)?,
+        id: name(&mut row, 0)?,
+        state: name(&mut row, 1)?,
         tracking_number: row.take(2)?,
         request: serde_json::from_str::<Request>(&row.take::<String>(3)?)?,
         created_at_ms: row.take(4)?,
@@ -118,7 +129,7 @@ fn shipment(mut row: Row) -> Result<Shipment, Error> {
 fn events(rows: Vec<Row>) -> Result<Vec<Event>, Error> {
     let event = |mut row: Row| {
         Ok(Event {
-            state: take(&mut row, 0)?,
+            state: name(&mut row, 0)?,
             at_ms: row.take(1)?,
             recorded_at_ms: row.take(2)?,
             actor: row.take(3)?,

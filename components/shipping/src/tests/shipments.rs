@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use service::testing::{Answered, Ask};
 
 use super::shop::{Shop, text};
-use crate::news::LEASE_MS;
+use service::news::LEASE_MS;
 
 fn request(order_id: Id) -> Value {
     json!({

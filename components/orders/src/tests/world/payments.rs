@@ -11,6 +11,8 @@ pub(in super::super) struct Payments {
     pub(in super::super) intents: BTreeMap<String, Intent>,
     /// What is slow is known from now on.
     pub(in super::super) time_has_passed: bool,
+    /// Webhooks that cannot be applied.
+    pub(in super::super) unapplied: Vec<Value>,
 }
 
 pub(in super::super) struct Intent {
@@ -34,6 +36,9 @@ impl Payments {
         Some(match (method, path) {
             ("POST", ["internal", "intents"]) => self.authorize(body),
             ("GET", ["internal", "intents"]) => (200, self.list(query)),
+            ("GET", ["internal", "webhooks", "audit"]) => {
+                (200, json!({"total": self.unapplied.len(), "webhooks": self.unapplied}))
+            }
             ("GET", ["internal", "intents", order]) => match self.intents.contains_key(*order) {
                 true => (200, self.shown(order)),
                 false => problem(404, "not-found", json!({})),
@@ -93,6 +98,15 @@ impl Payments {
         let intent = self.intents.get_mut(order).unwrap();
         if intent.state == "requires_action" {
             intent.state = if intent.token == "tok_action_fails" { "declined" } else { "authorized" };
+        }
+    }
+
+    /// The bank sends the refunds of an order back that it had taken.
+    pub(in super::super) fn bounce(&mut self, order: &str) {
+        for (_, state) in self.intents.get_mut(order).unwrap().refunds.values_mut() {
+            if *state == "succeeded" {
+                *state = "failed";
+            }
         }
     }
 

@@ -1,5 +1,5 @@
--- Orders that have yet to hear what happened to their parcel. `seq` counts what happened meanwhile; who tells an order has
--- it until `due_at_ms`.
+-- Orders that have yet to hear what happened. `seq` counts what happened meanwhile; who tells an order has it until
+-- `due_at_ms`.
 CREATE TABLE news (
     order_id TEXT PRIMARY KEY,
     seq INTEGER NOT NULL DEFAULT 1,
