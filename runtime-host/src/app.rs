@@ -10,6 +10,7 @@ mod loader;
 mod migration;
 mod pools;
 mod preview;
+mod quiet;
 mod restart;
 mod revision;
 mod rollouts;
@@ -47,6 +48,7 @@ use webhooks::Webhooks;
 pub use worker::Worker;
 
 use crate::engine::Engine;
+use crate::engine::component::Priority;
 use crate::engine::outbound_client::OutboundShared;
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
 use crate::registry::{self, Base, Digest, Registry};
@@ -216,6 +218,12 @@ impl App {
     /// The place of the component `id`, if it has requests of its own. The case of `id` does not matter.
     fn place_of(&self, id: &str) -> Option<usize> {
         self.served.iter().position(|served| served.eq_ignore_ascii_case(id))
+    }
+
+    /// Whether some components run on threads of low priority.
+    fn has_quiet_components(&self) -> bool {
+        let is_quiet = |component: &manifest::Component| component.limits.priority == Some(Priority::Low);
+        self.loader.manifest.components.iter().any(is_quiet)
     }
 
     /// A worker thread has started: every revision that answers gets its pool there.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod advice;
+mod application;
 mod backup;
 mod build;
 mod check;
@@ -71,8 +72,8 @@ enum Command {
     Export(transfer::Export),
     /// Make accounts that run the shop.
     Admin(admin::Admin),
-    /// Hold the books of all services of the running application against each other.
-    Verify(verify::Verify),
+    /// Hold the books of all services of a running or stopped application against each other.
+    Verify(Box<verify::Verify>),
     /// Roll out made-up revisions in simulation, and print how it ends as JSON.
     #[command(hide = true)]
     Simulate(simulate::Simulate),

@@ -232,6 +232,12 @@ impl Stores {
     }
 }
 
+/// Whether a host uses this state folder.
+pub fn is_in_use(state_dir: &Path) -> bool {
+    let lock = File::options().write(true).open(state_dir.join(LOCK_FILE));
+    lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Makes the state folder where it is missing, and keeps other hosts out of it while the file lives.
 fn lock(state_dir: &Path) -> Result<File, StoresError> {
     let failed = |path: &Path, source| StoresError::StateDir { path: path.to_owned(), source };

@@ -175,19 +175,32 @@ impl App {
         command
     }
 
+    /// Runs a subcommand that takes the app as `bodega up` does, with further arguments.
+    pub async fn command_on_it(&self, command: &str, arguments: &[&str]) -> io::Result<Output> {
+        let mut host = self.host();
+        host.arg(command).args(arguments);
+        self.named(&mut host);
+        self.run(host).await
+    }
+
     async fn run(&self, mut command: Command) -> io::Result<Output> {
         timeout(PATIENCE, command.output()).await.expect("the host ends by itself")
     }
 
     pub(crate) fn up(&self) -> Command {
         let mut command = self.host();
+        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        self.named(&mut command);
+        command
+    }
+
+    /// Names this app to a command.
+    fn named(&self, command: &mut Command) {
         if self.shares_code {
             command.env("BODEGA_CODE_CACHE", programs::code_cache());
         }
-        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("-f").arg(&self.manifest).arg("--state-dir").arg(self.state_dir());
         command.args(&self.arguments);
-        command
     }
 
     fn host(&self) -> Command {

@@ -49,6 +49,8 @@ pub(crate) const PASSWORD_CHANGED: &str = "bodega.account.password_changed";
 pub(crate) const SESSION_REVOKED: &str = "bodega.account.session_revoked";
 /// An admin gave the account another role.
 pub(crate) const ROLE_CHANGED: &str = "bodega.account.role_changed";
+/// Staff put the account into another group, by which it is priced, or into none.
+pub(crate) const CUSTOMER_GROUP_CHANGED: &str = "bodega.account.customer_group_changed";
 /// The account is gone; other services hold what they have by its id.
 pub(crate) const DELETED: &str = "bodega.account.deleted";
 
@@ -59,5 +61,6 @@ fn addressee(account: &Account) -> serde_json::Value {
         "name": account.profile.name,
         "locale": account.profile.locale,
         "role": account.role,
+        "customer_group": account.customer_group,
     })
 }

@@ -2,9 +2,9 @@
 //! payments, and each of these against its order.
 //!
 //! All three are read by order, in pages, and merged. The orders are read last, and one that was touched since the page
-//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. One that
-//! is worked on for too long is named instead. What must hold at any
-//! time is looked at for all.
+//! was begun is left out, as is one that is being worked on: what is in motion agrees with nothing. One that is worked on for
+//! too long is named instead. What must hold at any time is looked at for all. While a shop is stopped all open work is in
+//! motion, for it goes on when the shop does.
 
 mod compare;
 
@@ -57,8 +57,17 @@ pub(crate) struct Page {
     pub(crate) next: Option<String>,
 }
 
+/// Whether the shop has been at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shop {
+    #[default]
+    Running,
+    /// Nobody could do what is open, so none of it is late.
+    Stopped,
+}
+
 /// Looks at the orders after this one, and at all that others keep for them.
-pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> {
+pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<Page, Error> {
     let started_ms = unix_ms();
     let (mut checked, mut findings) = (Checked::default(), Vec::new());
     if after.is_none() {
@@ -90,11 +99,11 @@ pub(crate) async fn page(app: &App, after: Option<&str>) -> Result<Page, Error> 
         checked.orders += usize::from(facts.is_some());
         checked.reservations += usize::from(reserved.is_some());
         checked.intents += usize::from(paid.is_some());
-        findings.extend(reserved.and_then(|one| overdue(one, started_ms)));
+        findings.extend(reserved.filter(|_| shop == Shop::Running).and_then(|one| overdue(one, started_ms)));
         findings.extend(facts.map(fixed).into_iter().flatten());
-        if facts.is_some_and(|facts| facts.is_in_motion(started_ms)) {
+        if facts.is_some_and(|facts| facts.is_in_motion(started_ms, shop)) {
             checked.in_motion += 1;
-            findings.extend(facts.and_then(|facts| endless(facts, started_ms)));
+            findings.extend(facts.filter(|_| shop == Shop::Running).and_then(|facts| endless(facts, started_ms)));
         } else {
             findings.extend(compare(facts, reserved, paid, started_ms));
         }

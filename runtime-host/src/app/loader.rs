@@ -283,12 +283,14 @@ pub(super) fn limits(set: &ComponentLimits, memory_bytes_max: Option<u64>, defau
         memory_bytes_max: size(set.memory_bytes_max.or(memory_bytes_max), default.memory_bytes_max),
         deadline: set.deadline_ms.map_or(default.deadline, Duration::from_millis),
         queue_length_max: size(set.queue_length_max, default.queue_length_max),
+        priority: set.priority.unwrap_or(default.priority),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::component::Priority;
 
     #[test]
     fn limits_are_those_of_the_component_else_of_all_else_the_default() {
@@ -304,6 +306,7 @@ mod tests {
             memory_bytes_max: Some(65_536),
             deadline_ms: Some(6),
             queue_length_max: Some(0),
+            priority: Some(Priority::Low),
         };
         let all_set = InstanceLimits {
             instances_max: 1,
@@ -313,6 +316,7 @@ mod tests {
             memory_bytes_max: 65_536,
             deadline: Duration::from_millis(6),
             queue_length_max: 0,
+            priority: Priority::Low,
         };
         assert_eq!(limits(&set, Some(1 << 20), default), all_set);
     }

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use super::counts::{Answers, GrowthCounts};
 use super::pools::Pools;
 use crate::engine::admission::Admission;
-use crate::engine::component::Component;
+use crate::engine::component::{Component, Priority};
 use crate::engine::outbound_http::ServiceChain;
 use crate::engine::pool::{DispatchError, InstancePool, Remains};
 use crate::engine::state::GuestState;
@@ -47,6 +47,8 @@ impl Revision {
 /// A worker thread's runtime and its calls from component to component.
 pub(super) struct WorkerThread {
     pub(super) runtime: Handle,
+    /// The runtime of the thread for components of low priority, where there are any.
+    pub(super) quiet: Option<Handle>,
     pub(super) chain: Weak<dyn ServiceChain>,
 }
 
@@ -105,7 +107,10 @@ impl Live {
         self.pools.start(index, |instances_max| {
             let (pre, component, admission) = (engine::share(pre), component.clone(), self.admission.clone());
             let chain = worker.chain.clone();
-            let runtime = &worker.runtime;
+            let runtime = match (component.limits.priority, &worker.quiet) {
+                (Priority::Low, Some(quiet)) => quiet,
+                _ => &worker.runtime,
+            };
             let instances = InstancePool::new(engine.clone(), pre, component, admission, chain, runtime, instances_max);
             Arc::new(Pool { instances, answers: Answers::default() })
         });

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::quiet::QuietThread;
 use super::revision::WorkerThread;
 use super::{App, Origin, Target, preview};
 use crate::allowed_hosts::is_service_chaining_host;
@@ -37,15 +38,19 @@ pub struct Worker {
     /// Its number among the worker threads, from 0.
     index: usize,
     client: OutboundClient,
+    /// Ends with the worker.
+    _quiet: Option<QuietThread>,
 }
 
 impl Worker {
     /// The worker of this thread, which has to be in its runtime. It has no instances; they come with the requests.
     pub fn new(app: Arc<App>, index: usize) -> Arc<Self> {
         let client = OutboundClient::new(app.outbound.clone());
-        let worker = Arc::new(Self { app, index, client });
+        let quiet = app.has_quiet_components().then(|| QuietThread::start(index)).flatten();
+        let quiet_runtime = quiet.as_ref().map(|thread| thread.runtime().clone());
+        let worker = Arc::new(Self { app, index, client, _quiet: quiet });
         let chain: Weak<dyn ServiceChain> = Arc::<Self>::downgrade(&worker);
-        worker.app.worker_starts(index, WorkerThread { runtime: Handle::current(), chain });
+        worker.app.worker_starts(index, WorkerThread { runtime: Handle::current(), quiet: quiet_runtime, chain });
         worker
     }
 

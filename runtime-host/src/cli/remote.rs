@@ -23,6 +23,13 @@ pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub(super) struct Remote {
     #[command(flatten)]
     state_dir: StateDirArgs,
+    #[command(flatten)]
+    at: RemoteArgs,
+}
+
+/// Where the application answers, and who asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct RemoteArgs {
     /// The application's address; by default that of the host that uses the state folder.
     #[arg(long, env = "BODEGA_URL")]
     url: Option<String>,
@@ -34,22 +41,42 @@ pub(super) struct Remote {
 impl Remote {
     /// Finds the application, to be asked by a caller of this role.
     pub(super) fn connect(&self, role: Role) -> anyhow::Result<Application> {
-        let path = &self.state_dir.state_dir;
-        let state = StateDir::at(path);
+        self.at.connect(&StateDir::at(&self.state_dir.state_dir), role)
+    }
+}
+
+impl RemoteArgs {
+    /// Whether an address is given.
+    pub(super) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Finds the application, by default the one whose host uses the folder `state`.
+    pub(super) fn connect(&self, state: &StateDir, role: Role) -> anyhow::Result<Application> {
         let url = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
                 state
                     .running_host()
                     .with_context(|| {
-                        let path = path.display();
+                        let path = state.path().display();
                         format!("no host uses the state folder {path}; start one with `bodega up`, or give --url")
                     })?
                     .url
             }
         };
-        let token = self.token.clone().map_or_else(|| command_token(&state, role), Ok)?;
+        let token = self.token(state, role)?;
         Ok(Application { url, token, token_is_given: self.token.is_some() })
+    }
+
+    /// The token of a caller of this role.
+    pub(super) fn token(&self, state: &StateDir, role: Role) -> anyhow::Result<String> {
+        Ok(self.token.clone().map_or_else(|| command_token(state, role), Ok)?)
+    }
+
+    /// Whether the token is one that somebody gave.
+    pub(super) fn token_is_given(&self) -> bool {
+        self.token.is_some()
     }
 }
 
@@ -77,14 +104,7 @@ impl Application {
             return Ok(response);
         }
         let text = response.into_body().collect().await?.to_bytes();
-        let problem: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no details");
-        // A client that gave several things wants to know which of them is wrong.
-        let errors = problem["errors"].as_array().into_iter().flatten();
-        let rules: String = errors
-            .filter_map(|error| Some(format!("; {} {}", error["field"].as_str()?, error["rule"].as_str()?)))
-            .collect();
-        bail!("the application answered {status}: {words}{rules}{}", self.advice(status))
+        bail!("{}", refusal(status, &text, self.token_is_given))
     }
 
     fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
@@ -92,18 +112,30 @@ impl Application {
         let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
         if is_connect { advise(error, "start it with `bodega up`") } else { error }
     }
+}
 
-    fn advice(&self, status: StatusCode) -> &'static str {
-        match status {
-            StatusCode::UNAUTHORIZED if !self.token_is_given => {
-                "; its token keys, issuer or audience are not those that this host generated, so give the command \
-                 a token with --token or BODEGA_TOKEN"
-            }
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                "; send .jsonl or .csv, which go in parts, or start the host with a larger --body-bytes-max"
-            }
-            _ => "",
+/// What an answer that is no success says, and what to do about it.
+pub(super) fn refusal(status: StatusCode, body: &[u8], token_is_given: bool) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no details");
+    // A client that gave several things wants to know which of them is wrong.
+    let errors = problem["errors"].as_array().into_iter().flatten();
+    let rules: String = errors
+        .filter_map(|error| Some(format!("; {} {}", error["field"].as_str()?, error["rule"].as_str()?)))
+        .collect();
+    format!("the application answered {status}: {words}{rules}{}", advice(status, token_is_given))
+}
+
+fn advice(status: StatusCode, token_is_given: bool) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED if !token_is_given => {
+            "; its token keys, issuer or audience are not those that this host generated, so give the command \
+             a token with --token or BODEGA_TOKEN"
         }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            "; send .jsonl or .csv, which go in parts, or start the host with a larger --body-bytes-max"
+        }
+        _ => "",
     }
 }
 
@@ -118,10 +150,9 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
-        let asked = |token_is_given| Application { url: String::new(), token: String::new(), token_is_given };
-        assert!(asked(false).advice(StatusCode::UNAUTHORIZED).contains("--token or BODEGA_TOKEN"));
-        assert_eq!(asked(true).advice(StatusCode::UNAUTHORIZED), "");
-        assert!(asked(true).advice(StatusCode::PAYLOAD_TOO_LARGE).contains("--body-bytes-max"));
+        assert!(advice(StatusCode::UNAUTHORIZED, false).contains("--token or BODEGA_TOKEN"));
+        assert_eq!(advice(StatusCode::UNAUTHORIZED, true), "");
+        assert!(advice(StatusCode::PAYLOAD_TOO_LARGE, true).contains("--body-bytes-max"));
     }
 
     #[test]
@@ -129,8 +160,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let remote = |url: Option<&str>, token: Option<&str>| Remote {
             state_dir: StateDirArgs { state_dir: dir.path().join("state") },
-            url: url.map(str::to_owned),
-            token: token.map(str::to_owned),
+            at: RemoteArgs { url: url.map(str::to_owned), token: token.map(str::to_owned) },
         };
         let error = remote(None, None).connect(Role::Staff).err().unwrap();
         assert!(error.to_string().starts_with("no host uses the state folder"), "{error}");

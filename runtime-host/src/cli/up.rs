@@ -2,27 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use http::uri::Scheme;
 
-use super::advice::{about_address, about_stores};
-use super::{ManifestArgs, StateDirArgs, build, runtime_config, transfer};
+use super::advice::about_address;
+use super::application::{ApplicationArgs, Described, Loaded};
+use super::{build, transfer};
 use crate::admin::{self, Admin};
-use crate::app::{App, Parts, Worker, schedule, stores_config};
-use crate::engine::outbound_client::OutboundShared;
+use crate::app::{Worker, schedule};
 use crate::generated;
 use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
-use crate::manifest::Manifest;
-use crate::registry::{REVISIONS_KEPT, Registry};
-use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::{RunningHost, StateDir};
 use crate::stores::Stores;
-use crate::telemetry::Telemetry;
 use crate::telemetry::logs::{self, Format};
-use crate::variables::{Values, Variables, read_overrides};
 
 /// Bytes that an admin token has at least, so that nobody guesses it.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
@@ -33,12 +27,7 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub(super) struct Up {
     #[command(flatten)]
-    manifest: ManifestArgs,
-    #[command(flatten)]
-    state_dir: StateDirArgs,
-    /// Where compiled code is kept between starts; by default in the state folder. Hosts of one user may share it.
-    #[arg(long, env = "BODEGA_CODE_CACHE")]
-    code_cache: Option<PathBuf>,
+    application: ApplicationArgs,
     /// Where the application answers.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
@@ -49,27 +38,12 @@ pub(super) struct Up {
     /// folder. Better given in the environment, where other users do not see it.
     #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
-    /// Where the stores are, by label.
-    #[arg(long, env = "RUNTIME_CONFIG_FILE")]
-    runtime_config_file: Option<PathBuf>,
-    /// Run only this component; may be given several times.
-    #[arg(short = 'c', long = "component-id", env = "SPIN_COMPONENTS_TO_RETAIN", value_delimiter = ',')]
-    component_id: Vec<String>,
-    /// A variable's value, `NAME=VALUE` or `@FILE`; may be given several times.
-    #[arg(long = "variable", value_name = "NAME=VALUE")]
-    variable: Vec<String>,
-    /// An environment variable for every component, `NAME=VALUE`; may be given several times.
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
-    env: Vec<String>,
     /// Run the components' build commands first.
     #[arg(short = 'b', long)]
     build: bool,
     /// Fill the application with the manifest's demo data once it answers.
     #[arg(long)]
     demo: bool,
-    /// Linear memory of one instance, in bytes, where the manifest does not say.
-    #[arg(long, env = "SPIN_MAX_INSTANCE_MEMORY")]
-    max_instance_memory: Option<u64>,
     /// Serve TLS with this certificate chain (PEM); read again when it changes.
     #[arg(long, requires = "tls_key", env = "SPIN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -126,54 +100,23 @@ impl Up {
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Dropped last, so that the last lines are written too.
         let _log = logs::init(self.log_format, &self.log)?;
-        let mut manifest = self.manifest.load()?;
-        manifest.retain(&self.components())?;
-        let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
-        self.add_environment(&mut manifest)?;
         // Before minutes of building end in a mistake that was there to be seen.
-        manifest.check_stores(&config)?;
+        let described = self.application.read()?;
         if self.build {
-            build::build(&manifest, &[], None)?;
+            build::build(&described.manifest, &[], None)?;
         }
-        manifest.check_sources()?;
+        described.manifest.check_sources()?;
 
         // The acceptor and the admin listener need no more than one thread; requests have their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(self.serve(manifest, config))
+        runtime.block_on(self.serve(described))
     }
 
-    fn add_environment(&self, manifest: &mut Manifest) -> anyhow::Result<()> {
-        for pair in &self.env {
-            let Some((name, value)) = pair.split_once('=') else {
-                bail!("--env {pair}: expected NAME=VALUE");
-            };
-            for component in &mut manifest.components {
-                component.environment.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    async fn serve(self, manifest: Manifest, config: RuntimeConfig) -> anyhow::Result<()> {
-        let state = self.state_dir.open(&config)?;
-        let variables = self.variables(&manifest, &config, &state)?;
-        let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
-        let stores =
-            Stores::open(&stores_config(&manifest, &config, &state)).map_err(|error| about_stores(error, &state))?;
-        let app = App::load(Parts {
-            manifest: manifest.clone(),
-            variables,
-            stores: stores.clone(),
-            state: state.clone(),
-            registry: Arc::new(Registry::open(state.path(), REVISIONS_KEPT)?),
-            code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
-            memory_bytes_max: self.max_instance_memory,
-            preview_token: generated::preview_token(&state)?,
-            workers: self.listener_config().workers,
-            outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
-            telemetry: telemetry.clone(),
-        })
-        .await?;
+    async fn serve(self, described: Described) -> anyhow::Result<()> {
+        let state = self.application.state_dir.open(&described.config)?;
+        let workers = self.listener_config().workers;
+        let Loaded { app, stores, telemetry } =
+            self.application.load(&described, &state, state.path(), workers).await?;
 
         let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
         let listener =
@@ -199,8 +142,8 @@ impl Up {
         println!("listening on {}", host.url);
         println!("admin on {}", host.admin_url);
         telemetry.health.ready();
-        let demo =
-            self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
+        let load_demo = || transfer::load_demo(described.manifest, host.url.clone(), state.clone());
+        let demo = self.demo.then(|| tokio::spawn(load_demo()));
 
         let drained = listener
             .run(
@@ -231,16 +174,6 @@ impl Up {
         Ok(())
     }
 
-    fn variables(&self, manifest: &Manifest, config: &RuntimeConfig, state: &StateDir) -> anyhow::Result<Variables> {
-        let generated = manifest.application.settings.generate.iter();
-        let generated = generated.map(|(name, kind)| Ok((name.clone(), kind.value.value(name, state)?)));
-        let generated = generated.collect::<anyhow::Result<Values>>()?;
-        let overrides = read_overrides(&self.variable)?;
-        Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| {
-            std::env::var(name).ok()
-        })?)
-    }
-
     fn admin_token(&self, state: &StateDir) -> anyhow::Result<String> {
         match &self.admin_token {
             Some(token) if token.len() < ADMIN_TOKEN_BYTES_MIN => {
@@ -249,11 +182,6 @@ impl Up {
             Some(token) => Ok(token.clone()),
             None => Ok(generated::admin_token(state)?),
         }
-    }
-
-    /// The components to run; an empty environment variable names none.
-    fn components(&self) -> Vec<String> {
-        self.component_id.iter().filter(|id| !id.is_empty()).cloned().collect()
     }
 
     fn readiness_delay(&self) -> Duration {

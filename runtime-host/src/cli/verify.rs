@@ -1,15 +1,25 @@
-//! `bodega verify`: holds the books of all services against each other, while the application runs.
+//! `bodega verify`: holds the books of all services against each other.
+//!
+//! The application does it, page by page. One that runs is asked; one that is stopped is loaded for it, without a listener
+//! and without schedules.
+
+mod stopped;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use identity::Role;
 use serde::{Deserialize, Serialize};
 
-use super::remote::{self, Application, Remote};
+use self::stopped::Stopped;
+use super::application::ApplicationArgs;
+use super::remote::{self, Application, RemoteArgs};
+use crate::state_dir::StateDir;
+use crate::stores;
 
 /// Where the application audits itself, page by page.
 const AUDIT_PATH: &str = "/api/orders/audit";
@@ -21,7 +31,9 @@ pub(super) struct Verify {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    remote: Remote,
+    remote: RemoteArgs,
+    #[command(flatten)]
+    application: ApplicationArgs,
 }
 
 /// One page of the audit.
@@ -43,8 +55,7 @@ struct Finding {
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let application = self.remote.connect(Role::Admin)?;
-        let audit = remote::runtime()?.block_on(audit(&application))?;
+        let audit = remote::runtime()?.block_on(self.audit())?;
         match self.json {
             true => println!("{}", serde_json::to_string(&audit)?),
             false => print!("{audit}"),
@@ -55,6 +66,55 @@ impl Verify {
             many => bail!("the books do not agree: {many} findings"),
         }
     }
+
+    /// Asks the host that is named or has the state folder; where none has it, the application is stopped.
+    async fn audit(&self) -> anyhow::Result<Audit> {
+        let path = &self.application.state_dir.state_dir;
+        let running = || anyhow::Ok(Books::Running(self.remote.connect(&StateDir::at(path), Role::Admin)?));
+        if self.remote.is_named() {
+            return audit(&running()?).await;
+        }
+        if stores::is_in_use(path) {
+            let asked = async { audit(&running()?).await };
+            let path = path.display();
+            return asked.await.with_context(|| format!("another process has the state folder {path}, so it is asked"));
+        }
+        let stopped = Stopped::load(&self.application, &self.remote).await?;
+        let audit = audit(&Books::Stopped(&stopped)).await;
+        stopped.close().await?;
+        audit
+    }
+}
+
+/// Who is asked.
+enum Books<'a> {
+    Running(Application),
+    Stopped(&'a Stopped),
+}
+
+impl Books<'_> {
+    /// The answer to the request for a page.
+    async fn page(&self, cursor: Option<&str>) -> anyhow::Result<Bytes> {
+        let cursor = cursor.map(|cursor| format!("cursor={cursor}"));
+        match self {
+            Self::Running(application) => {
+                let request = Request::get(path(cursor.as_slice()));
+                let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+                Ok(application.send(request, body).await?.into_body().collect().await?.to_bytes())
+            }
+            Self::Stopped(stopped) => {
+                let parameters: Vec<String> = cursor.into_iter().chain(["stopped=true".to_owned()]).collect();
+                stopped.ask(&path(&parameters)).await
+            }
+        }
+    }
+}
+
+fn path(parameters: &[String]) -> String {
+    match parameters {
+        [] => AUDIT_PATH.to_owned(),
+        _ => format!("{AUDIT_PATH}?{}", parameters.join("&")),
+    }
 }
 
 /// All pages together. Its fields are what `--json` prints.
@@ -64,17 +124,15 @@ struct Audit {
     findings: Vec<Finding>,
 }
 
-async fn audit(application: &Application) -> anyhow::Result<Audit> {
+async fn audit(books: &Books<'_>) -> anyhow::Result<Audit> {
     let mut audit = Audit::default();
-    let mut path = AUDIT_PATH.to_owned();
+    let mut cursor: Option<String> = None;
     loop {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let answer = application.send(Request::get(&path), body).await?.into_body().collect().await?.to_bytes();
+        let answer = books.page(cursor.as_deref()).await?;
         let page: Page = serde_json::from_slice(&answer).context("the application's audit cannot be read")?;
-        let next = audit.add(page);
-        match next {
-            Some(cursor) => path = format!("{AUDIT_PATH}?cursor={cursor}"),
-            None => return Ok(audit),
+        cursor = audit.add(page);
+        if cursor.is_none() {
+            return Ok(audit);
         }
     }
 }

@@ -53,6 +53,16 @@ pub trait InstanceObserver: Send {
     fn request_ended(&mut self, bytes: u64);
 }
 
+/// On which threads the instances of a component run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// On the worker threads, where a request need not wake another thread.
+    #[default]
+    Normal,
+    /// On threads that stand back for all others: for who computes for many milliseconds at once.
+    Low,
+}
+
 /// Bounds on the instances of one component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceLimits {
@@ -70,6 +80,8 @@ pub struct InstanceLimits {
     pub deadline: Duration,
     /// Requests that may wait because there is no room in an instance nor another instance; one more is answered 503.
     pub queue_length_max: usize,
+    /// On which threads they run.
+    pub priority: Priority,
 }
 
 impl Default for InstanceLimits {
@@ -82,6 +94,7 @@ impl Default for InstanceLimits {
             memory_bytes_max: 128 << 20,
             deadline: Duration::from_secs(30),
             queue_length_max: 1_024,
+            priority: Priority::Normal,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
+use crate::engine::component::Priority;
 use crate::generated::Generate;
 use crate::stores::sqlite::Durability;
 
@@ -23,6 +24,8 @@ pub struct ComponentLimits {
     pub deadline_ms: Option<u64>,
     /// Requests that may wait for an instance.
     pub queue_length_max: Option<u64>,
+    /// On which threads the instances run.
+    pub priority: Option<Priority>,
 }
 
 /// What a wasm memory grows by; an instance with less has no memory at all.
@@ -40,6 +43,7 @@ impl ComponentLimits {
             memory_bytes_max: at_least(table, "memory_bytes_max", WASM_PAGE_BYTES)?,
             deadline_ms: at_least(table, "deadline_ms", 1)?,
             queue_length_max: at_least(table, "queue_length_max", 0)?,
+            priority: table.optional("priority")?,
         })
     }
 
@@ -53,6 +57,7 @@ impl ComponentLimits {
             memory_bytes_max: self.memory_bytes_max.or(defaults.memory_bytes_max),
             deadline_ms: self.deadline_ms.or(defaults.deadline_ms),
             queue_length_max: self.queue_length_max.or(defaults.queue_length_max),
+            priority: self.priority.or(defaults.priority),
         }
     }
 }
@@ -64,6 +69,17 @@ fn at_least(table: &mut Table<'_>, key: &'static str, least: u64) -> Result<Opti
         return Err(table.error_at(value.position, problem));
     }
     Ok(value.map(|value| value.value))
+}
+
+impl<'f> FromToml<'f> for Priority {
+    fn from_toml(value: Value<'f>) -> Result<Self, ConfigError> {
+        let priority = value.parse(|name| match name {
+            "normal" => Ok(Self::Normal),
+            "low" => Ok(Self::Low),
+            _ => Err(format!("unknown priority `{name}`; expected `normal` or `low`")),
+        })?;
+        Ok(priority.value)
+    }
 }
 
 impl<'f> FromToml<'f> for Durability {

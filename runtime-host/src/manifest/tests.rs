@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use http::StatusCode;
 
 use super::*;
+use crate::engine::component::Priority;
 use crate::runtime_config::RuntimeConfig;
 use crate::stores::sqlite::Durability;
 
@@ -117,6 +118,7 @@ instance_concurrency_max = 16
 idle_timeout_ms = 0
 memory_bytes_max = 67_108_864
 deadline_ms = 500
+priority = "low"
 [component.cart.tool.other]
 anything = 1
 "#;
@@ -195,6 +197,7 @@ fn everything_that_spin_documents_is_read() {
         deadline_ms: Some(500),
         // From the application.
         queue_length_max: Some(64),
+        priority: Some(Priority::Low),
     };
     assert_eq!(cart.limits, expected);
 

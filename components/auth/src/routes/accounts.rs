@@ -17,7 +17,7 @@ use super::profile::shown;
 use crate::account::{Account, Registration};
 use crate::app::App;
 use crate::error::Refusal;
-use crate::events::{self, ROLE_CHANGED};
+use crate::events::{self, CUSTOMER_GROUP_CHANGED, ROLE_CHANGED};
 use crate::store::{accounts, sessions, throttle};
 use crate::throttle::account as attempts_of;
 
@@ -127,9 +127,11 @@ pub(crate) async fn set_customer_group(
     if account.customer_group == customer_group {
         return Ok(shown(&account)?.into_response());
     }
-    accounts::set_customer_group(&transaction, &id, customer_group.as_ref()).await?;
+    let account = Account { customer_group, version: account.version + 1, ..account };
+    accounts::set_customer_group(&transaction, &id, account.customer_group.as_ref()).await?;
+    events::notify(&transaction, CUSTOMER_GROUP_CHANGED, &account, app.now_ms()).await?;
     transaction.commit().await?;
-    Ok(shown(&Account { customer_group, version: account.version + 1, ..account })?.into_response())
+    Ok(shown(&account)?.into_response())
 }
 
 /// `POST /api/auth/accounts/{id}/unlock`: forgets the account's failed attempts.

@@ -124,6 +124,12 @@ fn staff_puts_an_account_into_a_group_and_its_next_tokens_say_so() {
     assert_eq!(group_in(&ann.access), Value::Null);
     let changed = put("\"1-0\"", json!("trade"));
     assert_eq!((&changed.is(200)["customer_group"], changed.header(header::ETAG)), (&json!("trade"), "\"2-0\""));
+    let told = desk.events().pop().unwrap();
+    assert_eq!(
+        (&told["type"], &told["subject"]),
+        (&json!("bodega.account.customer_group_changed"), &json!(ann.account_id))
+    );
+    assert_eq!(told["data"]["customer_group"], "trade");
     assert_eq!(put("*", json!("trade")).header(header::ETAG), "\"2-0\"", "it is in that group");
     assert_eq!(put("\"1-0\"", json!("staff")).status, 412);
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use service::Error;
 use sql::{Database, Row};
 
+use crate::audit::Shop;
 use crate::refund::{Line, State as RefundState};
 use crate::state::State;
 
@@ -53,9 +54,9 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Whether it is worked on, or was since this time.
-    pub(crate) fn is_in_motion(&self, since_ms: i64) -> bool {
-        let is_due_later = self.due_at_ms.is_some_and(|due_at_ms| since_ms - due_at_ms <= STUCK_MS_MAX);
-        is_due_later || self.touched_at_ms >= since_ms
+    pub(crate) fn is_in_motion(&self, since_ms: i64, shop: Shop) -> bool {
+        let is_in_time = |due_at_ms| shop == Shop::Stopped || since_ms - due_at_ms <= STUCK_MS_MAX;
+        self.due_at_ms.is_some_and(is_in_time) || self.touched_at_ms >= since_ms
     }
 }
 

@@ -16,6 +16,9 @@ use crate::task::Task;
 /// Entries of a history, and steps, that are shown with an order.
 const SHOWN_MAX: u32 = 500;
 
+/// What the history says of an order whose parcel came back.
+const PARCEL_RETURNED: &str = "the parcel came back";
+
 /// A change of state, on whose behalf and why.
 pub(crate) struct Move<'a> {
     pub(crate) to: State,
@@ -31,9 +34,38 @@ pub(crate) async fn record(
     step: &Move<'_>,
     now_ms: i64,
 ) -> Result<(), Error> {
+    let what = if from.is_none() { "placed" } else { step.to.as_str() };
+    add(transaction, order, from, step, what, now_ms).await
+}
+
+/// Writes down that the parcel of an order came back, which leaves the order where it is, and tells others of it. A parcel
+/// comes back once; the order may hear of it again.
+pub(crate) async fn parcel_returned(
+    transaction: &Transaction,
+    order: &Order,
+    actor: &Actor,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const FIND: &str = "
+        SELECT 1 FROM history WHERE order_id = ?1 AND from_state = to_state AND reason = ?2 LIMIT 1";
+    let known = transaction.execute(FIND, &[id(order.id), PARCEL_RETURNED.into()]).await?;
+    if !known.is_empty() {
+        return Ok(());
+    }
+    let note = Move { to: order.state, actor, reason: Some(PARCEL_RETURNED) };
+    add(transaction, order, Some(order.state), &note, "parcel_returned", now_ms).await
+}
+
+async fn add(
+    transaction: &Transaction,
+    order: &Order,
+    from: Option<State>,
+    step: &Move<'_>,
+    what: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
     const INSERT: &str = "
         INSERT INTO history (order_id, from_state, to_state, role, account, reason, event_id, at_ms)";
-    let what = if from.is_none() { "placed" } else { step.to.as_str() };
     let event = tell(transaction, order, what, None, now_ms).await?;
     let row = [
         id(order.id),

@@ -140,6 +140,32 @@ fn what_is_tried_for_ever_is_named() {
 }
 
 #[test]
+fn while_the_shop_is_stopped_open_work_is_not_late_and_all_else_is_looked_at() {
+    let (shop, orders) = shop();
+    let asked = shop.check_out("k2", &shop.wish(&shop.cart(&[("CUP", 1)]), "tok_action")).is(202);
+    shop.change("UPDATE tasks SET due_at_ms = due_at_ms - 86400000");
+    shop.change("UPDATE orders SET touched_at_ms = touched_at_ms - 86400000");
+    let day_ms = 86_400_000;
+    reservation(&mut shop.world.books(), text(&asked["id"])).expires_at_ms -= day_ms;
+    let audit = |query: &str| {
+        let page = shop.get(&format!("/api/orders/audit{query}")).role(Role::Admin).send().is(200);
+        let kinds: Vec<Value> =
+            page["findings"].as_array().unwrap().iter().map(|finding| finding["kind"].clone()).collect();
+        (page["checked"]["in_motion"].clone(), kinds)
+    };
+    assert_eq!(audit(""), (json!(0), vec![json!("reservation-expired"), json!("stuck")]));
+    assert_eq!(audit("?stopped=false"), audit(""));
+    assert_eq!(audit("?stopped=true"), (json!(1), vec![]));
+
+    intent(&mut shop.world.books(), text(&orders[3])).captured -= 1;
+    assert_eq!(audit("?stopped=true"), (json!(1), vec![json!("payment-missing")]));
+    // Nobody would go on with it when the shop does.
+    shop.change("DELETE FROM tasks");
+    assert_eq!(audit("?stopped=true"), (json!(0), vec![json!("payment-missing"), json!("stuck")]));
+    shop.get("/api/orders/audit?stopped=yes").role(Role::Admin).send().is(400);
+}
+
+#[test]
 fn a_total_that_its_parts_do_not_come_to_is_named() {
     let shop = Shop::open();
     shop.coupon("TEN", 5);

@@ -99,6 +99,38 @@ fn an_order_follows_its_parcel_however_often_it_is_told() {
 }
 
 #[test]
+fn a_parcel_that_comes_back_is_noted_once_and_leaves_the_order_where_it_is() {
+    let shop = Shop::open();
+    let order = shop.ordered(&[("MUG", 1)], "tok_approve");
+    for state in ["packed", "handed_over", "returned"] {
+        shop.world.books().shipping.moved_by("sue", text(&order["id"]), state);
+    }
+    for _ in 0..2 {
+        assert_eq!(news(&shop, &order), 204);
+    }
+    assert_eq!(shop.order(&order["id"])["state"], "shipped");
+    let history = shop.get(&format!("/api/orders/{}/history", text(&order["id"]))).staff().send().is(200);
+    let last = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .skip(3)
+        .map(|step| json!([step["from"], step["to"], step["reason"], step["by"]["account"]]));
+    let expected =
+        [json!(["packed", "shipped", null, "sue"]), json!(["shipped", "shipped", "the parcel came back", "sue"])];
+    assert_eq!(last.collect::<Vec<_>>(), expected, "{history}");
+    let events = shop.get("/internal/outbox").send().is(200);
+    let last = events["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["type"], &last["data"]["state"]), (&json!("bodega.order.parcel_returned"), &json!("shipped")));
+    assert_eq!(shop.findings(), [Value::Null; 0]);
+
+    // Staff decides what becomes of it.
+    shop.refund(&order["id"], json!({"reason": "sent back", "restock": true})).is(201);
+    assert_eq!(news(&shop, &order), 204);
+    assert_eq!((&shop.order(&order["id"])["state"], shop.findings()), (&json!("refunded"), vec![]));
+}
+
+#[test]
 fn an_order_that_is_over_does_not_follow_its_parcel() {
     let shop = Shop::open();
     let order = shop.ordered(&[("MUG", 1)], "tok_approve");

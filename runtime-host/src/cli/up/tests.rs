@@ -67,12 +67,12 @@ fn environment_variables_are_for_every_component_and_above_the_manifest() {
     std::fs::write(&path, text).unwrap();
     let mut manifest = manifest::load(&path).unwrap();
 
-    up(&["-e", "MODE=a=b", "-e", "EMPTY="]).add_environment(&mut manifest).unwrap();
+    up(&["-e", "MODE=a=b", "-e", "EMPTY="]).application.add_environment(&mut manifest).unwrap();
     let of = |id: &str| manifest.component(id).unwrap().environment.clone();
     assert_eq!((of("a")["MODE"].as_str(), of("b")["MODE"].as_str()), ("a=b", "a=b"));
     assert_eq!((of("a")["KEPT"].as_str(), of("a")["EMPTY"].as_str()), ("1", ""));
     assert_eq!(of("b").len(), 2);
 
-    let refused = up(&["-e", "MODE"]).add_environment(&mut manifest).unwrap_err();
+    let refused = up(&["-e", "MODE"]).application.add_environment(&mut manifest).unwrap_err();
     assert_eq!(refused.to_string(), "--env MODE: expected NAME=VALUE");
 }

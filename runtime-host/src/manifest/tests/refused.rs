@@ -75,6 +75,10 @@ fn unknown_keys_name_the_nearest_known_one() {
             "5:1: unknown key `queue_length` in [application.tool.bodega]; did you mean `queue_length_max`?",
         ),
         (
+            "[component.cart]\nsource = 'a'\n[component.cart.tool.bodega]\npriority = 'lowest'",
+            "7:12: unknown priority `lowest`; expected `normal` or `low`",
+        ),
+        (
             "[variables]\na = { defualt = 'x', default = 'x' }",
             "5:7: unknown key `defualt` in [variables.a]; did you mean `default`?",
         ),

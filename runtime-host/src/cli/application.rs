@@ -1,0 +1,133 @@
+//! An application as the host runs it: which one it is by the arguments, and what is loaded of it.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::advice::about_stores;
+use super::{ManifestArgs, StateDirArgs, runtime_config};
+use crate::app::{App, Parts, stores_config};
+use crate::engine::outbound_client::OutboundShared;
+use crate::generated;
+use crate::manifest::Manifest;
+use crate::registry::{REVISIONS_KEPT, Registry};
+use crate::runtime_config::RuntimeConfig;
+use crate::state_dir::StateDir;
+use crate::stores::{Stores, StoresConfig};
+use crate::telemetry::Telemetry;
+use crate::variables::{Values, Variables, read_overrides};
+
+/// Which application, with which settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct ApplicationArgs {
+    #[command(flatten)]
+    pub(super) manifest: ManifestArgs,
+    #[command(flatten)]
+    pub(super) state_dir: StateDirArgs,
+    /// Where compiled code is kept between starts; by default in the state folder. Hosts of one user may share it.
+    #[arg(long, env = "BODEGA_CODE_CACHE")]
+    code_cache: Option<PathBuf>,
+    /// Where the stores are, by label.
+    #[arg(long, env = "RUNTIME_CONFIG_FILE")]
+    runtime_config_file: Option<PathBuf>,
+    /// Run only this component; may be given several times.
+    #[arg(short = 'c', long = "component-id", env = "SPIN_COMPONENTS_TO_RETAIN", value_delimiter = ',')]
+    component_id: Vec<String>,
+    /// A variable's value, `NAME=VALUE` or `@FILE`; may be given several times.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    variable: Vec<String>,
+    /// An environment variable for every component, `NAME=VALUE`; may be given several times.
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Linear memory of one instance, in bytes, where the manifest does not say.
+    #[arg(long, env = "SPIN_MAX_INSTANCE_MEMORY")]
+    max_instance_memory: Option<u64>,
+}
+
+/// What was read of an application: nothing is open, made or loaded yet.
+pub(super) struct Described {
+    pub(super) manifest: Manifest,
+    pub(super) config: RuntimeConfig,
+}
+
+/// An application that can answer.
+pub(super) struct Loaded {
+    pub(super) app: Arc<App>,
+    pub(super) stores: Stores,
+    pub(super) telemetry: Arc<Telemetry>,
+}
+
+impl ApplicationArgs {
+    /// Reads the manifest and the runtime configuration.
+    pub(super) fn read(&self) -> anyhow::Result<Described> {
+        let mut manifest = self.manifest.load()?;
+        manifest.retain(&self.components())?;
+        let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
+        self.add_environment(&mut manifest)?;
+        manifest.check_stores(&config)?;
+        Ok(Described { manifest, config })
+    }
+
+    /// Where the stores are.
+    pub(super) fn stores(&self, described: &Described, state: &StateDir) -> StoresConfig {
+        stores_config(&described.manifest, &described.config, state)
+    }
+
+    /// Opens the stores and loads every component, in the revisions that the registry in the folder `registry` names.
+    pub(super) async fn load(
+        &self,
+        described: &Described,
+        state: &StateDir,
+        registry: &Path,
+        workers: NonZeroUsize,
+    ) -> anyhow::Result<Loaded> {
+        let Described { manifest, config } = described;
+        let variables = self.variables(manifest, config, state)?;
+        let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
+        let stores = Stores::open(&self.stores(described, state)).map_err(|error| about_stores(error, state))?;
+        let app = App::load(Parts {
+            manifest: manifest.clone(),
+            variables,
+            stores: stores.clone(),
+            state: state.clone(),
+            registry: Arc::new(Registry::open(registry, REVISIONS_KEPT)?),
+            code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
+            memory_bytes_max: self.max_instance_memory,
+            preview_token: generated::preview_token(state)?,
+            workers,
+            outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
+            telemetry: telemetry.clone(),
+        })
+        .await?;
+        Ok(Loaded { app, stores, telemetry })
+    }
+
+    pub(super) fn add_environment(&self, manifest: &mut Manifest) -> anyhow::Result<()> {
+        for pair in &self.env {
+            let Some((name, value)) = pair.split_once('=') else {
+                bail!("--env {pair}: expected NAME=VALUE");
+            };
+            for component in &mut manifest.components {
+                component.environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn variables(&self, manifest: &Manifest, config: &RuntimeConfig, state: &StateDir) -> anyhow::Result<Variables> {
+        let generated = manifest.application.settings.generate.iter();
+        let generated = generated.map(|(name, kind)| Ok((name.clone(), kind.value.value(name, state)?)));
+        let generated = generated.collect::<anyhow::Result<Values>>()?;
+        let overrides = read_overrides(&self.variable)?;
+        Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| {
+            std::env::var(name).ok()
+        })?)
+    }
+
+    /// The components to run; an empty environment variable names none.
+    fn components(&self) -> Vec<String> {
+        self.component_id.iter().filter(|id| !id.is_empty()).cloned().collect()
+    }
+}
