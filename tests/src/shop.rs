@@ -1,12 +1,14 @@
 //! The app of this repository with a state of its own, and a staff member's token.
 
 use std::fs;
+use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::app::App;
-use crate::host::Host;
+use crate::host::{Host, PATIENCE};
 use crate::programs;
 use crate::tokens::TokenIssuer;
 
@@ -83,13 +85,23 @@ impl Shop {
         json_of(answer.expect("an answer"), 200).await
     }
 
-    /// Holds the books of all services against each other: `bodega verify` must find nothing.
+    /// Holds the books of all services against each other: `bodega verify` must find nothing, and, once all orders have
+    /// come to rest, have held every one of them against all books.
     pub async fn verify(&self) {
         let token = self.issuer.access_token("admin");
-        let arguments = ["verify", "--url", &self.host.url(""), "--token", &token];
-        let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}");
+        let arguments = ["verify", "--json", "--url", &self.host.url(""), "--token", &token];
+        let deadline = Instant::now() + 2 * PATIENCE;
+        loop {
+            let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
+            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{said}");
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            if report["checked"]["in_motion"] == 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "orders do not come to rest: {report}");
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Makes `request` one of a staff member.
