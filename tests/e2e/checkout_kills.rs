@@ -1,5 +1,5 @@
 //! The host is killed again and again while shoppers check out: whoever asks again ends with one order or a clear
-//! refusal, nobody is charged twice, and no stock is lost.
+//! refusal, nobody is charged twice, and neither stock nor a use of a coupon is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,11 +19,16 @@ const SHOPPERS: usize = 12;
 const LIFE_MS: std::ops::Range<u64> = 20..250;
 const TOKENS: [&str; 5] = ["tok_approve", "tok_fail_after_charge", "tok_timeout", "tok_decline", "tok_approve"];
 const STOCK: u64 = 1_000_000;
+/// A coupon that takes a tenth off, and how often it may be used; fewer than who want to.
+const COUPON: &str = "TENTH";
+const COUPON_USES_MAX: u64 = 12;
+/// Every so many checkouts come with the coupon.
+const COUPON_EVERY: usize = 3;
 /// Sets when the host is killed, as an earlier run has printed it; what it is doing then also depends on the machine.
 const SEED_VARIABLE: &str = "BODEGA_TEST_SEED";
 
-/// What one checkout came to, by its key.
-type Outcomes = BTreeMap<String, (String, Result<Value, String>)>;
+/// What one checkout came to, by its key: the payment token, and the order, or the id of the order that failed and why.
+type Outcomes = BTreeMap<String, (String, Result<Value, (String, String)>)>;
 
 /// The seed that the environment names, or a new one.
 fn seed() -> u64 {
@@ -36,16 +41,26 @@ fn seed() -> u64 {
 /// Buys until told to stop, and then finishes what was begun.
 async fn buy_on(site: Site, shopper: usize, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    while !stop.load(Ordering::Relaxed) {
-        let key = format!("shopper-{shopper}-{}", outcomes.len());
-        let token = TOKENS[outcomes.len() % TOKENS.len()];
+    for attempt in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("shopper-{shopper}-{attempt}");
+        let token = TOKENS[attempt % TOKENS.len()];
         let shopper = Shopper::new(&site).await;
-        let wish = shopper.wish(&shopper.add("KILL-1", 1).await, token).await;
+        let mut cart = shopper.add("KILL-1", 1).await;
+        if attempt % COUPON_EVERY == 0 {
+            cart = shopper.enter(COUPON).await;
+        }
+        let wish = shopper.wish(&cart, token).await;
         // While a sweep is at an order, its shopper is told that it is open, and asks again.
         let answer = shopper.check_out_to_the_end(&key, &wish).await;
-        let outcome = match answer.status.as_u16() {
-            201 => Ok(answer.body),
-            402 => Err(answer.body["order_id"].as_str().expect("a refused order has an id").to_owned()),
+        let failed = || answer.body["order_id"].as_str().expect("a refused order has an id").to_owned();
+        let outcome = match (answer.status.as_u16(), answer.problem()) {
+            (201, _) => Ok(answer.body),
+            (402, "payment-declined") | (409, "coupon-refused") => Err((failed(), answer.problem().to_owned())),
+            // Others had the last uses of the coupon since the cart was shown, so no order was made.
+            (409, "price-changed") => continue,
             _ => panic!("{key} with {token}: {answer:?}"),
         };
         answered.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +114,13 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
     let row = json!({ "title": "Much wanted", "variants": [variant] }).to_string();
     assert_eq!(shop.import("", "application/jsonl", row).await["imported"], 1);
 
+    let promotion = json!({
+        "title": "A tenth off", "coupon": COUPON, "reward": { "kind": "percentage", "basis_points": 1_000 },
+        "usage_max": COUPON_USES_MAX,
+    });
+    let made = shop.staff(shop.host.post("/api/promotions")).json(&promotion).send().await.expect("an answer");
+    let promotion = format!("/api/promotions/{}", json_of(made, 201).await["id"].as_str().expect("an id"));
+
     let site = Site::of(&shop.host);
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let shoppers: Vec<_> = (0..SHOPPERS)
@@ -130,14 +152,24 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
         orders.iter().map(|order| (order["id"].as_str().expect("an id"), order)).collect();
     assert_eq!(orders.len(), outcomes.len(), "one order for each key");
     for (key, (token, outcome)) in &outcomes {
-        let (id, states): (&str, &[&str]) = match outcome {
-            Ok(order) => (order["id"].as_str().expect("an id"), &["paid"]),
-            Err(id) => (id, &["failed"]),
+        let (id, expected) = match outcome {
+            Ok(order) => (order["id"].as_str().expect("an id"), "paid"),
+            Err((id, _)) => (id.as_str(), "failed"),
         };
-        let state = by_id[id]["state"].as_str().expect("a state");
-        assert!(states.contains(&state), "{key} with {token} was answered {outcome:?} and is {state}");
-        assert_eq!(token == "tok_decline", state == "failed", "{key} with {token} is {state}");
+        assert_eq!(by_id[id]["state"], expected, "{key} with {token} was answered {outcome:?}");
+        match outcome {
+            Err((_, problem)) if problem == "coupon-refused" => {}
+            _ => assert_eq!(token == "tok_decline", expected == "failed", "{key} with {token}: {outcome:?}"),
+        }
     }
+
+    // A use of the coupon for each order that was paid with it, and none for the others.
+    let paid = outcomes.values().filter_map(|(_, outcome)| outcome.as_ref().ok());
+    let used = paid.filter(|order| order["coupons"] == json!([COUPON])).count() as u64;
+    let promotion = shop.staff(shop.host.request(&promotion)).send().await.expect("an answer");
+    assert_eq!(json_of(promotion, 200).await["used"], used);
+    assert!((1..=COUPON_USES_MAX).contains(&used), "{used} orders were paid with the coupon");
+    println!("{used} of {COUPON_USES_MAX} uses of the coupon");
 
     // The provider's own books: one charge for each order that was paid, of what it costs.
     let mut captured: BTreeMap<String, i64> = BTreeMap::new();

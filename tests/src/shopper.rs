@@ -123,6 +123,15 @@ impl Shopper {
         added.await.is(200)
     }
 
+    /// Enters a coupon, and returns the cart.
+    pub async fn enter(&self, code: &str) -> Value {
+        let (key, coupon) = (format!("enter-{code}"), json!({ "code": code }));
+        let entered = self.site.ask(Method::POST, "/api/cart/coupons", |request| {
+            request.header("x-cart-token", &self.cart).header("idempotency-key", &key).json(&coupon)
+        });
+        entered.await.is(200)
+    }
+
     /// Asks what the delivery of what is in `cart` costs, and words the wish to buy it with a payment token.
     pub async fn wish(&self, cart: &Value, payment_method: &str) -> Value {
         let subtotal = &cart["totals"]["subtotal"];
