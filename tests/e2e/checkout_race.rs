@@ -1,6 +1,7 @@
 //! Many shoppers want the last units at the same moment: each unit goes to exactly one of them.
 
 use futures::future::join_all;
+use rusqlite::Connection;
 use serde_json::json;
 use tests::shop::Shop;
 use tests::shopper::{Answer, Shopper, Site};
@@ -12,6 +13,12 @@ const UNITS: usize = 50;
 /// What is neither an order nor a clear refusal.
 fn others(answers: &[Answer]) -> Vec<&Answer> {
     answers.iter().filter(|answer| answer.status != 201 && answer.problem() != "out-of-stock").collect()
+}
+
+/// The units that are held for orders.
+fn reserved(catalog: &Connection, sku: &str) -> i64 {
+    let query = "SELECT reserved FROM variants WHERE sku = ?1";
+    catalog.query_row(query, [sku], |row| row.get(0)).expect("the variant")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +33,7 @@ async fn fifty_units_go_to_fifty_of_two_hundred_buyers_each_time() {
         .collect();
     assert_eq!(shop.import("", "application/jsonl", rows).await["imported"], RACES);
     let site = Site::of(&shop.host);
+    let catalog = Connection::open(shop.host.folder().join("catalog.db")).expect("the catalog's database");
     for race in 0..RACES {
         let sku = format!("RACE-{race}");
         let ready = join_all((0..BUYERS).map(async |_| {
@@ -40,6 +48,7 @@ async fn fifty_units_go_to_fifty_of_two_hundred_buyers_each_time() {
         let bought = answers.iter().filter(|answer| answer.status == 201).count();
         let too_late = answers.iter().filter(|answer| answer.problem() == "out-of-stock").count();
         assert_eq!((bought, too_late), (UNITS, BUYERS - UNITS), "race {race}: {:?}", others(&answers));
+        assert_eq!(reserved(&catalog, &sku), 0, "race {race}: units are still held");
     }
     shop.verify().await;
 }

@@ -10,6 +10,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tests::host::{Host, PATIENCE};
 use tests::shop::{Shop, json_of};
+use tests::shopper::{Shopper, Site};
 use tests::stripe::{Accident, SECRET_KEY, Stripe, WEBHOOK_SECRET, sign};
 use tokio::time::{Instant, sleep};
 
@@ -204,4 +205,51 @@ async fn payments_have_no_public_way_in_but_their_own() {
     let unsigned = shop.host.post("/api/payments/webhooks/test").body("{}").send().await;
     assert_eq!(unsigned.expect("an answer").status(), 400);
     shop.host.log_line(&["the test provider is on"]).await;
+}
+
+/// What is left to buy of `Product n`.
+async fn available(shop: &Shop, number: u32) -> Value {
+    shop.host.json(&format!("/api/products/product-{number}")).await["available"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_with_a_bad_provider_is_completed_or_taken_back_and_never_both() {
+    let stripe = Stripe::start().await;
+    let shop = shop("stripe", &stripe.url()).await.with_products(5).await;
+    let site = Site::of(&shop.host);
+    let asks = async |number: u32, token: &str| {
+        let shopper = Shopper::new(&site).await;
+        let cart = shopper.add(&format!("P-{number}"), 1).await;
+        let wish = shopper.wish(&cart, token).await;
+        (shopper, wish)
+    };
+    let accidents = [Accident::FailsBefore, Accident::BreaksOffAfter, Accident::Takes(Duration::from_secs(15))];
+    for (number, accident) in (1..).zip(accidents) {
+        let (shopper, wish) = asks(number, "pm_card_visa").await;
+        stripe.next_has(accident);
+        let order = shopper.check_out_to_the_end("k", &wish).await.is(201);
+        assert_eq!(order["state"], "paid", "{accident:?}");
+        let charged = stripe.intents_of(order["id"].as_str().expect("an id"));
+        assert_eq!(charged.len(), 1, "{accident:?}: {charged:?}");
+        assert_eq!(charged[0]["status"], "succeeded", "{accident:?}");
+        assert_eq!(available(&shop, number).await, 9, "{accident:?}");
+    }
+
+    // For as long as it is down the order is open, with its stock held; then it goes on by itself.
+    let (shopper, wish) = asks(4, "pm_card_visa").await;
+    for _ in 0..8 {
+        stripe.next_has(Accident::FailsBefore);
+    }
+    let open = shopper.check_out("k", &wish).await.is(202);
+    assert_eq!((&open["state"], available(&shop, 4).await), (&json!("pending"), json!(9)));
+    let order = shopper.check_out_to_the_end("k", &wish).await.is(201);
+    assert_eq!((&order["id"], &order["state"]), (&open["id"], &json!("paid")));
+    assert_eq!(stripe.intents_of(order["id"].as_str().expect("an id")).len(), 1);
+
+    let (shopper, wish) = asks(5, "pm_card_visa_chargeDeclinedInsufficientFunds").await;
+    let refused = shopper.check_out_to_the_end("k", &wish).await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (402, "payment-declined"), "{refused:?}");
+    assert!(refused.body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{refused:?}");
+    shop.verify().await;
+    assert_eq!(available(&shop, 5).await, 10);
 }

@@ -39,8 +39,10 @@ pub(super) struct Stopped {
 impl Stopped {
     /// Loads it on this thread, whose runtime its components then run on. Refuses where another host has the stores.
     pub(super) async fn load(application: &ApplicationArgs, remote: &RemoteArgs) -> anyhow::Result<Self> {
-        let described = application.read()?;
+        let mut described = application.read()?;
         described.manifest.check_sources()?;
+        // Who looks changes nothing.
+        described.manifest.components.iter_mut().for_each(|component| component.migration = None);
         let state = application.state_dir.open(&described.config)?;
         // Opening the stores would make what is missing, and then all would agree.
         if let Some(missing) = application.stores(&described, &state).missing_file() {
