@@ -14,7 +14,7 @@ use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
 use crate::generated::admin_token;
 use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::{self, RestoreError, Stores, StoresConfig, StoresError};
+use crate::stores::{self, Others, RestoreError, Stores, StoresConfig, StoresError};
 
 /// Which stores, as `up` finds them.
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ impl Backup {
             match Stores::open(&config) {
                 Ok(stores) => {
                     stores.backup(&folder).await?;
-                    stores.close().await;
+                    stores.close(Others::None).await;
                 }
                 // A host has the stores; it makes the copy while it serves.
                 Err(StoresError::InUse(_)) => {

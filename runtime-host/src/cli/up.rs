@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::registry::{REVISIONS_KEPT, Registry};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::Stores;
+use crate::stores::{Others, Stores};
 use crate::telemetry::Telemetry;
 use crate::telemetry::logs::{self, Format};
 use crate::variables::{Values, Variables, read_overrides};
@@ -220,7 +220,7 @@ impl Up {
         for task in [Some(sweeper), demo].into_iter().flatten() {
             task.abort();
         }
-        stores.close().await;
+        stores.close(Others::None).await;
         drain.end();
         // It ended with the drain; a panic of it is logged and hurts nothing any more.
         let _ = admin.await;
