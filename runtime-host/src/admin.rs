@@ -14,7 +14,7 @@ pub mod control;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::listener::connection::Server;
-use crate::listener::{ConnectionInfo, Drain, Handler, IncomingBody, Limits, ListenError, Refusal, accept};
+use crate::listener::{self, ConnectionInfo, Drain, Handler, IncomingBody, Limits, ListenError, Refusal, accept};
 use crate::telemetry::health::PROBES;
 use crate::telemetry::{Telemetry, metrics};
 
@@ -176,17 +176,20 @@ impl Caller {
 
 /// The open admin port.
 pub struct Admin {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     local_addr: SocketAddr,
 }
 
 impl Admin {
-    /// Opens the port.
-    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
-        let bind_error = |source| ListenError::Bind { address, source };
-        let socket = TcpListener::bind(address).await.map_err(bind_error)?;
-        let local_addr = socket.local_addr().map_err(bind_error)?;
-        Ok(Self { socket, local_addr })
+    /// Opens the port, unless a socket was passed that is open already.
+    pub async fn bind(address: SocketAddr, passed: Option<std::net::TcpListener>) -> Result<Self, ListenError> {
+        let (socket, local_addr) = listener::listen(address, passed).await?;
+        Ok(Self { socket: Arc::new(socket), local_addr })
+    }
+
+    /// The socket, for as long as it takes connections, so that another process can get it.
+    pub fn socket(&self) -> Weak<TcpListener> {
+        Arc::downgrade(&self.socket)
     }
 
     /// The address with the real port.
@@ -194,7 +197,8 @@ impl Admin {
         self.local_addr
     }
 
-    /// Answers on the runtime that polls it until `drain` has ended, so that the drain itself can be watched.
+    /// Answers on the runtime that polls it until `drain` has ended, so that the drain itself can be watched; or until another process
+    /// answers here.
     pub async fn run(self, routes: Routes, drain: Drain) {
         let own_drain = Drain::new();
         let limits = Limits { body_bytes_max: Some(BODY_BYTES_MAX), ..Limits::default() };
@@ -216,7 +220,9 @@ impl Admin {
         tokio::select! {
             () = accept::run(|| self.socket.accept(), places.clone(), serve) => {}
             () = drain.ended() => {}
+            () = drain.handed_over() => {}
         }
+        drop(self.socket);
         own_drain.begin();
         // All places are free again once all connections are done.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, places.acquire_many(CONNECTIONS_MAX)).await;

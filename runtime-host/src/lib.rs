@@ -18,6 +18,7 @@ pub mod registry;
 pub mod rollout;
 pub mod router;
 pub mod runtime_config;
+pub mod service_manager;
 pub mod state_dir;
 pub mod stores;
 pub mod telemetry;

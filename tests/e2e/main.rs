@@ -43,6 +43,7 @@ mod rollout_kills;
 mod schedules;
 mod service_chaining;
 mod shipping;
+mod socket_activation;
 mod sockets;
 mod store_settings;
 mod telemetry;

@@ -18,6 +18,7 @@ use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
 use crate::manifest::Manifest;
 use crate::registry::{REVISIONS_KEPT, Registry};
 use crate::runtime_config::RuntimeConfig;
+use crate::service_manager::{self, PassedSockets};
 use crate::state_dir::{RunningHost, StateDir};
 use crate::stores::{Others, Stores};
 use crate::telemetry::Telemetry;
@@ -39,10 +40,10 @@ pub(super) struct Up {
     /// Where compiled code is kept between starts; by default in the state folder. Hosts of one user may share it.
     #[arg(long, env = "BODEGA_CODE_CACHE")]
     code_cache: Option<PathBuf>,
-    /// Where the application answers.
+    /// Where the application answers, unless systemd passes a socket.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// Where metrics and the control API answer.
+    /// Where metrics and the control API answer, unless systemd passes a socket named `admin`.
     #[arg(long, env = "BODEGA_ADMIN_LISTEN", default_value = "127.0.0.1:3001")]
     admin_listen: SocketAddr,
     /// The token that the control API asks for, of at least 16 characters; by default one that is generated and kept in the state
@@ -137,9 +138,10 @@ impl Up {
         }
         manifest.check_sources()?;
 
+        let passed = PassedSockets::take()?;
         // The acceptor and the admin listener need no more than one thread; requests have their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(self.serve(manifest, config))
+        runtime.block_on(self.serve(manifest, config, passed))
     }
 
     fn add_environment(&self, manifest: &mut Manifest) -> anyhow::Result<()> {
@@ -154,7 +156,7 @@ impl Up {
         Ok(())
     }
 
-    async fn serve(self, manifest: Manifest, config: RuntimeConfig) -> anyhow::Result<()> {
+    async fn serve(self, manifest: Manifest, config: RuntimeConfig, passed: PassedSockets) -> anyhow::Result<()> {
         let state = self.state_dir.open(&config)?;
         let variables = self.variables(&manifest, &config, &state)?;
         let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
@@ -176,9 +178,10 @@ impl Up {
         .await?;
 
         let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
-        let listener =
-            Listener::bind(self.listener_config()).await.map_err(|error| about_address(error, "--listen"))?;
-        let admin = Admin::bind(self.admin_listen).await.map_err(|error| about_address(error, "--admin-listen"))?;
+        let listener = Listener::bind(self.listener_config(), passed.public).await;
+        let listener = listener.map_err(|error| about_address(error, "--listen"))?;
+        let admin = Admin::bind(self.admin_listen, passed.admin).await;
+        let admin = admin.map_err(|error| about_address(error, "--admin-listen"))?;
         let scheme = if self.tls_cert.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let host = RunningHost {
             pid: std::process::id(),
@@ -198,7 +201,13 @@ impl Up {
         let sweeper = tokio::spawn(sweep(stores.clone()));
         println!("listening on {}", host.url);
         println!("admin on {}", host.admin_url);
-        telemetry.health.ready();
+        tokio::spawn({
+            let draining = drain.begun();
+            async {
+                draining.await;
+                service_manager::notify_stopping();
+            }
+        });
         let demo =
             self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
 
@@ -215,6 +224,10 @@ impl Up {
                     }
                 },
                 drain.clone(),
+                || {
+                    telemetry.health.ready();
+                    service_manager::notify_ready();
+                },
             )
             .await?;
         for task in [Some(sweeper), demo].into_iter().flatten() {
