@@ -5,12 +5,14 @@
 //! | `GET /metrics` | everything that is counted, as OpenMetrics text |
 //! | `POST /v1/backup` | copies all stores; needs the admin token |
 //! | `/v1/deploy`, `/v1/rollback`, `/v1/status`, `/v1/history`, `/v1/actions` | revisions, see [`control`]; need the admin token |
+//! | `POST /v1/upgrade` | has a new process take over, see [`upgrade`]; needs the host's own token |
 //! | `GET /livez`, `/readyz`, `/startupz` | as on the public listener; `/readyz` also while that one takes no connections |
 //!
 //! Routes that change something are added with [`Routes::control`] and ask for the admin token.
 
 pub mod backup;
 pub mod control;
+pub mod upgrade;
 
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -12,6 +12,7 @@ mod remote;
 mod simulate;
 mod transfer;
 mod up;
+mod upgrade;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Start the application and serve it until SIGTERM.
     Up(Box<up::Up>),
+    /// Have a new process of the host take over from the running one, with no request lost.
+    Upgrade(upgrade::Upgrade),
     /// Run the build command of every component.
     Build(build::Build),
     /// Read the manifest and all that it names, and report the first mistake.
@@ -131,6 +134,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Up(up) => up.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
             Command::Build(build) => build.run(),
             Command::Check(check) => check.run(),
             Command::Deploy(deploy) => deploy.run(),

@@ -22,4 +22,5 @@ pub mod service_manager;
 pub mod state_dir;
 pub mod stores;
 pub mod telemetry;
+pub mod upgrade;
 pub mod variables;

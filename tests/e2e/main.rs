@@ -49,4 +49,5 @@ mod store_settings;
 mod telemetry;
 mod tls;
 mod token_keys;
+mod upgrade;
 mod verify;

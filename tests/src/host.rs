@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::metrics::Metrics;
+use crate::upgrades::{announced_pid, kill_host_of};
 
 /// How long anything may take before a test gives up; far above what is usual, since tests share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -239,6 +240,11 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the host's log ---\n{}\n---", self.log().join("\n"));
+        }
+        // One that has taken over is nobody's child.
+        let own = self.process.child.id();
+        if let Some(pid) = announced_pid(&self.app).filter(|pid| Some(*pid) != own) {
+            kill_host_of(&self.app, pid);
         }
     }
 }

@@ -80,7 +80,7 @@ pub fn add(routes: Routes, token: &str, app: &Arc<App>) -> Routes {
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
 
 /// Why there is no success to tell of.
-enum Failure {
+pub(super) enum Failure {
     /// The request is wrong.
     Request(String),
     /// The body broke off.
@@ -96,7 +96,7 @@ impl From<DeployError> for Failure {
 }
 
 impl Failure {
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let error = match self {
             Self::Request(reason) => {
                 return detailed_problem(StatusCode::UNPROCESSABLE_ENTITY, "The request is not understood", &reason);
@@ -112,7 +112,9 @@ impl Failure {
             DeployError::RolloutGoesOn { .. } => (StatusCode::CONFLICT, "A rollout goes on"),
             DeployError::NoRollout { .. } => (StatusCode::CONFLICT, "No rollout goes on"),
             DeployError::Steer(_) => (StatusCode::CONFLICT, "The rollout is elsewhere"),
-            DeployError::NotReady | DeployError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
+            DeployError::NotReady | DeployError::HandedOver | DeployError::NoRoom { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Not now")
+            }
             DeployError::Registry(_) => (StatusCode::INTERNAL_SERVER_ERROR, "It cannot be written down"),
         };
         detailed_problem(status, title, &error.to_string())
@@ -120,10 +122,10 @@ impl Failure {
 }
 
 /// The parameters of a request, each at most once.
-struct Query(BTreeMap<String, String>);
+pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
-    fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
+    pub(super) fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -143,11 +145,11 @@ impl Query {
         self.text("component").ok_or_else(|| Failure::Request("`component` is missing".to_owned()))
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Failure> {
+    pub(super) fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Failure> {
         let number = self.text(name).map(|text| text.parse().map_err(|_| text)).transpose();
         number.map_err(|text| Failure::Request(format!("`{name}` is {text:?}; expected a number")))
     }

@@ -20,6 +20,7 @@ pub use error::DeployError;
 pub(super) use error::with_causes;
 
 use super::App;
+use super::handover::HandedOver;
 use super::loader::{AtHand, InForce};
 use super::revision::{Draining, Live, Revision, drained};
 use super::rollouts::Entry;
@@ -89,7 +90,8 @@ pub struct Deployed {
 /// What was deployed, and what is still draining.
 pub(super) struct Deployments {
     /// Held by the one deployment that is being made.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) handed_over: HandedOver,
     state: Mutex<State>,
     draining: Mutex<Vec<Arc<Draining>>>,
     /// Held while one table takes another one's place.
@@ -111,11 +113,17 @@ impl Deployments {
         let state = Mutex::new(State { bases, in_force, warm: Vec::new() });
         Self {
             turn: tokio::sync::Mutex::default(),
+            handed_over: HandedOver::default(),
             state,
             draining: Mutex::default(),
             publishing: Mutex::default(),
             rollouts: Mutex::default(),
         }
+    }
+
+    /// Fails once another process decides.
+    pub(super) fn are_decided_here(&self) -> Result<(), DeployError> {
+        if self.handed_over.is_so() { Err(DeployError::HandedOver) } else { Ok(()) }
     }
 
     pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
@@ -181,6 +189,7 @@ impl App {
 
     async fn deploy_in_turn(self: &Arc<Self>, deployment: &Deployment) -> Result<Deployed, DeployError> {
         let started = Instant::now();
+        self.deployments.are_decided_here()?;
         let Deployment { component, wasm, source, .. } = deployment;
         let current = self.in_force(component)?;
         let digest = Digest::of(wasm);
@@ -249,6 +258,7 @@ impl App {
 
     async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
         let started = Instant::now();
+        self.deployments.are_decided_here()?;
         let component = &rollback.component;
         let current = self.in_force(component)?;
         let history = self.history(component)?;

@@ -1,34 +1,26 @@
 //! `bodega up`: starts the application and serves it until a signal ends it.
 
+mod serve;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use http::uri::Scheme;
 
-use super::advice::{about_address, about_stores};
-use super::{ManifestArgs, StateDirArgs, build, runtime_config, transfer};
-use crate::admin::{self, Admin};
-use crate::app::{App, Parts, Worker, schedule, stores_config};
-use crate::engine::outbound_client::OutboundShared;
+use super::{ManifestArgs, StateDirArgs, build, runtime_config};
 use crate::generated;
-use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
+use crate::listener::{self, TlsFiles};
 use crate::manifest::Manifest;
-use crate::registry::{REVISIONS_KEPT, Registry};
 use crate::runtime_config::RuntimeConfig;
-use crate::service_manager::{self, PassedSockets};
-use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::{Others, Stores};
-use crate::telemetry::Telemetry;
+use crate::service_manager::PassedSockets;
+use crate::state_dir::StateDir;
 use crate::telemetry::logs::{self, Format};
+use crate::upgrade::Former;
 use crate::variables::{Values, Variables, read_overrides};
 
 /// Bytes that an admin token has at least, so that nobody guesses it.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
-/// How often expired key-value entries are removed.
-const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
 /// Arguments of `bodega up`.
 #[derive(Debug, clap::Args)]
@@ -127,21 +119,34 @@ impl Up {
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Dropped last, so that the last lines are written too.
         let _log = logs::init(self.log_format, &self.log)?;
+        let mut former = Former::find()?;
+        let passed = match &mut former {
+            Some(former) => former.take_sockets(),
+            None => PassedSockets::take()?,
+        };
+        let result = self.run_with(passed, former.as_mut());
+        if let (Err(error), Some(former)) = (&result, &former) {
+            former.failed(error);
+        }
+        result
+    }
+
+    fn run_with(self, passed: PassedSockets, former: Option<&mut Former>) -> anyhow::Result<()> {
         let mut manifest = self.manifest.load()?;
         manifest.retain(&self.components())?;
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         self.add_environment(&mut manifest)?;
         // Before minutes of building end in a mistake that was there to be seen.
         manifest.check_stores(&config)?;
-        if self.build {
+        // Who takes over takes what is there.
+        if self.build && former.is_none() {
             build::build(&manifest, &[])?;
         }
         manifest.check_sources()?;
 
-        let passed = PassedSockets::take()?;
         // The acceptor and the admin listener need no more than one thread; requests have their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(self.serve(manifest, config, passed))
+        runtime.block_on(self.serve(manifest, config, passed, former))
     }
 
     fn add_environment(&self, manifest: &mut Manifest) -> anyhow::Result<()> {
@@ -152,94 +157,6 @@ impl Up {
             for component in &mut manifest.components {
                 component.environment.insert(name.to_owned(), value.to_owned());
             }
-        }
-        Ok(())
-    }
-
-    async fn serve(self, manifest: Manifest, config: RuntimeConfig, passed: PassedSockets) -> anyhow::Result<()> {
-        let state = self.state_dir.open(&config)?;
-        let variables = self.variables(&manifest, &config, &state)?;
-        let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
-        let stores =
-            Stores::open(&stores_config(&manifest, &config, &state)).map_err(|error| about_stores(error, &state))?;
-        let app = App::load(Parts {
-            manifest: manifest.clone(),
-            variables,
-            stores: stores.clone(),
-            state: state.clone(),
-            registry: Arc::new(Registry::open(state.path(), REVISIONS_KEPT)?),
-            code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
-            memory_bytes_max: self.max_instance_memory,
-            preview_token: generated::preview_token(&state)?,
-            workers: self.listener_config().workers,
-            outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
-            telemetry: telemetry.clone(),
-        })
-        .await?;
-
-        let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
-        let listener = Listener::bind(self.listener_config(), passed.public).await;
-        let listener = listener.map_err(|error| about_address(error, "--listen"))?;
-        let admin = Admin::bind(self.admin_listen, passed.admin).await;
-        let admin = admin.map_err(|error| about_address(error, "--admin-listen"))?;
-        let scheme = if self.tls_cert.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let host = RunningHost {
-            pid: std::process::id(),
-            url: format!("{scheme}://{}", listener.local_addr()),
-            admin_url: format!("http://{}", admin.local_addr()),
-        };
-        app.listens_on(scheme, listener.local_addr().to_string().parse()?);
-        state.announce(&host)?;
-        let token = self.admin_token(&state)?;
-        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone());
-        let routes = admin::control::add(routes, &token, &app);
-        let admin = tokio::spawn(admin.run(routes, drain.clone()));
-        let open_connections = listener.open_connections();
-        telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || {
-            open_connections.count() as u64
-        });
-        let sweeper = tokio::spawn(sweep(stores.clone()));
-        println!("listening on {}", host.url);
-        println!("admin on {}", host.admin_url);
-        tokio::spawn({
-            let draining = drain.begun();
-            async {
-                draining.await;
-                service_manager::notify_stopping();
-            }
-        });
-        let demo =
-            self.demo.then(|| tokio::spawn(transfer::load_demo(manifest.clone(), host.url.clone(), state.clone())));
-
-        let drained = listener
-            .run(
-                {
-                    let (app, drain) = (app.clone(), drain.clone());
-                    move |index| {
-                        let worker = Worker::new(app.clone(), index);
-                        if index == 0 {
-                            schedule::start(&worker, &drain);
-                        }
-                        worker
-                    }
-                },
-                drain.clone(),
-                || {
-                    telemetry.health.ready();
-                    service_manager::notify_ready();
-                },
-            )
-            .await?;
-        for task in [Some(sweeper), demo].into_iter().flatten() {
-            task.abort();
-        }
-        stores.close(Others::None).await;
-        drain.end();
-        // It ended with the drain; a panic of it is logged and hurts nothing any more.
-        let _ = admin.await;
-        state.withdraw();
-        if drained.connections_cut > 0 {
-            tracing::warn!("{} connections were cut because they did not finish in time", drained.connections_cut);
         }
         Ok(())
     }
@@ -290,13 +207,6 @@ impl Up {
         limits.body_read_timeout = args.body_read_timeout_ms.map_or(limits.body_read_timeout, Duration::from_millis);
         limits.write_timeout = args.write_timeout_ms.map_or(limits.write_timeout, Duration::from_millis);
         config
-    }
-}
-
-async fn sweep(stores: Stores) {
-    loop {
-        tokio::time::sleep(SWEEP_PERIOD).await;
-        stores.sweep_expired().await;
     }
 }
 
