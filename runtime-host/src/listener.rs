@@ -15,7 +15,7 @@ pub(crate) mod connection;
 mod drain;
 mod io;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 mod worker;
 
 #[cfg(test)]
@@ -30,6 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -38,11 +39,8 @@ pub use drain::{Drain, drain_on_signals};
 pub use tls::{TlsError, TlsFiles};
 pub use worker::OpenConnections;
 
-use tls::Certificate;
+use tls::{CERTIFICATE_CHECK_PERIOD, Certificate};
 use worker::Workers;
-
-/// How often the certificate files are looked at.
-const CERTIFICATE_CHECK_PERIOD: Duration = Duration::from_secs(2);
 
 /// Answers the requests of one worker.
 pub trait Handler: Clone + Send + 'static {
@@ -82,6 +80,8 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// The client's own certificate, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches for it.
+    pub client: Option<CertificateDer<'static>>,
 }
 
 /// What to listen on and with which bounds.

@@ -3,6 +3,7 @@
 
 mod aborted_requests;
 mod accounts;
+mod admin_tls;
 mod backup;
 mod bad_components;
 mod bad_manifests;

@@ -181,8 +181,11 @@ impl Host {
 
     async fn until_ready(&self) {
         let deadline = Instant::now() + PATIENCE;
+        // The client knows no TLS, which one of the two listeners may want.
+        let admin_is_tls = self.log().iter().any(|line| line.starts_with("admin on https"));
+        let url = if admin_is_tls { self.url("/readyz") } else { self.admin_url("/readyz") };
         while Instant::now() < deadline {
-            match self.client.get(self.admin_url("/readyz")).send().await {
+            match self.client.get(&url).send().await {
                 Ok(response) if response.status() == 200 => return,
                 _ => sleep(POLL).await,
             }

@@ -21,7 +21,7 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{Body, Caller, Routes, answer, detailed_problem, problem};
+use super::{Body, Routes, Who, answer, detailed_problem, problem};
 use crate::app::{App, DeployError, Deployment, Rollback, Steer};
 use crate::listener::IncomingBody;
 use crate::manifest::Smoke;
@@ -164,7 +164,7 @@ async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Respons
     let smoke = query.text("smoke").map(|path| Smoke { path, method: Method::GET, status, body_contains: None });
     let source = query.text("source").unwrap_or_default();
     let why = query.text("why").unwrap_or_default();
-    let who = Caller::of(&request);
+    let who = Who::sent(&request);
     let wasm = body(request).await?;
     let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke, strategy };
     json(&app.deploy(deployment).await?)
@@ -175,7 +175,7 @@ async fn roll_back(app: Arc<App>, request: Request<IncomingBody>) -> Result<Resp
     let component = query.component()?;
     let to = query.number("to")?;
     let why = query.text("why").unwrap_or_default();
-    json(&app.roll_back(Rollback { component, to, who: Caller::of(&request), why }).await?)
+    json(&app.roll_back(Rollback { component, to, who: Who::sent(&request), why }).await?)
 }
 
 async fn promote(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
@@ -185,12 +185,12 @@ async fn promote(app: Arc<App>, request: Request<IncomingBody>) -> Result<Respon
         None | Some("false") => Steer::Promote,
         Some(other) => return Err(Failure::Request(format!("`full` is {other:?}; expected `true` or `false`"))),
     };
-    steer_with(&app, query, steer, Caller::of(&request)).await
+    steer_with(&app, query, steer, Who::sent(&request)).await
 }
 
 async fn steer(app: Arc<App>, request: Request<IncomingBody>, steer: Steer) -> Result<Response<Body>, Failure> {
     let query = Query::of(&request, &["component", "why"])?;
-    steer_with(&app, query, steer, Caller::of(&request)).await
+    steer_with(&app, query, steer, Who::sent(&request)).await
 }
 
 async fn steer_with(app: &Arc<App>, mut query: Query, steer: Steer, who: String) -> Result<Response<Body>, Failure> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode};
 
 use super::control::{Failure, Query};
-use super::{Body, Caller, Routes, answer, detailed_problem};
+use super::{Body, Routes, Who, answer, detailed_problem};
 use crate::app::App;
 use crate::listener::IncomingBody;
 use crate::registry::{Action, now_ms};
@@ -25,7 +25,7 @@ const ACTION: &str = "upgrade";
 /// Adds the route.
 pub fn add(routes: Routes, token: &str, upgrader: &Arc<Upgrader>, app: &Arc<App>) -> Routes {
     let (upgrader, app) = (upgrader.clone(), app.clone());
-    routes.control(token, Method::POST, UPGRADE_PATH, move |request| {
+    routes.own(token, Method::POST, UPGRADE_PATH, move |request| {
         let (upgrader, app) = (upgrader.clone(), app.clone());
         async move {
             match order(&request) {
@@ -49,7 +49,7 @@ fn order(request: &Request<IncomingBody>) -> Result<Order, Failure> {
     if let Some(program) = program.as_ref().filter(|program| !program.is_absolute()) {
         return Err(Failure::Request(format!("`program` is {}; expected an absolute path", program.display())));
     }
-    Ok(Order { program, timeout, who: Caller::of(request), why: query.text("why").unwrap_or_default() })
+    Ok(Order { program, timeout, who: Who::sent(request), why: query.text("why").unwrap_or_default() })
 }
 
 async fn upgrade(upgrader: &Arc<Upgrader>, app: &Arc<App>, order: Order) -> Response<Body> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::StateDirArgs;
-use super::remote::{self, Application};
+use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
 use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
 use crate::generated;
@@ -34,6 +34,8 @@ pub(super) struct HostArgs {
     /// The admin listener's address; by default that of the host that uses the state folder.
     #[arg(long, env = "BODEGA_ADMIN_URL")]
     admin_url: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl HostArgs {
@@ -54,7 +56,7 @@ impl HostArgs {
                 host.admin_url
             }
         };
-        Ok(Control(Application { url, token: token()?, token_is_given: true }))
+        Ok(Control(Application { url, token: token()?, token_is_given: true, tls: self.tls.clone() }))
     }
 }
 
@@ -458,6 +460,7 @@ mod tests {
             host: HostArgs {
                 state_dir: StateDirArgs { state_dir: dir.path().join("state") },
                 admin_url: admin_url.map(str::to_owned),
+                tls: TlsArgs::default(),
             },
             admin_token: Some("a token".to_owned()),
         };

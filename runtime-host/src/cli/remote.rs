@@ -1,5 +1,7 @@
 //! The running application, as the host's own commands ask it.
 
+mod tls;
+
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
@@ -11,6 +13,7 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
 use identity::Role;
 
+pub(super) use self::tls::TlsArgs;
 use super::StateDirArgs;
 use super::advice::advise;
 use crate::generated::command_token;
@@ -49,7 +52,7 @@ impl Remote {
             }
         };
         let token = self.token.clone().map_or_else(|| command_token(&state, role), Ok)?;
-        Ok(Application { url, token, token_is_given: self.token.is_some() })
+        Ok(Application { url, token, token_is_given: self.token.is_some(), tls: TlsArgs::default() })
     }
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Application {
     pub(super) url: String,
     pub(super) token: String,
     pub(super) token_is_given: bool,
+    pub(super) tls: TlsArgs,
 }
 
 impl Application {
@@ -68,8 +72,8 @@ impl Application {
         *request.uri_mut() = format!("{}{}", self.url, request.uri()).parse().context("the address is none")?;
         let host = request.uri().authority().context("the address has no host")?.as_str().parse()?;
         request.headers_mut().insert(HOST, host);
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        let tls = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(self.tls.config()?);
+        let connector = tls.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let response = client.request(request).await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
@@ -89,8 +93,16 @@ impl Application {
 
     fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
         let is_connect = error.is_connect();
+        let is_tls = self.url.starts_with("https:");
         let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
-        if is_connect { advise(error, "start it with `bodega up`") } else { error }
+        match (is_connect, is_tls) {
+            (true, false) => advise(error, "start it with `bodega up`"),
+            (true, true) => advise(error, "start it with `bodega up`, or say with --admin-ca who vouches for it"),
+            (false, true) if self.tls.shows_certificate() => {
+                advise(error, "it may not know the authority of the certificate that --admin-cert names")
+            }
+            (false, _) => error,
+        }
     }
 
     fn advice(&self, status: StatusCode) -> &'static str {
@@ -118,7 +130,12 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
-        let asked = |token_is_given| Application { url: String::new(), token: String::new(), token_is_given };
+        let asked = |token_is_given| Application {
+            url: String::new(),
+            token: String::new(),
+            token_is_given,
+            tls: TlsArgs::default(),
+        };
         assert!(asked(false).advice(StatusCode::UNAUTHORIZED).contains("--token or BODEGA_TOKEN"));
         assert_eq!(asked(true).advice(StatusCode::UNAUTHORIZED), "");
         assert!(asked(true).advice(StatusCode::PAYLOAD_TOO_LARGE).contains("--body-bytes-max"));
@@ -144,6 +161,6 @@ mod tests {
 
         let named = remote(Some("https://shop.example/"), Some("given")).connect(Role::Staff).unwrap();
         let url = "https://shop.example".to_owned();
-        assert!(named == Application { url, token: "given".to_owned(), token_is_given: true });
+        assert!(named == Application { url, token: "given".to_owned(), token_is_given: true, tls: TlsArgs::default() });
     }
 }

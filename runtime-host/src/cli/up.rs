@@ -69,6 +69,16 @@ pub(super) struct Up {
     /// The certificate's private key (PEM).
     #[arg(long, requires = "tls_cert", env = "SPIN_TLS_KEY")]
     tls_key: Option<PathBuf>,
+    /// Serve the admin listener with TLS and this certificate chain (PEM); read again when it changes.
+    #[arg(long, requires = "admin_tls_key", env = "BODEGA_ADMIN_TLS_CERT")]
+    admin_tls_cert: Option<PathBuf>,
+    /// That certificate's private key (PEM).
+    #[arg(long, requires = "admin_tls_cert", env = "BODEGA_ADMIN_TLS_KEY")]
+    admin_tls_key: Option<PathBuf>,
+    /// The certificate authorities (PEM) of those who may use the control API: it asks for a certificate of theirs instead of the
+    /// admin token. `/metrics` and the probes need none. Read at the start only.
+    #[arg(long, requires = "admin_tls_cert", env = "BODEGA_ADMIN_CLIENT_CA")]
+    admin_client_ca: Option<PathBuf>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = Format::Human, env = "BODEGA_LOG_FORMAT")]
     log_format: Format,
@@ -190,11 +200,17 @@ impl Up {
         self.limits.readiness_delay_ms.map(Duration::from_millis).unwrap_or_default()
     }
 
+    fn admin_tls(&self) -> Option<TlsFiles> {
+        let files = self.admin_tls_cert.clone().zip(self.admin_tls_key.clone());
+        let client_authorities = self.admin_client_ca.clone();
+        files.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities })
+    }
+
     fn listener_config(&self) -> listener::Config {
         let mut config = listener::Config::new(self.listen);
         let args = &self.limits;
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities: None });
         config.workers = args.workers.unwrap_or(config.workers);
         config.connections_max = args.connections_max.unwrap_or(config.connections_max);
         config.drain_timeout = args.drain_timeout_ms.map_or(config.drain_timeout, Duration::from_millis);

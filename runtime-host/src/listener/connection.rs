@@ -75,7 +75,13 @@ impl<H: Handler> Server<H> {
         let Self { handler, limits, tls, drain, busy_poll } = self;
         // An address is valid in every header.
         let peer_text = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static(""));
-        let connection = Arc::new(ConnectionInfo { peer, peer_text, local: opened.local, tls: tls.is_some() });
+        let connection = Arc::new(ConnectionInfo {
+            peer,
+            peer_text,
+            local: opened.local,
+            tls: tls.is_some(),
+            client: opened.stream.client_certificate(),
+        });
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();
         // With HTTP/2 the connection itself says so.

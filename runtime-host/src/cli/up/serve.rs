@@ -62,7 +62,7 @@ impl Up {
         let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
         let listener = Listener::bind(self.listener_config(), passed.public).await;
         let listener = listener.map_err(|error| about_address(error, "--listen"))?;
-        let admin = Admin::bind(self.admin_listen, passed.admin).await;
+        let admin = Admin::bind(self.admin_listen, self.admin_tls(), passed.admin).await;
         let admin = admin.map_err(|error| about_address(error, "--admin-listen"))?;
         let token = self.admin_token(&state)?;
         let upgrade_token = generated::upgrade_token(&state)?;
@@ -80,11 +80,12 @@ impl Up {
         } else {
             state.remove_others_guest_files();
         }
-        let scheme = if self.tls_cert.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme_of = |is_tls| if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = scheme_of(self.tls_cert.is_some());
         let host = RunningHost {
             pid: std::process::id(),
             url: format!("{scheme}://{}", listener.local_addr()),
-            admin_url: format!("http://{}", admin.local_addr()),
+            admin_url: format!("{}://{}", scheme_of(self.admin_tls_cert.is_some()), admin.local_addr()),
         };
         app.listens_on(scheme, listener.local_addr().to_string().parse()?);
         state.announce(&host)?;

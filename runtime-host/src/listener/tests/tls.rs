@@ -43,7 +43,8 @@ impl Files {
     }
 
     pub(super) fn tls_files(&self) -> TlsFiles {
-        TlsFiles { certificate: self.0.path().join("tls.crt"), key: self.0.path().join("tls.key") }
+        let file = |name| self.0.path().join(name);
+        TlsFiles { certificate: file("tls.crt"), key: file("tls.key"), client_authorities: None }
     }
 }
 
