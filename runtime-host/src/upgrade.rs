@@ -3,11 +3,11 @@
 //! The former process starts the new one with its own arguments and sends it the listening sockets and the lock on the state folder,
 //! over a socket that the new one has as standard input. They are the very same sockets, so what waits in their queues is not lost.
 //!
-//! 1. The new one loads everything as at a start, writes nothing down, and says [`FromNew::Ready`].
-//! 2. The former one stops changing revisions and making backups, and says [`FromFormer::Go`].
-//! 3. The new one writes down what its start has decided, begins to take connections, and says [`FromNew::Serving`].
+//! 1. The new one loads everything as at a start, writes nothing down, and says `FromNew::Ready`.
+//! 2. The former one stops changing revisions and making backups, and says `FromFormer::Go`.
+//! 3. The new one writes down what its start has decided, begins to take connections, and says `FromNew::Serving`.
 //! 4. The former one takes no more connections. What it has begun, it finishes; once no scheduled run goes on there it says
-//!    [`FromFormer::ChoresDone`], and the new one's schedules begin.
+//!    `FromFormer::ChoresDone`, and the new one's schedules begin.
 //! 5. The former one ends, which the new one sees by the end of the socket.
 //!
 //! Until 3. is done the former one can go on as if nothing had been asked.
