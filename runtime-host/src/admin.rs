@@ -5,29 +5,38 @@
 //! | `GET /metrics` | everything that is counted, as OpenMetrics text |
 //! | `POST /v1/backup` | copies all stores; needs the admin token |
 //! | `/v1/deploy`, `/v1/rollback`, `/v1/status`, `/v1/history`, `/v1/actions` | revisions, see [`control`]; need the admin token |
+//! | `POST /v1/upgrade` | has a new process take over, see [`upgrade`]; needs the host's own token |
 //! | `GET /livez`, `/readyz`, `/startupz` | as on the public listener; `/readyz` also while that one takes no connections |
 //!
-//! Routes that change something are added with [`Routes::control`] and ask for the admin token.
+//! Routes that change something are added with [`Routes::control`] and ask for the admin token; where certificate authorities for clients
+//! are named, for a certificate of theirs instead. The other routes tell no secrets and stay open, as probes and scrapers have no
+//! certificate.
 
 pub mod backup;
+mod caller;
 pub mod control;
+pub mod upgrade;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use self::caller::ACTOR;
+use self::caller::{Caller, Certificates, Who};
 use crate::listener::connection::Server;
-use crate::listener::{ConnectionInfo, Drain, Handler, IncomingBody, Limits, ListenError, Refusal, accept};
+use crate::listener::tls::{CERTIFICATE_CHECK_PERIOD, Certificate};
+use crate::listener::{
+    self, ConnectionInfo, Drain, Handler, IncomingBody, Limits, ListenError, Refusal, TlsFiles, accept,
+};
 use crate::telemetry::health::PROBES;
 use crate::telemetry::{Telemetry, metrics};
 
@@ -35,10 +44,6 @@ use crate::telemetry::{Telemetry, metrics};
 const CONNECTIONS_MAX: u32 = 256;
 /// A request's body, in bytes: the largest artifact that can be deployed. It is read only for who has shown the token.
 const BODY_BYTES_MAX: u64 = 128 << 20;
-/// By which a caller says who it is; what it says is written down beside the token that it showed.
-pub const ACTOR: HeaderName = HeaderName::from_static("x-bodega-actor");
-/// Characters of what it says.
-const ACTOR_CHARS_MAX: usize = 100;
 /// How long open requests may finish once the host has drained.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,11 +56,20 @@ type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 #[derive(Default)]
 pub struct Routes(Vec<Route>);
 
+/// Who may use a route.
+enum Access {
+    /// Everyone who reaches the listener.
+    Open,
+    /// Who has this token, or a certificate where those are asked for.
+    Operator(String),
+    /// Who has this token; where certificates are asked for, one as well.
+    Host(String),
+}
+
 struct Route {
     method: Method,
     path: &'static str,
-    /// The token that a request has to carry.
-    token: Option<String>,
+    access: Access,
     answer: Box<dyn Fn(Request<IncomingBody>) -> Answer + Send + Sync>,
 }
 
@@ -83,10 +97,10 @@ impl Routes {
         path: &'static str,
         answer: impl Fn(Request<IncomingBody>) -> F + Send + Sync + 'static,
     ) -> Self {
-        self.add(method, path, None, answer)
+        self.add(method, path, Access::Open, answer)
     }
 
-    /// Adds a route for those who send `token` as bearer token.
+    /// Adds a route for those who send `token` as bearer token, or who show a certificate where those are asked for.
     pub fn control<F: Future<Output = Response<Body>> + Send + 'static>(
         self,
         token: &str,
@@ -94,32 +108,42 @@ impl Routes {
         path: &'static str,
         answer: impl Fn(Request<IncomingBody>) -> F + Send + Sync + 'static,
     ) -> Self {
-        self.add(method, path, Some(token.to_owned()), answer)
+        self.add(method, path, Access::Operator(token.to_owned()), answer)
+    }
+
+    /// Adds a route for those who send the host's own `token` as bearer token, and show a certificate too where those are asked for.
+    pub fn own<F: Future<Output = Response<Body>> + Send + 'static>(
+        self,
+        token: &str,
+        method: Method,
+        path: &'static str,
+        answer: impl Fn(Request<IncomingBody>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        self.add(method, path, Access::Host(token.to_owned()), answer)
     }
 
     fn add<F: Future<Output = Response<Body>> + Send + 'static>(
         mut self,
         method: Method,
         path: &'static str,
-        token: Option<String>,
+        access: Access,
         answer: impl Fn(Request<IncomingBody>) -> F + Send + Sync + 'static,
     ) -> Self {
-        let route = Route { method, path, token, answer: Box::new(move |request| Box::pin(answer(request))) };
+        let route = Route { method, path, access, answer: Box::new(move |request| Box::pin(answer(request))) };
         self.0.push(route);
         self
     }
 
-    fn answer(&self, request: Request<IncomingBody>) -> Answer {
+    fn answer(&self, mut request: Request<IncomingBody>, caller: Caller) -> Answer {
         let at_path: Vec<&Route> = self.0.iter().filter(|route| route.path == request.uri().path()).collect();
         let refused = match at_path.iter().find(|route| route.method == *request.method()) {
-            Some(route) if route.token.as_deref().is_none_or(|token| carries(request.headers(), token)) => {
-                return (route.answer)(request);
-            }
-            Some(_) => {
-                let mut refused = problem(StatusCode::UNAUTHORIZED, "This needs the admin token");
-                refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                refused
-            }
+            Some(route) => match caller.may_use(&route.access, request.headers()) {
+                Ok(who) => {
+                    request.extensions_mut().insert(who);
+                    return (route.answer)(request);
+                }
+                Err(missing) => missing.response(),
+            },
             None if at_path.is_empty() => problem(StatusCode::NOT_FOUND, "There is no such endpoint"),
             None => {
                 let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "The endpoint has no such method");
@@ -136,12 +160,23 @@ impl Routes {
     }
 }
 
-impl Handler for Arc<Routes> {
+/// What answers requests.
+#[derive(Clone)]
+struct Answering {
+    routes: Arc<Routes>,
+    asks_for_certificates: bool,
+}
+
+impl Handler for Answering {
     type Body = Body;
 
-    async fn handle(&self, mut request: Request<IncomingBody>, connection: &ConnectionInfo) -> Response<Body> {
-        request.extensions_mut().insert(Caller { peer: connection.peer });
-        self.answer(request).await
+    async fn handle(&self, request: Request<IncomingBody>, connection: &ConnectionInfo) -> Response<Body> {
+        let certificates = match (self.asks_for_certificates, &connection.client) {
+            (false, _) => Certificates::NotAskedFor,
+            (true, None) => Certificates::None,
+            (true, Some(certificate)) => Certificates::Of(caller::name_in(certificate)),
+        };
+        self.routes.answer(request, Caller { peer: connection.peer, certificates }).await
     }
 
     fn refuse(&self, _: &Request<()>, refusal: Refusal) -> Response<Body> {
@@ -153,40 +188,30 @@ impl Handler for Arc<Routes> {
     }
 }
 
-/// Where a request came from.
-#[derive(Clone)]
-struct Caller {
-    peer: SocketAddr,
-}
-
-impl Caller {
-    /// Who sent a request that showed the admin token, as it is written down: nothing a log could be forged with.
-    fn of<B>(request: &Request<B>) -> String {
-        let named = request.headers().get(ACTOR).and_then(|name| name.to_str().ok());
-        let named =
-            named.map(|name| name.chars().filter(|c| !c.is_control()).take(ACTOR_CHARS_MAX).collect::<String>());
-        let peer = request.extensions().get::<Self>().map(|caller| caller.peer.to_string());
-        format!(
-            "admin-token ({}) from {}",
-            named.as_deref().unwrap_or("unnamed"),
-            peer.as_deref().unwrap_or("an unknown address")
-        )
-    }
-}
-
 /// The open admin port.
 pub struct Admin {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     local_addr: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    asks_for_certificates: bool,
 }
 
 impl Admin {
-    /// Opens the port.
-    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
-        let bind_error = |source| ListenError::Bind { address, source };
-        let socket = TcpListener::bind(address).await.map_err(bind_error)?;
-        let local_addr = socket.local_addr().map_err(bind_error)?;
-        Ok(Self { socket, local_addr })
+    /// Opens the port, unless a socket was passed that is open already. With `tls`, connections are encrypted.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<TlsFiles>,
+        passed: Option<std::net::TcpListener>,
+    ) -> Result<Self, ListenError> {
+        let asks_for_certificates = tls.as_ref().is_some_and(|files| files.client_authorities.is_some());
+        let certificate = tls.map(Certificate::load).transpose()?;
+        let (socket, local_addr) = listener::listen(address, passed).await?;
+        Ok(Self { socket: Arc::new(socket), local_addr, certificate, asks_for_certificates })
+    }
+
+    /// The socket, for as long as it takes connections, so that another process can get it.
+    pub fn socket(&self) -> Weak<TcpListener> {
+        Arc::downgrade(&self.socket)
     }
 
     /// The address with the real port.
@@ -194,14 +219,15 @@ impl Admin {
         self.local_addr
     }
 
-    /// Answers on the runtime that polls it until `drain` has ended, so that the drain itself can be watched.
+    /// Answers on the runtime that polls it until `drain` has ended, so that the drain itself can be watched; or until another process
+    /// answers here.
     pub async fn run(self, routes: Routes, drain: Drain) {
         let own_drain = Drain::new();
         let limits = Limits { body_bytes_max: Some(BODY_BYTES_MAX), ..Limits::default() };
         let server = Server {
-            handler: Arc::new(routes),
+            handler: Answering { routes: Arc::new(routes), asks_for_certificates: self.asks_for_certificates },
             limits,
-            tls: None,
+            tls: self.certificate.as_ref().map(|certificate| certificate.acceptor()),
             drain: own_drain.clone(),
             busy_poll: Arc::default(),
         };
@@ -213,10 +239,20 @@ impl Admin {
                 server.serve(accepted.socket, accepted.peer).await;
             });
         };
+        let reload = async {
+            match self.certificate {
+                Some(certificate) => certificate.reload_on_change(CERTIFICATE_CHECK_PERIOD).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            // It ends only with the runtime.
+            () = reload => {}
             () = accept::run(|| self.socket.accept(), places.clone(), serve) => {}
             () = drain.ended() => {}
+            () = drain.handed_over() => {}
         }
+        drop(self.socket);
         own_drain.begin();
         // All places are free again once all connections are done.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, places.acquire_many(CONNECTIONS_MAX)).await;
@@ -245,12 +281,6 @@ pub fn detailed_problem(status: StatusCode, title: &str, detail: &str) -> Respon
 
 fn boxed(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed_unsync()
-}
-
-/// Whether the request carries `token`; takes as long for a nearly right one as for a wrong one.
-fn carries(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    given.is_some_and(|given| given.ct_eq(token.as_bytes()).into())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod choice;
 mod counts;
 mod deploy;
 mod files;
+mod handover;
 mod loader;
 mod migration;
 mod pools;
@@ -26,7 +27,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -38,7 +39,9 @@ use wasmtime_wasi_http::WasiBody;
 pub use choice::PREVIEW;
 use deploy::Deployments;
 pub use deploy::{DeployError, Deployed, Deployment, Rollback};
+pub use handover::RevisionsChanged;
 use loader::{AtHand, InForce, Loader, instances_max};
+use restart::{Decided, ManifestChanged};
 use revision::{Live, WorkerThread};
 pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
@@ -51,7 +54,7 @@ use crate::engine::Engine;
 use crate::engine::component::Priority;
 use crate::engine::outbound_client::OutboundShared;
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
-use crate::registry::{self, Base, Digest, Registry};
+use crate::registry::{self, Digest, Registry, RegistryError};
 use crate::router::Router;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
@@ -100,6 +103,8 @@ pub struct App {
     pub telemetry: Arc<Telemetry>,
     /// Where the public listener answers, for requests of components to the application itself.
     origin: OnceLock<Origin>,
+    /// Until it is written down.
+    decided: Mutex<Option<Decided>>,
 }
 
 /// What an application is made from.
@@ -129,7 +134,8 @@ pub struct Parts {
 }
 
 impl App {
-    /// Compiles and links every component, in the revision that is in force. Nothing is served yet.
+    /// Compiles and links every component, in the revision that is in force. Nothing is served yet, and nothing written down: see
+    /// [`App::take_up`].
     pub async fn load(parts: Parts) -> anyhow::Result<Arc<Self>> {
         let manifest = &parts.manifest;
         // A component that no trigger names runs only as part of another one.
@@ -152,7 +158,6 @@ impl App {
             }
         }
         engine.prune_code_cache();
-        parts.registry.remove_unreferenced(&found.in_force)?;
 
         let served: Vec<String> = wanted.iter().map(|component| component.id.clone()).collect();
         let place: BTreeMap<&str, usize> = served.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
@@ -179,11 +184,12 @@ impl App {
         let table = Table::new(live);
         let outbound = Arc::new(parts.outbound);
         let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
-        let (table, rollouts) =
-            restart::resume(&loader, &served, &found.in_force, &workers, &preview_token, &webhooks, table).await?;
+        let mut decided = Decided::new(found.manifest_changed);
+        let (in_force, token) = (&found.in_force, &preview_token);
+        let table = restart::resume(&loader, &served, in_force, &workers, token, table, &mut decided).await?;
         let deployments = Deployments::new(found.in_force, found.bases);
-        deployments.rollouts().extend(rollouts.iter().cloned());
-        let app = Arc::new(Self {
+        deployments.rollouts().extend(decided.entries.iter().cloned());
+        Ok(Arc::new(Self {
             router,
             table: ArcSwap::from_pointee(table),
             deployments,
@@ -197,11 +203,31 @@ impl App {
             webhooks,
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
+            decided: Mutex::new(Some(decided)),
+        }))
+    }
+
+    /// Writes down what the start has decided, and has rollouts go on. From here on this process alone decides about revisions.
+    pub async fn take_up(self: &Arc<Self>) -> Result<(), RegistryError> {
+        let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It is taken up once.
+        let Some(decided) = decided else { return Ok(()) };
+        let recorded = deploy::blocking({
+            let app = self.clone();
+            move || {
+                let registry = &app.loader.registry;
+                decided.record(registry)?;
+                let in_force = app.deployments.state().in_force.clone();
+                registry.remove_unreferenced(&in_force)?;
+                Ok(decided)
+            }
         });
-        for (component, entry) in rollouts {
-            app.watch(component, entry);
+        let decided = recorded.await?;
+        decided.tell(&self.webhooks);
+        for (component, entry) in decided.entries {
+            self.watch(component, entry);
         }
-        Ok(app)
+        Ok(())
     }
 
     /// Says where the public listener answers.
@@ -237,12 +263,14 @@ impl App {
 }
 
 /// What the manifest and the registry name together.
+#[derive(Default)]
 struct Found {
     /// The manifest's own artifacts.
     bases: InForce,
     in_force: InForce,
     /// Those of the manifest that are in force.
     at_hand: AtHand,
+    manifest_changed: Vec<ManifestChanged>,
 }
 
 /// Reads the artifacts that `components` consist of, keeps a copy of each, and asks the registry which are in force.
@@ -258,11 +286,11 @@ fn find_artifacts(loader: &Loader, components: &[manifest::Component]) -> anyhow
         let base = Digest::of(&wasm);
         // A build may replace the file while the host runs; a return to this revision needs it as it was.
         loader.registry.artifacts().keep(&base, &wasm, false)?;
-        let in_force = loader.registry.in_force(id, Base { digest: &base, source: &source })?;
-        Ok((id.to_owned(), base, wasm, in_force))
+        let in_force = loader.registry.in_force(id, &base)?;
+        Ok((id.to_owned(), base, source, wasm, in_force))
     })?;
-    let mut found = Found { bases: InForce::new(), in_force: InForce::new(), at_hand: AtHand::new() };
-    for (id, base, wasm, in_force) in read {
+    let mut found = Found::default();
+    for (id, base, source, wasm, in_force) in read {
         match in_force {
             registry::InForce::Deployed { number, digest } => {
                 tracing::info!(component = id, revision = number, %digest, "a deployed revision is in force");
@@ -274,6 +302,8 @@ fn find_artifacts(loader: &Loader, components: &[manifest::Component]) -> anyhow
                         component = id,
                         "the manifest's file changed, so it is in force instead of revision {instead_of}"
                     );
+                    let (component, digest) = (id.clone(), base.clone());
+                    found.manifest_changed.push(ManifestChanged { component, digest, source });
                 }
                 found.in_force.insert(id.clone(), base.clone());
                 found.at_hand.insert(id.clone(), wasm.into());

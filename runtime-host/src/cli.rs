@@ -13,6 +13,7 @@ mod remote;
 mod simulate;
 mod transfer;
 mod up;
+mod upgrade;
 mod verify;
 mod watch;
 
@@ -40,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Start the application and serve it until SIGTERM.
     Up(Box<up::Up>),
+    /// Have a new process of the host take over from the running one, with no request lost.
+    Upgrade(upgrade::Upgrade),
     /// Run the build command of every component.
     Build(build::Build),
     /// Build components again when their sources change, and put them in force in the running host.
@@ -135,6 +138,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Up(up) => up.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
             Command::Build(build) => build.run(),
             Command::Watch(watch) => watch.run(),
             Command::Check(check) => check.run(),

@@ -54,6 +54,11 @@ pub fn admin_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("admin-token", state)
 }
 
+/// The token by which the host's own user has another process take over, the same at every start.
+pub fn upgrade_token(state: &StateDir) -> Result<String, GenerateError> {
+    secret("upgrade-token", state)
+}
+
 /// What a tester sends as `x-bodega-preview` to be answered by a revision that is rolled out, the same at every start.
 pub fn preview_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("preview-token", state)

@@ -15,7 +15,7 @@ pub(crate) mod connection;
 mod drain;
 mod io;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 mod worker;
 
 #[cfg(test)]
@@ -24,12 +24,13 @@ mod tests;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -38,11 +39,8 @@ pub use drain::{Drain, drain_on_signals};
 pub use tls::{TlsError, TlsFiles};
 pub use worker::OpenConnections;
 
-use tls::Certificate;
+use tls::{CERTIFICATE_CHECK_PERIOD, Certificate};
 use worker::Workers;
-
-/// How often the certificate files are looked at.
-const CERTIFICATE_CHECK_PERIOD: Duration = Duration::from_secs(2);
 
 /// Answers the requests of one worker.
 pub trait Handler: Clone + Send + 'static {
@@ -82,6 +80,8 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// The client's own certificate, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches for it.
+    pub client: Option<CertificateDer<'static>>,
 }
 
 /// What to listen on and with which bounds.
@@ -185,9 +185,28 @@ pub struct Drained {
     pub connections_cut: usize,
 }
 
+/// Opens the port of `address`, or takes the socket that was passed.
+pub(crate) async fn listen(
+    address: SocketAddr,
+    passed: Option<std::net::TcpListener>,
+) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let listen = async {
+        let socket = match passed {
+            None => TcpListener::bind(address).await?,
+            Some(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket)?
+            }
+        };
+        let local_addr = socket.local_addr()?;
+        Ok((socket, local_addr))
+    };
+    listen.await.map_err(|source| ListenError::Bind { address, source })
+}
+
 /// An open port.
 pub struct Listener {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     local_addr: SocketAddr,
     config: Config,
     certificate: Option<Arc<Certificate>>,
@@ -196,13 +215,18 @@ pub struct Listener {
 
 impl Listener {
     /// Loads the certificate and opens the port. Clients can connect from now on; they are answered once it runs.
-    pub async fn bind(config: Config) -> Result<Self, ListenError> {
+    ///
+    /// A socket that was `passed` is used as it is, and the address does not count.
+    pub async fn bind(config: Config, passed: Option<std::net::TcpListener>) -> Result<Self, ListenError> {
         let certificate = config.tls.clone().map(Certificate::load).transpose()?;
-        let bind_error = |source| ListenError::Bind { address: config.address, source };
-        let socket = TcpListener::bind(config.address).await.map_err(bind_error)?;
-        let local_addr = socket.local_addr().map_err(bind_error)?;
+        let (socket, local_addr) = listen(config.address, passed).await?;
         let open = OpenConnections::new(config.workers);
-        Ok(Self { socket, local_addr, config, certificate, open })
+        Ok(Self { socket: Arc::new(socket), local_addr, config, certificate, open })
+    }
+
+    /// The socket, for as long as it takes connections, so that another process can get it.
+    pub fn socket(&self) -> Weak<TcpListener> {
+        Arc::downgrade(&self.socket)
     }
 
     /// The address with the real port.
@@ -217,11 +241,13 @@ impl Listener {
 
     /// Serves until `drain` has begun and every connection is done, or the drain timeout has passed.
     ///
-    /// `make_handler` is called once on each worker thread, inside its runtime, with the worker's number from 0.
+    /// `make_handler` is called once on each worker thread, inside its runtime, with the worker's number from 0; `on_serving`
+    /// once, before the first connection is taken.
     pub async fn run<H: Handler>(
         self,
         make_handler: impl Fn(usize) -> H + Send + Sync + 'static,
         drain: Drain,
+        on_serving: impl FnOnce(),
     ) -> Result<Drained, ListenError> {
         let Self { socket, config, certificate, open, .. } = self;
         let tls = certificate.as_ref().map(|certificate| certificate.acceptor());
@@ -232,13 +258,14 @@ impl Listener {
         let started = Workers::start(make_handler, config.limits, tls, open.clone(), own_drain.clone()).await;
         // Those that did start would wait for the end of a drain that nobody begins.
         let mut workers = started.inspect_err(|_| own_drain.end())?;
+        on_serving();
         let room = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
         {
             let mut accepting = pin!(accept::run(|| socket.accept(), room, |connection| workers.dispatch(connection)));
             tokio::select! {
                 biased;
                 () = drain.begun() => {
-                    own_drain.begin();
+                    own_drain.begin_as(&drain);
                     // Polled once more: those who wait in the queue came before the end began.
                     let _ = tokio::time::timeout(Duration::ZERO, accepting).await;
                 }

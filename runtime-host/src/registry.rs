@@ -11,6 +11,7 @@ mod records;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -180,6 +181,8 @@ pub struct Registry {
     revisions_kept: u32,
     /// Opened when there is something to record.
     database: Mutex<Option<Connection>>,
+    /// Changes that this process has recorded; the log of actions does not count.
+    changes: AtomicU64,
 }
 
 impl Registry {
@@ -187,7 +190,8 @@ impl Registry {
     pub fn open(state_dir: &Path, revisions_kept: u32) -> Result<Self, RegistryError> {
         let path = state_dir.join(FILE);
         let exists = path.exists();
-        let registry = Self { path, artifacts: Artifacts::new(state_dir), revisions_kept, database: Mutex::default() };
+        let artifacts = Artifacts::new(state_dir);
+        let registry = Self { path, artifacts, revisions_kept, database: Mutex::default(), changes: AtomicU64::new(0) };
         if exists {
             registry.with(|_| Ok(()))?;
         }
@@ -199,25 +203,31 @@ impl Registry {
         &self.artifacts
     }
 
-    /// Which artifact is in force for a component whose manifest names `base`; writes down when that has just changed.
-    pub fn in_force(&self, component: &str, base: Base<'_>) -> Result<InForce, RegistryError> {
+    /// Which artifact is in force for a component whose manifest names the artifact `base`.
+    pub fn in_force(&self, component: &str, base: &Digest) -> Result<InForce, RegistryError> {
         if !self.exists() {
             return Ok(InForce::Manifest);
         }
-        let decided = self.read(|database| records::in_force(database, component, base.digest))?;
-        if let InForce::ManifestChanged { .. } = decided {
-            let revision = NewRevision {
-                component,
-                digest: base.digest,
-                source: base.source,
-                who: BY_MANIFEST,
-                why: "the manifest's file changed",
-                settings: "{}",
-                base,
-            };
-            self.put_in_force(&revision)?;
-        }
-        Ok(decided)
+        self.read(|database| records::in_force(database, component, base))
+    }
+
+    /// Records that the manifest's artifact is in force, because it is another one than when the recorded revision was deployed.
+    pub fn manifest_changed(&self, component: &str, base: Base<'_>) -> Result<(), RegistryError> {
+        let revision = NewRevision {
+            component,
+            digest: base.digest,
+            source: base.source,
+            who: BY_MANIFEST,
+            why: "the manifest's file changed",
+            settings: "{}",
+            base,
+        };
+        self.put_in_force(&revision).map(drop)
+    }
+
+    /// How many changes of revisions and rollouts this process has recorded.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Records a revision and that it is in force; returns its number. On disk when this returns.
@@ -304,7 +314,7 @@ impl Registry {
 
     /// Writes down what was done.
     pub fn log(&self, action: &Action) -> Result<(), RegistryError> {
-        self.write(|transaction| records::log(transaction, action, ACTIONS_KEPT))
+        self.write_aside(|transaction| records::log(transaction, action, ACTIONS_KEPT))
     }
 
     /// What was done last, the latest first.
@@ -333,6 +343,15 @@ impl Registry {
     }
 
     fn write<T>(
+        &self,
+        write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, RegistryError> {
+        // Before it is done, so that nobody finds the change uncounted.
+        self.changes.fetch_add(1, Ordering::Release);
+        self.write_aside(write)
+    }
+
+    fn write_aside<T>(
         &self,
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, RegistryError> {

@@ -1,6 +1,8 @@
 //! The stores of an application by label: SQLite databases and key-value stores, and their backup.
 //!
-//! One host has the state folder at a time. Labels that name the same file share its writer.
+//! One host has the state folder at a time, but for an upgrade: the new process gets the former one's lock, and for as long as that
+//! one still answers requests both have the files open. SQLite's own locks order their writes; nothing of the content is kept in
+//! memory. Labels that name the same file share its writer.
 
 mod backup;
 pub mod key_value;
@@ -13,6 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use std::time::Duration;
 pub use backup::{BackupError, BackupReport};
 use key_value::{Embedded, KeyValue};
 pub use restore::{RestoreError, restore};
+pub use sqlite::Others;
 use sqlite::{Database, Location, OpenError, Settings};
 
 /// The label of the stores that every application has without setting them up, as in Spin.
@@ -100,6 +104,9 @@ pub enum StoresError {
     /// Another process has the state folder.
     #[error("another host is using the state folder {0}")]
     InUse(PathBuf),
+    /// The lock of the process that this one takes over from is another folder's.
+    #[error("the host to take over from has another state folder than {0}")]
+    OtherFolder(PathBuf),
     /// A database could not be opened.
     #[error("the store `{label}` cannot be opened")]
     Open {
@@ -137,8 +144,10 @@ struct Inner {
     sqlite: HashMap<String, Arc<Database>>,
     key_value: HashMap<String, Arc<dyn KeyValue>>,
     files: Vec<OpenFile>,
+    /// Held while a backup is made.
+    backup_turn: Arc<tokio::sync::Mutex<()>>,
     /// Held until the last clone is gone.
-    _lock: File,
+    lock: File,
 }
 
 /// One file and who uses it.
@@ -175,6 +184,15 @@ impl Stores {
         let lock = lock(&config.state_dir)?;
         restore::finish(&config.state_dir)
             .map_err(|source| StoresError::StateDir { path: config.state_dir.clone(), source })?;
+        Self::open_files(config, lock)
+    }
+
+    /// Opens every store while the process that this one takes over from still has them; `lock` is its lock.
+    pub fn open_beside(config: &StoresConfig, lock: File) -> Result<Self, StoresError> {
+        Self::open_files(config, shared_lock(&config.state_dir, lock)?)
+    }
+
+    fn open_files(config: &StoresConfig, lock: File) -> Result<Self, StoresError> {
         let mut files = Vec::new();
         let mut sqlite = HashMap::new();
         for (label, config) in &config.sqlite {
@@ -189,7 +207,18 @@ impl Stores {
                 .map_err(|source| StoresError::KeyValue { label: label.clone(), source })?;
             key_value.insert(label.clone(), Arc::new(store) as Arc<dyn KeyValue>);
         }
-        Ok(Self(Arc::new(Inner { sqlite, key_value, files, _lock: lock })))
+        Ok(Self(Arc::new(Inner { sqlite, key_value, files, backup_turn: Arc::default(), lock })))
+    }
+
+    /// The lock on the state folder. A process that has it too has the lock for as long as it lives.
+    pub fn lock(&self) -> &File {
+        &self.0.lock
+    }
+
+    /// Waits for the end of a backup that is being made, and lets none begin until the guard is dropped: while two processes write,
+    /// copies of several files would not show one moment.
+    pub async fn hold_backups(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.0.backup_turn.clone().lock_owned().await
     }
 
     /// The SQLite database of a label.
@@ -219,13 +248,15 @@ impl Stores {
     /// All copies show the same moment: the writers stand still until each file's snapshot is taken, then go on while the
     /// snapshots are copied.
     pub async fn backup(&self, folder: &Path) -> Result<BackupReport, BackupError> {
+        let _turn = self.0.backup_turn.lock().await;
         backup::backup(&self.0.files, folder).await
     }
 
-    /// Finishes the writes that are queued and writes every log back into its file. Later calls on a store are errors.
-    pub async fn close(&self) {
+    /// Finishes the writes that are queued and writes every log back into its file, as far as that stops nobody. Later calls on a store
+    /// are errors.
+    pub async fn close(&self, others: Others) {
         for file in &self.0.files {
-            if let Err(error) = file.database.close().await {
+            if let Err(error) = file.database.close(others).await {
                 tracing::warn!(path = %file.database.path().display(), %error, "a database was not closed cleanly");
             }
         }
@@ -236,6 +267,25 @@ impl Stores {
 pub fn is_in_use(state_dir: &Path) -> bool {
     let lock = File::options().write(true).open(state_dir.join(LOCK_FILE));
     lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Checks that an open lock is that of the state folder, and held.
+fn shared_lock(state_dir: &Path, lock: File) -> Result<File, StoresError> {
+    let path = state_dir.join(LOCK_FILE);
+    let is_same = || {
+        let (named, held) = (File::open(&path)?.metadata()?, lock.metadata()?);
+        Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
+    };
+    match is_same() {
+        Ok(true) => {}
+        Ok(false) => return Err(StoresError::OtherFolder(state_dir.to_owned())),
+        Err(source) => return Err(StoresError::StateDir { path, source }),
+    }
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoresError::InUse(state_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(StoresError::StateDir { path, source }),
+    }
 }
 
 /// Makes the state folder where it is missing, and keeps other hosts out of it while the file lives.

@@ -3,6 +3,7 @@
 
 mod aborted_requests;
 mod accounts;
+mod admin_tls;
 mod backup;
 mod bad_components;
 mod bad_manifests;
@@ -44,11 +45,13 @@ mod rollout_kills;
 mod schedules;
 mod service_chaining;
 mod shipping;
+mod socket_activation;
 mod sockets;
 mod store_settings;
 mod telemetry;
 mod tls;
 mod token_keys;
+mod upgrade;
 mod verify;
 mod watch;
 mod webhooks;

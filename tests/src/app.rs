@@ -20,6 +20,7 @@ pub struct App {
     manifest: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
     shares_code: bool,
 }
 
@@ -40,7 +41,14 @@ impl App {
         let folder = TempDir::with_prefix("bodega-test-").expect("a folder for the test");
         let manifest = folder.path().join(MANIFEST);
         fs::write(&manifest, text).expect("the folder is writable");
-        Self { folder, manifest, arguments: Vec::new(), environment: Vec::new(), shares_code: true }
+        Self {
+            folder,
+            manifest,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+            shares_code: true,
+        }
     }
 
     /// An app whose manifest is a file elsewhere.
@@ -131,6 +139,13 @@ impl App {
         self
     }
 
+    /// Has another program start the host, which gets the host's command as its last arguments and becomes it.
+    #[must_use]
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Has the host keep its compiled code in the state folder, where there is none yet, and not where all tests keep it.
     #[must_use]
     pub fn cold(mut self) -> Self {
@@ -204,7 +219,14 @@ impl App {
     }
 
     fn host(&self) -> Command {
-        let mut command = Command::new(programs::host());
+        let mut command = match &self.wrapper[..] {
+            [] => Command::new(programs::host()),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(programs::host());
+                command
+            }
+        };
         command.current_dir(self.folder()).envs(self.environment.iter().cloned());
         command.kill_on_drop(true);
         command

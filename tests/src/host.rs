@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::metrics::Metrics;
+use crate::upgrades::{announced_pid, kill_host_of};
 
 /// How long anything may take before a test gives up; far above what is usual, since tests share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -180,8 +181,11 @@ impl Host {
 
     async fn until_ready(&self) {
         let deadline = Instant::now() + PATIENCE;
+        // The client knows no TLS, which one of the two listeners may want.
+        let admin_is_tls = self.log().iter().any(|line| line.starts_with("admin on https"));
+        let url = if admin_is_tls { self.url("/readyz") } else { self.admin_url("/readyz") };
         while Instant::now() < deadline {
-            match self.client.get(self.admin_url("/readyz")).send().await {
+            match self.client.get(&url).send().await {
                 Ok(response) if response.status() == 200 => return,
                 _ => sleep(POLL).await,
             }
@@ -239,6 +243,11 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the host's log ---\n{}\n---", self.log().join("\n"));
+        }
+        // One that has taken over is nobody's child.
+        let own = self.process.child.id();
+        if let Some(pid) = announced_pid(&self.app).filter(|pid| Some(*pid) != own) {
+            kill_host_of(&self.app, pid);
         }
     }
 }

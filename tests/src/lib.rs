@@ -13,4 +13,5 @@ pub mod shop;
 pub mod shopper;
 pub mod stripe;
 pub mod tokens;
+pub mod upgrades;
 pub mod visitor;

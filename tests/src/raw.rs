@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 
 use crate::host::{Host, PATIENCE};
@@ -14,7 +14,12 @@ pub struct RawConnection(TcpStream);
 impl RawConnection {
     /// Connects to `host`.
     pub async fn open(host: &Host) -> Self {
-        Self(TcpStream::connect(host.address()).await.expect("the host accepts"))
+        Self::open_at(host.address()).await
+    }
+
+    /// Connects to an address at which somebody listens.
+    pub async fn open_at(address: impl ToSocketAddrs) -> Self {
+        Self(TcpStream::connect(address).await.expect("somebody listens"))
     }
 
     /// Ends the connection at once, with a reset in place of an orderly end.

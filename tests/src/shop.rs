@@ -93,7 +93,8 @@ impl Shop {
         let deadline = Instant::now() + 2 * PATIENCE;
         loop {
             let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
-            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{said}");
             let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
             if report["checked"]["in_motion"] == 0 {

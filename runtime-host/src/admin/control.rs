@@ -21,7 +21,7 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{Body, Caller, Routes, answer, detailed_problem, problem};
+use super::{Body, Routes, Who, answer, detailed_problem, problem};
 use crate::app::{App, DeployError, Deployment, Rollback, Steer};
 use crate::listener::IncomingBody;
 use crate::manifest::Smoke;
@@ -80,7 +80,7 @@ pub fn add(routes: Routes, token: &str, app: &Arc<App>) -> Routes {
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
 
 /// Why there is no success to tell of.
-enum Failure {
+pub(super) enum Failure {
     /// The request is wrong.
     Request(String),
     /// The body broke off.
@@ -96,7 +96,7 @@ impl From<DeployError> for Failure {
 }
 
 impl Failure {
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let error = match self {
             Self::Request(reason) => {
                 return detailed_problem(StatusCode::UNPROCESSABLE_ENTITY, "The request is not understood", &reason);
@@ -112,7 +112,9 @@ impl Failure {
             DeployError::RolloutGoesOn { .. } => (StatusCode::CONFLICT, "A rollout goes on"),
             DeployError::NoRollout { .. } => (StatusCode::CONFLICT, "No rollout goes on"),
             DeployError::Steer(_) => (StatusCode::CONFLICT, "The rollout is elsewhere"),
-            DeployError::NotReady | DeployError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
+            DeployError::NotReady | DeployError::HandedOver | DeployError::NoRoom { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Not now")
+            }
             DeployError::Registry(_) => (StatusCode::INTERNAL_SERVER_ERROR, "It cannot be written down"),
         };
         detailed_problem(status, title, &error.to_string())
@@ -120,10 +122,10 @@ impl Failure {
 }
 
 /// The parameters of a request, each at most once.
-struct Query(BTreeMap<String, String>);
+pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
-    fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
+    pub(super) fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -143,11 +145,11 @@ impl Query {
         self.text("component").ok_or_else(|| Failure::Request("`component` is missing".to_owned()))
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Failure> {
+    pub(super) fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Failure> {
         let number = self.text(name).map(|text| text.parse().map_err(|_| text)).transpose();
         number.map_err(|text| Failure::Request(format!("`{name}` is {text:?}; expected a number")))
     }
@@ -162,7 +164,7 @@ async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Respons
     let smoke = query.text("smoke").map(|path| Smoke { path, method: Method::GET, status, body_contains: None });
     let source = query.text("source").unwrap_or_default();
     let why = query.text("why").unwrap_or_default();
-    let who = Caller::of(&request);
+    let who = Who::sent(&request);
     let wasm = body(request).await?;
     let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke, strategy };
     json(&app.deploy(deployment).await?)
@@ -173,7 +175,7 @@ async fn roll_back(app: Arc<App>, request: Request<IncomingBody>) -> Result<Resp
     let component = query.component()?;
     let to = query.number("to")?;
     let why = query.text("why").unwrap_or_default();
-    json(&app.roll_back(Rollback { component, to, who: Caller::of(&request), why }).await?)
+    json(&app.roll_back(Rollback { component, to, who: Who::sent(&request), why }).await?)
 }
 
 async fn promote(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
@@ -183,12 +185,12 @@ async fn promote(app: Arc<App>, request: Request<IncomingBody>) -> Result<Respon
         None | Some("false") => Steer::Promote,
         Some(other) => return Err(Failure::Request(format!("`full` is {other:?}; expected `true` or `false`"))),
     };
-    steer_with(&app, query, steer, Caller::of(&request)).await
+    steer_with(&app, query, steer, Who::sent(&request)).await
 }
 
 async fn steer(app: Arc<App>, request: Request<IncomingBody>, steer: Steer) -> Result<Response<Body>, Failure> {
     let query = Query::of(&request, &["component", "why"])?;
-    steer_with(&app, query, steer, Caller::of(&request)).await
+    steer_with(&app, query, steer, Who::sent(&request)).await
 }
 
 async fn steer_with(app: &Arc<App>, mut query: Query, steer: Steer, who: String) -> Result<Response<Body>, Failure> {

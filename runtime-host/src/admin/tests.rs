@@ -21,7 +21,7 @@ async fn the_admin_listener_tells_and_guards() {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         answer(StatusCode::CREATED, "text/plain", format!("to {}", String::from_utf8_lossy(&body)))
     });
-    let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), None, None).await.unwrap();
     let address = admin.local_addr();
     let drain = Drain::new();
     let running = tokio::spawn(admin.run(routes, drain.clone()));

@@ -22,6 +22,7 @@ pub(super) use error::with_causes;
 pub use ways::{Deployment, Rollback};
 
 use super::App;
+use super::handover::HandedOver;
 use super::loader::{AtHand, InForce};
 use super::revision::{Draining, Live, Revision, drained};
 use super::rollouts::Entry;
@@ -58,7 +59,8 @@ pub struct Deployed {
 /// What was deployed, and what is still draining.
 pub(super) struct Deployments {
     /// Held by the one deployment that is being made.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) handed_over: HandedOver,
     state: Mutex<State>,
     draining: Mutex<Vec<Arc<Draining>>>,
     /// Held while one table takes another one's place.
@@ -80,11 +82,17 @@ impl Deployments {
         let state = Mutex::new(State { bases, in_force, warm: Vec::new() });
         Self {
             turn: tokio::sync::Mutex::default(),
+            handed_over: HandedOver::default(),
             state,
             draining: Mutex::default(),
             publishing: Mutex::default(),
             rollouts: Mutex::default(),
         }
+    }
+
+    /// Fails once another process decides.
+    pub(super) fn are_decided_here(&self) -> Result<(), DeployError> {
+        if self.handed_over.is_so() { Err(DeployError::HandedOver) } else { Ok(()) }
     }
 
     pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {

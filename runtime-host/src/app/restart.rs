@@ -10,23 +10,79 @@ use super::revision::{Live, Revision, WorkerThread};
 use super::rollouts::{Entry, Running, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
-use crate::registry::RolloutRecord;
-use crate::rollout::Rollout;
+use crate::registry::{Base, Digest, Outcome, Registry, RegistryError, RolloutRecord};
+use crate::rollout::{Rollout, Transition};
 
-/// The table with the revisions that are being rolled out, and their rollouts by the component's id.
+/// What a start has decided and not yet written down: until it serves, another process may, by what was recorded before.
+pub(super) struct Decided {
+    /// Components whose manifest's artifact is in force instead of a deployed one.
+    manifest_changed: Vec<ManifestChanged>,
+    rollouts: Vec<DecidedRollout>,
+    /// Rollouts that go on, by the component's id.
+    pub(super) entries: Vec<(String, Entry)>,
+}
+
+/// The artifact that the manifest has now.
+pub(super) struct ManifestChanged {
+    pub(super) component: String,
+    pub(super) digest: Digest,
+    pub(super) source: String,
+}
+
+struct DecidedRollout {
+    component: String,
+    number: u32,
+    outcome: Option<Outcome>,
+    state: String,
+    /// From which artifact to which, and what happened to it at the start.
+    former: Digest,
+    digest: Digest,
+    transitions: Vec<Transition>,
+}
+
+impl Decided {
+    pub(super) fn new(manifest_changed: Vec<ManifestChanged>) -> Self {
+        Self { manifest_changed, rollouts: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Writes it down.
+    pub(super) fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
+        for ManifestChanged { component, digest, source } in &self.manifest_changed {
+            registry.manifest_changed(component, Base { digest, source })?;
+        }
+        for DecidedRollout { component, number, outcome, state, .. } in &self.rollouts {
+            match outcome {
+                Some(outcome) => registry.end_rollout(component, *number, *outcome)?,
+                None => registry.save_rollout(component, *number, state)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells webhooks of it.
+    pub(super) fn tell(&self, webhooks: &Webhooks) {
+        for DecidedRollout { component, former, digest, transitions, .. } in &self.rollouts {
+            for transition in transitions {
+                webhooks.tell(&News::of(component, former, digest, transition));
+            }
+        }
+    }
+}
+
+/// The table with the revisions that are being rolled out; adds what becomes of the rollouts to `decided`.
 pub(super) async fn resume(
     loader: &Loader,
     served: &[String],
     in_force: &InForce,
     workers: &[std::sync::OnceLock<WorkerThread>],
     preview_token: &Arc<str>,
-    webhooks: &Webhooks,
     mut table: Table,
-) -> anyhow::Result<(Table, Vec<(String, Entry)>)> {
-    let mut entries = Vec::new();
+    decided: &mut Decided,
+) -> anyhow::Result<Table> {
     for record in loader.registry.rollouts()? {
-        // A component that is not to run keeps its rollout for another start.
-        let Some(former) = in_force.get(&record.component) else { continue };
+        let is_changed = decided.manifest_changed.iter().any(|changed| changed.component == record.component);
+        // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
+        let Some(former) = in_force.get(&record.component).filter(|_| !is_changed) else { continue };
         let mut rollout: Rollout = serde_json::from_str(&record.state)
             .with_context(|| format!("the rollout of component `{}` is not understood", record.component))?;
         let mut transitions = rollout.restarted(now_unix_ms());
@@ -42,14 +98,16 @@ pub(super) async fn resume(
         };
         let (component, number) = (record.component.clone(), record.number);
         tracing::warn!(component, revision = number, "rollout: {}: {}", rollout.state(), rollout.reason());
-        let outcome = outcome(&rollout);
-        match outcome {
-            Some(outcome) => loader.registry.end_rollout(&component, number, outcome)?,
-            None => loader.registry.save_rollout(&component, number, &in_words(&rollout))?,
-        }
-        for transition in &transitions {
-            webhooks.tell(&News::of(&component, former, &record.digest, transition));
-        }
+        let (state, outcome) = (in_words(&rollout), outcome(&rollout));
+        decided.rollouts.push(DecidedRollout {
+            component: component.clone(),
+            number,
+            outcome,
+            state,
+            former: former.clone(),
+            digest: record.digest.clone(),
+            transitions,
+        });
         if outcome.is_some() {
             continue;
         }
@@ -66,9 +124,9 @@ pub(super) async fn resume(
             let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
             (*place, Split { main: table.at(*place).main.clone(), candidate })
         }));
-        entries.push((component, Entry::new(running)));
+        decided.entries.push((component, Entry::new(running)));
     }
-    Ok((table, entries))
+    Ok(table)
 }
 
 /// The recorded revision, for each component that it is or is a part of.

@@ -176,6 +176,9 @@ impl App {
                 if running.rollout.is_over() {
                     return;
                 }
+                if app.deployments.handed_over.is_so() {
+                    continue;
+                }
                 let samples = app.samples(&running);
                 let before = running.rollout.clone();
                 let transitions = running.rollout.advance(now_unix_ms(), &samples);
@@ -211,6 +214,7 @@ impl App {
         let entry = self.deployments.rollouts().get(component).filter(|entry| !entry.is_over()).cloned();
         let entry = entry.ok_or_else(|| DeployError::NoRollout { component: component.to_owned() })?;
         let mut running = entry.running.lock().await;
+        self.deployments.are_decided_here()?;
         let before = running.rollout.clone();
         let now = now_unix_ms();
         let why = if why.is_empty() { UNSAID } else { why };

@@ -8,8 +8,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Empty};
+use tokio::sync::mpsc;
 
 use super::Worker;
 use crate::config_file::Located;
@@ -80,14 +83,44 @@ pub(super) fn headers(
     templates.iter().map(header).collect()
 }
 
-/// Starts all schedules of the application on the thread of `worker`. No run begins after the drain has.
-pub fn start(worker: &Arc<Worker>, drain: &Drain) {
-    for schedule in worker.schedules() {
-        tokio::spawn(repeat(schedule.clone(), Arc::downgrade(worker), drain.clone()));
+/// When runs may begin, held by all who may have one going on.
+#[derive(Clone)]
+pub struct Turn {
+    begins: Shared<BoxFuture<'static, ()>>,
+    _held: mpsc::Sender<()>,
+}
+
+/// Tells when no run goes on any more and none will begin.
+pub struct TurnOver(mpsc::Receiver<()>);
+
+impl Turn {
+    /// Runs begin once `begins` is done.
+    pub fn new(begins: impl Future<Output = ()> + Send + 'static) -> (Self, TurnOver) {
+        let (held, over) = mpsc::channel(1);
+        (Self { begins: begins.boxed().shared(), _held: held }, TurnOver(over))
     }
 }
 
-async fn repeat(schedule: Schedule, worker: Weak<Worker>, drain: Drain) {
+impl TurnOver {
+    /// Waits for it.
+    pub async fn wait(mut self) {
+        // Nothing is ever sent.
+        let _ = self.0.recv().await;
+    }
+}
+
+/// Starts all schedules of the application on the thread of `worker`. No run begins before its `turn`, nor after the drain has.
+pub fn start(worker: &Arc<Worker>, drain: &Drain, turn: &Turn) {
+    for schedule in worker.schedules() {
+        tokio::spawn(repeat(schedule.clone(), Arc::downgrade(worker), drain.clone(), turn.clone()));
+    }
+}
+
+async fn repeat(schedule: Schedule, worker: Weak<Worker>, drain: Drain, turn: Turn) {
+    tokio::select! {
+        () = turn.begins.clone() => {}
+        () = drain.begun() => return,
+    }
     let mut next = Instant::now() + FIRST_RUN_DELAY_MAX.min(schedule.every).mul_f64(fastrand::f64());
     loop {
         tokio::select! {

@@ -1,5 +1,6 @@
 //! An application as the host runs it: which one it is by the arguments, and what is loaded of it.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,18 +76,25 @@ impl ApplicationArgs {
         stores_config(&described.manifest, &described.config, state)
     }
 
-    /// Opens the stores and loads every component, in the revisions that the registry in the folder `registry` names.
+    /// Opens the stores and loads every component, in the revisions that the registry in the folder `registry` names. With
+    /// the `lock` of a process that has the stores open, beside that one.
     pub(super) async fn load(
         &self,
         described: &Described,
         state: &StateDir,
         registry: &Path,
         workers: NonZeroUsize,
+        lock: Option<File>,
     ) -> anyhow::Result<Loaded> {
         let Described { manifest, config } = described;
         let variables = self.variables(manifest, config, state)?;
         let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
-        let stores = Stores::open(&self.stores(described, state)).map_err(|error| about_stores(error, state))?;
+        let stores_config = self.stores(described, state);
+        let stores = match lock {
+            None => Stores::open(&stores_config),
+            Some(lock) => Stores::open_beside(&stores_config, lock),
+        };
+        let stores = stores.map_err(|error| about_stores(error, state))?;
         let app = App::load(Parts {
             manifest: manifest.clone(),
             variables,

@@ -8,13 +8,13 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
 
 use super::advice::{about_stores, advise};
-use super::remote::Application;
+use super::remote::{Application, TlsArgs};
 use super::{ManifestArgs, StateDirArgs, runtime_config};
 use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
 use crate::generated::admin_token;
 use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::{self, RestoreError, Stores, StoresConfig, StoresError};
+use crate::stores::{self, Others, RestoreError, Stores, StoresConfig, StoresError};
 
 /// Which stores, as `up` finds them.
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,8 @@ pub(super) struct Backup {
     /// where other users do not see it.
     #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Backup {
@@ -67,7 +69,7 @@ impl Backup {
             match Stores::open(&config) {
                 Ok(stores) => {
                     stores.backup(&folder).await?;
-                    stores.close().await;
+                    stores.close(Others::None).await;
                 }
                 // A host has the stores; it makes the copy while it serves.
                 Err(StoresError::InUse(_)) => {
@@ -75,7 +77,7 @@ impl Backup {
                         .running_host()
                         .context("another process has the state folder and does not say where it answers")?;
                     let token = self.admin_token.clone().map_or_else(|| admin_token(&state), Ok)?;
-                    ask_host(host, token, &folder).await?;
+                    ask_host(host, token, self.tls.clone(), &folder).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -85,11 +87,11 @@ impl Backup {
     }
 }
 
-async fn ask_host(host: RunningHost, token: String, folder: &Path) -> anyhow::Result<()> {
+async fn ask_host(host: RunningHost, token: String, tls: TlsArgs, folder: &Path) -> anyhow::Result<()> {
     let body = serde_json::json!({ "folder": folder }).to_string();
     let request = Request::post(BACKUP_PATH).header(CONTENT_TYPE, "application/json");
     let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
-    let host = Application { url: host.admin_url, token, token_is_given: true };
+    let host = Application { url: host.admin_url, token, token_is_given: true, tls };
     host.send(request, body).await.map(drop).context("the host could not make the backup")
 }
 

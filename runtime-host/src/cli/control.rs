@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::StateDirArgs;
-use super::remote::{self, Application};
+use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
 use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
 use crate::generated;
@@ -26,14 +26,45 @@ const LIVE_PERIOD: Duration = Duration::from_secs(1);
 /// Has a terminal clear itself and go to its first line.
 const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 
-/// How to reach the control API.
+/// How to find the host.
 #[derive(Debug, clap::Args)]
-pub(super) struct AdminArgs {
+pub(super) struct HostArgs {
     #[command(flatten)]
     state_dir: StateDirArgs,
     /// The admin listener's address; by default that of the host that uses the state folder.
     #[arg(long, env = "BODEGA_ADMIN_URL")]
     admin_url: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+impl HostArgs {
+    /// The state folder.
+    pub(super) fn state(&self) -> StateDir {
+        StateDir::at(&self.state_dir.state_dir)
+    }
+
+    /// Finds the host, to be asked with this token.
+    pub(super) fn connect(&self, token: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<Control> {
+        let url = match &self.admin_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                let host = self.state().running_host().with_context(|| {
+                    let path = self.state_dir.state_dir.display();
+                    format!("no host uses the state folder {path}; name it with --state-dir, or give --admin-url")
+                })?;
+                host.admin_url
+            }
+        };
+        Ok(Control(Application { url, token: token()?, token_is_given: true, tls: self.tls.clone() }))
+    }
+}
+
+/// How to reach the control API.
+#[derive(Debug, clap::Args)]
+pub(super) struct AdminArgs {
+    #[command(flatten)]
+    host: HostArgs,
     /// The admin token; by default the one in the state folder. Better given in the environment, where other users do not see it.
     #[arg(long, env = "BODEGA_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
@@ -41,20 +72,8 @@ pub(super) struct AdminArgs {
 
 impl AdminArgs {
     pub(super) fn connect(&self) -> anyhow::Result<Control> {
-        let path = &self.state_dir.state_dir;
-        let state = StateDir::at(path);
-        let url = match &self.admin_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                let host = state.running_host().with_context(|| {
-                    let path = path.display();
-                    format!("no host uses the state folder {path}; name it with --state-dir, or give --admin-url")
-                })?;
-                host.admin_url
-            }
-        };
-        let token = self.admin_token.clone().map_or_else(|| generated::admin_token(&state), Ok)?;
-        Ok(Control(Application { url, token, token_is_given: true }))
+        let generated = || Ok(generated::admin_token(&self.host.state())?);
+        self.host.connect(|| self.admin_token.clone().map_or_else(generated, Ok))
     }
 }
 
@@ -448,8 +467,11 @@ mod tests {
     fn who_gives_no_address_needs_a_running_host() {
         let dir = tempfile::tempdir().unwrap();
         let args = |admin_url: Option<&str>| AdminArgs {
-            state_dir: StateDirArgs { state_dir: dir.path().join("state") },
-            admin_url: admin_url.map(str::to_owned),
+            host: HostArgs {
+                state_dir: StateDirArgs { state_dir: dir.path().join("state") },
+                admin_url: admin_url.map(str::to_owned),
+                tls: TlsArgs::default(),
+            },
             admin_token: Some("a token".to_owned()),
         };
         let error = args(None).connect().err().unwrap().to_string();

@@ -1,5 +1,7 @@
 //! The running application, as the host's own commands ask it.
 
+mod tls;
+
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
@@ -11,6 +13,7 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
 use identity::Role;
 
+pub(super) use self::tls::TlsArgs;
 use super::StateDirArgs;
 use super::advice::advise;
 use crate::generated::command_token;
@@ -66,7 +69,7 @@ impl RemoteArgs {
             }
         };
         let token = self.token(state, role)?;
-        Ok(Application { url, token, token_is_given: self.token.is_some() })
+        Ok(Application { url, token, token_is_given: self.token.is_some(), tls: TlsArgs::default() })
     }
 
     /// The token of a caller of this role.
@@ -86,6 +89,7 @@ pub(super) struct Application {
     pub(super) url: String,
     pub(super) token: String,
     pub(super) token_is_given: bool,
+    pub(super) tls: TlsArgs,
 }
 
 impl Application {
@@ -95,8 +99,8 @@ impl Application {
         *request.uri_mut() = format!("{}{}", self.url, request.uri()).parse().context("the address is none")?;
         let host = request.uri().authority().context("the address has no host")?.as_str().parse()?;
         request.headers_mut().insert(HOST, host);
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        let tls = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(self.tls.config()?);
+        let connector = tls.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let response = client.request(request).await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
@@ -109,8 +113,16 @@ impl Application {
 
     fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
         let is_connect = error.is_connect();
+        let is_tls = self.url.starts_with("https:");
         let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
-        if is_connect { advise(error, "start it with `bodega up`") } else { error }
+        match (is_connect, is_tls) {
+            (true, false) => advise(error, "start it with `bodega up`"),
+            (true, true) => advise(error, "start it with `bodega up`, or say with --admin-ca who vouches for it"),
+            (false, true) if self.tls.shows_certificate() => {
+                advise(error, "it may not know the authority of the certificate that --admin-cert names")
+            }
+            (false, _) => error,
+        }
     }
 }
 
@@ -174,6 +186,6 @@ mod tests {
 
         let named = remote(Some("https://shop.example/"), Some("given")).connect(Role::Staff).unwrap();
         let url = "https://shop.example".to_owned();
-        assert!(named == Application { url, token: "given".to_owned(), token_is_given: true });
+        assert!(named == Application { url, token: "given".to_owned(), token_is_given: true, tls: TlsArgs::default() });
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use self::parts::{PART_BYTES_MAX, Part, Parts, Records};
 use self::report::{BadRow, Totals};
-use super::remote::{self, Application, Remote};
+use super::remote::{self, Application, Remote, TlsArgs};
 use crate::generated::command_token;
 use crate::manifest::Manifest;
 use crate::state_dir::StateDir;
@@ -115,8 +115,8 @@ impl Export {
 pub(super) async fn load_demo(manifest: Manifest, url: String, state: StateDir) {
     for data in &manifest.application.settings.demo {
         let sent = async {
-            let application =
-                Application { url: url.clone(), token: command_token(&state, Role::Staff)?, token_is_given: false };
+            let (url, token) = (url.clone(), command_token(&state, Role::Staff)?);
+            let application = Application { url, token, token_is_given: false, tls: TlsArgs::default() };
             let (file, length) = open(&manifest.folder().join(&data.file)).await?;
             let request = Request::post(&data.post).header(CONTENT_TYPE, &data.content_type);
             let response = application.post(request, length, file, &ProgressBar::hidden()).await?;

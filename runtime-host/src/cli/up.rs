@@ -1,37 +1,34 @@
 //! `bodega up`: starts the application and serves it until a signal ends it.
 
+mod serve;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use http::uri::Scheme;
 
-use super::advice::about_address;
-use super::application::{ApplicationArgs, Described, Loaded};
-use super::{build, transfer};
-use crate::admin::{self, Admin};
-use crate::app::{Worker, schedule};
+use super::application::ApplicationArgs;
+use super::build;
 use crate::generated;
-use crate::listener::{self, Listener, TlsFiles, drain_on_signals};
-use crate::state_dir::{RunningHost, StateDir};
-use crate::stores::Stores;
+use crate::listener::{self, TlsFiles};
+use crate::service_manager::PassedSockets;
+use crate::state_dir::StateDir;
 use crate::telemetry::logs::{self, Format};
+use crate::upgrade::Former;
 
 /// Bytes that an admin token has at least, so that nobody guesses it.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
-/// How often expired key-value entries are removed.
-const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
 /// Arguments of `bodega up`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Up {
     #[command(flatten)]
     application: ApplicationArgs,
-    /// Where the application answers.
+    /// Where the application answers, unless systemd passes a socket.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// Where metrics and the control API answer.
+    /// Where metrics and the control API answer, unless systemd passes a socket named `admin`.
     #[arg(long, env = "BODEGA_ADMIN_LISTEN", default_value = "127.0.0.1:3001")]
     admin_listen: SocketAddr,
     /// The token that the control API asks for, of at least 16 characters; by default one that is generated and kept in the state
@@ -50,6 +47,16 @@ pub(super) struct Up {
     /// The certificate's private key (PEM).
     #[arg(long, requires = "tls_cert", env = "SPIN_TLS_KEY")]
     tls_key: Option<PathBuf>,
+    /// Serve the admin listener with TLS and this certificate chain (PEM); read again when it changes.
+    #[arg(long, requires = "admin_tls_key", env = "BODEGA_ADMIN_TLS_CERT")]
+    admin_tls_cert: Option<PathBuf>,
+    /// That certificate's private key (PEM).
+    #[arg(long, requires = "admin_tls_cert", env = "BODEGA_ADMIN_TLS_KEY")]
+    admin_tls_key: Option<PathBuf>,
+    /// The certificate authorities (PEM) of those who may use the control API: it asks for a certificate of theirs instead of the
+    /// admin token. `/metrics` and the probes need none. Read at the start only.
+    #[arg(long, requires = "admin_tls_cert", env = "BODEGA_ADMIN_CLIENT_CA")]
+    admin_client_ca: Option<PathBuf>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = Format::Human, env = "BODEGA_LOG_FORMAT")]
     log_format: Format,
@@ -100,78 +107,30 @@ impl Up {
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Dropped last, so that the last lines are written too.
         let _log = logs::init(self.log_format, &self.log)?;
+        let mut former = Former::find()?;
+        let passed = match &mut former {
+            Some(former) => former.take_sockets(),
+            None => PassedSockets::take()?,
+        };
+        let result = self.run_with(passed, former.as_mut());
+        if let (Err(error), Some(former)) = (&result, &former) {
+            former.failed(error);
+        }
+        result
+    }
+
+    fn run_with(self, passed: PassedSockets, former: Option<&mut Former>) -> anyhow::Result<()> {
         // Before minutes of building end in a mistake that was there to be seen.
         let described = self.application.read()?;
-        if self.build {
+        // Who takes over takes what is there.
+        if self.build && former.is_none() {
             build::build(&described.manifest, &[], None)?;
         }
         described.manifest.check_sources()?;
 
         // The acceptor and the admin listener need no more than one thread; requests have their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(self.serve(described))
-    }
-
-    async fn serve(self, described: Described) -> anyhow::Result<()> {
-        let state = self.application.state_dir.open(&described.config)?;
-        let workers = self.listener_config().workers;
-        let Loaded { app, stores, telemetry } =
-            self.application.load(&described, &state, state.path(), workers).await?;
-
-        let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
-        let listener =
-            Listener::bind(self.listener_config()).await.map_err(|error| about_address(error, "--listen"))?;
-        let admin = Admin::bind(self.admin_listen).await.map_err(|error| about_address(error, "--admin-listen"))?;
-        let scheme = if self.tls_cert.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let host = RunningHost {
-            pid: std::process::id(),
-            url: format!("{scheme}://{}", listener.local_addr()),
-            admin_url: format!("http://{}", admin.local_addr()),
-        };
-        app.listens_on(scheme, listener.local_addr().to_string().parse()?);
-        state.announce(&host)?;
-        let token = self.admin_token(&state)?;
-        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone());
-        let routes = admin::control::add(routes, &token, &app);
-        let admin = tokio::spawn(admin.run(routes, drain.clone()));
-        let open_connections = listener.open_connections();
-        telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || {
-            open_connections.count() as u64
-        });
-        let sweeper = tokio::spawn(sweep(stores.clone()));
-        println!("listening on {}", host.url);
-        println!("admin on {}", host.admin_url);
-        telemetry.health.ready();
-        let load_demo = || transfer::load_demo(described.manifest, host.url.clone(), state.clone());
-        let demo = self.demo.then(|| tokio::spawn(load_demo()));
-
-        let drained = listener
-            .run(
-                {
-                    let (app, drain) = (app.clone(), drain.clone());
-                    move |index| {
-                        let worker = Worker::new(app.clone(), index);
-                        if index == 0 {
-                            schedule::start(&worker, &drain);
-                        }
-                        worker
-                    }
-                },
-                drain.clone(),
-            )
-            .await?;
-        for task in [Some(sweeper), demo].into_iter().flatten() {
-            task.abort();
-        }
-        stores.close().await;
-        drain.end();
-        // It ended with the drain; a panic of it is logged and hurts nothing any more.
-        let _ = admin.await;
-        state.withdraw();
-        if drained.connections_cut > 0 {
-            tracing::warn!("{} connections were cut because they did not finish in time", drained.connections_cut);
-        }
-        Ok(())
+        runtime.block_on(self.serve(described, passed, former))
     }
 
     fn admin_token(&self, state: &StateDir) -> anyhow::Result<String> {
@@ -188,11 +147,17 @@ impl Up {
         self.limits.readiness_delay_ms.map(Duration::from_millis).unwrap_or_default()
     }
 
+    fn admin_tls(&self) -> Option<TlsFiles> {
+        let files = self.admin_tls_cert.clone().zip(self.admin_tls_key.clone());
+        let client_authorities = self.admin_client_ca.clone();
+        files.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities })
+    }
+
     fn listener_config(&self) -> listener::Config {
         let mut config = listener::Config::new(self.listen);
         let args = &self.limits;
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities: None });
         config.workers = args.workers.unwrap_or(config.workers);
         config.connections_max = args.connections_max.unwrap_or(config.connections_max);
         config.drain_timeout = args.drain_timeout_ms.map_or(config.drain_timeout, Duration::from_millis);
@@ -205,13 +170,6 @@ impl Up {
         limits.body_read_timeout = args.body_read_timeout_ms.map_or(limits.body_read_timeout, Duration::from_millis);
         limits.write_timeout = args.write_timeout_ms.map_or(limits.write_timeout, Duration::from_millis);
         config
-    }
-}
-
-async fn sweep(stores: Stores) {
-    loop {
-        tokio::time::sleep(SWEEP_PERIOD).await;
-        stores.sweep_expired().await;
     }
 }
 

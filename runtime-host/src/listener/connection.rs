@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -74,16 +75,25 @@ impl<H: Handler> Server<H> {
         let Self { handler, limits, tls, drain, busy_poll } = self;
         // An address is valid in every header.
         let peer_text = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static(""));
-        let connection = Arc::new(ConnectionInfo { peer, peer_text, local: opened.local, tls: tls.is_some() });
+        let connection = Arc::new(ConnectionInfo {
+            peer,
+            peer_text,
+            local: opened.local,
+            tls: tls.is_some(),
+            client: opened.stream.client_certificate(),
+        });
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();
+        // With HTTP/2 the connection itself says so.
+        let closes = (!opened.http2).then(|| drain.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let open = noting.request_started();
             let request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
             let (handler, connection, busy_poll) = (handler.clone(), connection.clone(), busy_poll.clone());
+            let closes = closes.clone();
             async move {
                 let upload = request.body().stall();
-                let response = match (refusal(&request, &limits), &upload) {
+                let mut response = match (refusal(&request, &limits), &upload) {
                     (Some(refusal), _) => handler.refuse(&request.map(drop), refusal),
                     (None, None) => handler.handle(request, &connection).await,
                     (None, Some(upload)) => answer_upload(handler, request, &connection, upload).await,
@@ -91,6 +101,9 @@ impl<H: Handler> Server<H> {
                 // What has happened by now is what the answer says.
                 let upload = upload.filter(|upload| !upload.has_happened());
                 busy_poll.answered();
+                if closes.is_some_and(|drain| drain.has_begun()) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, upload, open)))
             }
         });
@@ -101,7 +114,7 @@ impl<H: Handler> Server<H> {
             drive(connection, http2::Connection::graceful_shutdown, drain.begun(), &activity, watchdog).await
         } else {
             let connection = http1_builder(&limits).keep_alive(!drain.has_begun()).serve_connection(io, service);
-            drive(connection, http1::Connection::graceful_shutdown, drain.begun(), &activity, watchdog).await
+            drive(connection, http1::Connection::graceful_shutdown, time_to_close(drain), &activity, watchdog).await
         }
     }
 }
@@ -130,11 +143,20 @@ fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
     builder
 }
 
+/// Waits until an HTTP/1 connection without a request is to be closed. What it is asked until then is answered, and says that it
+/// was the last.
+async fn time_to_close(drain: Drain) {
+    drain.begun().await;
+    if drain.is_handed_over() {
+        tokio::time::sleep(drain.grace()).await;
+    }
+}
+
 /// Waits as long as a connection may take to send its first bytes; only a moment once the drain has begun.
 async fn too_late(drain: Drain, timeout: Duration) {
     let draining = async {
         drain.begun().await;
-        tokio::time::sleep(DRAIN_GRACE).await;
+        tokio::time::sleep(DRAIN_GRACE.max(drain.grace())).await;
     };
     tokio::select! {
         () = tokio::time::sleep(timeout) => {}

@@ -2,12 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::telemetry::health::Health;
+
+/// How long a client that is connected already may send a request more once another process has taken over its address: it may be
+/// sending one at that very moment, and would lose it.
+const HANDOVER_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -18,7 +23,13 @@ enum Stage {
 
 /// How far the end has come. Clones speak of the same end.
 #[derive(Debug, Clone)]
-pub struct Drain(Arc<watch::Sender<Stage>>);
+pub struct Drain(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stage: watch::Sender<Stage>,
+    handed_over: AtomicBool,
+}
 
 impl Default for Drain {
     fn default() -> Self {
@@ -29,12 +40,33 @@ impl Default for Drain {
 impl Drain {
     /// Nothing ends yet.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Stage::Serving)))
+        Self(Arc::new(Inner { stage: watch::Sender::new(Stage::Serving), handed_over: AtomicBool::new(false) }))
     }
 
     /// Takes no further connections or requests; those that are open finish.
     pub fn begin(&self) {
         self.advance(Stage::Draining);
+    }
+
+    /// As `begin`, when another process goes on at the same address: who is connected has a moment for a request more.
+    pub fn hand_over(&self) {
+        self.0.handed_over.store(true, Ordering::Release);
+        self.begin();
+    }
+
+    /// Begins for the same reason as the drain `other`.
+    pub(super) fn begin_as(&self, other: &Self) {
+        if other.is_handed_over() { self.hand_over() } else { self.begin() }
+    }
+
+    /// Whether another process goes on at the same address.
+    pub fn is_handed_over(&self) -> bool {
+        self.0.handed_over.load(Ordering::Acquire)
+    }
+
+    /// How long a connection without a request is kept once the drain has begun.
+    pub(super) fn grace(&self) -> Duration {
+        if self.is_handed_over() { HANDOVER_GRACE } else { Duration::ZERO }
     }
 
     /// Cuts what is still open. A listener does so itself at the end of its drain.
@@ -44,7 +76,7 @@ impl Drain {
 
     /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow() >= Stage::Draining
+        *self.0.stage.borrow() >= Stage::Draining
     }
 
     /// Waits until the drain has begun.
@@ -57,8 +89,20 @@ impl Drain {
         self.reached(Stage::Ended)
     }
 
+    /// Waits until another process goes on at the same address.
+    pub fn handed_over(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (begun, drain) = (self.begun(), self.clone());
+        async move {
+            begun.await;
+            if !drain.is_handed_over() {
+                // An end has begun, and is not taken over any more.
+                std::future::pending().await
+            }
+        }
+    }
+
     fn advance(&self, stage: Stage) {
-        self.0.send_if_modified(|current| {
+        self.0.stage.send_if_modified(|current| {
             let later = stage > *current;
             *current = stage.max(*current);
             later
@@ -69,7 +113,7 @@ impl Drain {
         // The future holds the sender too, so that waiting cannot fail.
         let drain = self.clone();
         async move {
-            let _ = drain.0.subscribe().wait_for(|current| *current >= stage).await;
+            let _ = drain.0.stage.subscribe().wait_for(|current| *current >= stage).await;
         }
     }
 }

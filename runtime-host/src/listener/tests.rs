@@ -114,9 +114,9 @@ impl Running {
         let mut config = Config::new("127.0.0.1:0".parse().unwrap());
         config.workers = NonZeroUsize::new(2).unwrap();
         change(&mut config);
-        let listener = Listener::bind(config).await.unwrap();
+        let listener = Listener::bind(config, None).await.unwrap();
         let (address, open, drain) = (listener.local_addr(), listener.open_connections(), Drain::new());
-        let task = tokio::spawn(listener.run(|worker| Paths { worker }, drain.clone()));
+        let task = tokio::spawn(listener.run(|worker| Paths { worker }, drain.clone(), || ()));
         Self { address, open, drain, task }
     }
 

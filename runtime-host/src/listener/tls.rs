@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+
+/// How often the certificate files are looked at.
+pub(crate) const CERTIFICATE_CHECK_PERIOD: Duration = Duration::from_secs(2);
 
 /// Where certificate and key are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,9 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+    /// The certificate authorities that vouch for clients, PEM. With them, a client may show a certificate, and who shows one that they
+    /// do not vouch for is turned away; whether one is needed is for whoever answers the requests to say.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// Why the certificate cannot be used.
@@ -55,6 +63,15 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// A certificate authority is refused.
+    #[error("{} holds a certificate authority that cannot be used", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: rustls::Error,
+    },
     /// TLS cannot be set up at all.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
@@ -69,7 +86,7 @@ struct Contents {
 
 /// The certificate in use. Connections that are open keep the one that they began with.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     files: TlsFiles,
     config: Arc<ServerConfig>,
     current: Arc<Current>,
@@ -85,27 +102,39 @@ impl std::fmt::Debug for Contents {
 
 impl Certificate {
     /// Loads both files.
-    pub(super) fn load(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
+    pub(crate) fn load(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
         let contents = read(&files)?;
         let current = Arc::new(Current(RwLock::new(certified_key(&files, &contents)?)));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(current.clone());
+            .map_err(TlsError::Setup)?;
+        let mut config = match &files.client_authorities {
+            None => {
+                let mut config = builder.with_no_client_auth().with_cert_resolver(current.clone());
+                config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;
+                config
+            }
+            Some(path) => {
+                let verifier = client_verifier(path)?;
+                let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(current.clone());
+                // A session that goes on would bring a client in whose certificate has expired meanwhile.
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+                config
+            }
+        };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;
         Ok(Arc::new(Self { files, config: Arc::new(config), current, seen: RwLock::new(contents) }))
     }
 
     /// Shakes hands with whatever the certificate is at that time.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.clone())
     }
 
-    /// Looks at the files every `period`. Contents are compared, not times: they tell the truth on every file system,
+    /// Looks at certificate and key every `period`. Contents are compared, not times: they tell the truth on every file system,
     /// also behind the links that Kubernetes swaps.
-    pub(super) async fn reload_on_change(self: Arc<Self>, period: Duration) {
+    pub(crate) async fn reload_on_change(self: Arc<Self>, period: Duration) {
         loop {
             tokio::time::sleep(period).await;
             let certificate = self.clone();
@@ -155,6 +184,23 @@ impl ResolvesServerCert for Current {
 fn read(files: &TlsFiles) -> Result<Contents, TlsError> {
     let read = |path: &Path| std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
     Ok(Contents { certificate: read(&files.certificate)?, key: read(&files.key)? })
+}
+
+fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable = |source| TlsError::Pem { path: path.to_owned(), expected: "certificate", source };
+    let contents = std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&contents) {
+        let refused = |source| TlsError::Authority { path: path.to_owned(), source };
+        authorities.add(certificate.map_err(unusable)?).map_err(refused)?;
+    }
+    if authorities.is_empty() {
+        return Err(unusable(pem::Error::NoItemsFound));
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider).allow_unauthenticated().build();
+    verifier.map_err(|error| TlsError::Setup(rustls::Error::General(error.to_string())))
 }
 
 fn certified_key(files: &TlsFiles, contents: &Contents) -> Result<Arc<CertifiedKey>, TlsError> {

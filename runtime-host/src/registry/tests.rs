@@ -39,7 +39,11 @@ impl Shop {
 
     fn in_force(&self, base: &[u8]) -> InForce {
         let digest = Digest::of(base);
-        self.registry.in_force("cart", Base { digest: &digest, source: "cart.wasm" }).unwrap()
+        let in_force = self.registry.in_force("cart", &digest).unwrap();
+        if let InForce::ManifestChanged { .. } = in_force {
+            self.registry.manifest_changed("cart", Base { digest: &digest, source: "cart.wasm" }).unwrap();
+        }
+        in_force
     }
 
     fn numbers(&self) -> Vec<(u32, bool)> {
@@ -230,4 +234,25 @@ fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
     let shop = shop.after_death();
     assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
     shop.registry.migrated("cart", &Digest::of(b"new")).unwrap();
+}
+
+#[test]
+fn changes_are_counted_and_what_is_only_logged_is_none() {
+    let shop = Shop::new(10);
+    assert_eq!(shop.registry.changes(), 0);
+    shop.deploy(b"new", b"base");
+    let changes = shop.registry.changes();
+    assert!(changes > 0);
+    let action = Action {
+        at_ms: 1,
+        who: "ann".to_owned(),
+        action: "pause".to_owned(),
+        component: "cart".to_owned(),
+        why: String::new(),
+        outcome: "ok".to_owned(),
+    };
+    shop.registry.log(&action).unwrap();
+    assert_eq!(shop.registry.changes(), changes);
+    shop.registry.return_to("cart", 1, Some(2)).unwrap();
+    assert!(shop.registry.changes() > changes);
 }

@@ -72,6 +72,15 @@ pub enum Durability {
     Normal,
 }
 
+/// Whether another process has the files as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// None has.
+    None,
+    /// One that goes on with them, and must not be kept waiting.
+    GoOn,
+}
+
 /// How a database is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -162,10 +171,10 @@ impl Database {
         self.queue.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// Finishes what is queued, writes the log back into the file and takes nothing more.
-    pub async fn close(&self) -> Result<(), Error> {
+    /// Finishes what is queued, writes the log back into the file unless others go on with it, and takes nothing more.
+    pub async fn close(&self, others: Others) -> Result<(), Error> {
         self.readers.close();
-        self.queue.close().await
+        self.queue.close(others).await
     }
 
     /// Runs writes of the host's own as one unit; they may run twice, so they must not have effects elsewhere.
@@ -201,7 +210,7 @@ impl Drop for Database {
         self.readers.close();
         let (closed, _) = oneshot::channel();
         // It may be closed already.
-        let _ = self.queue.requests.send(Request::Close(closed));
+        let _ = self.queue.requests.send(Request::Close(Others::None, closed));
         if let Some(writer) = self.writer.take()
             && writer.thread().id() != thread::current().id()
         {

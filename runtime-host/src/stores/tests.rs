@@ -63,7 +63,7 @@ async fn backed_up(folder: &Path) -> (StoresConfig, PathBuf) {
     let backup = folder.join("backup");
     let report = stores.backup(&backup).await.unwrap();
     assert_eq!(report.files, 3);
-    stores.close().await;
+    stores.close(Others::None).await;
     (config, backup)
 }
 
@@ -75,7 +75,7 @@ async fn stores_are_found_by_label_and_survive_a_restart() {
     assert!(stores.sqlite("nowhere").is_none());
     assert!(stores.key_value("orders").is_none());
     fill(&stores).await;
-    stores.close().await;
+    stores.close(Others::None).await;
     drop(stores);
     assert!(is_filled(&Stores::open(&config).unwrap()).await);
 }
@@ -264,4 +264,61 @@ async fn a_restore_that_was_cut_short_is_finished_at_the_next_start() {
     assert!(is_filled(&Stores::open(&config).unwrap()).await);
     assert!(!state.join("restore.json").exists());
     assert!(!state.join("orders/orders.db.restored").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_lose_no_write_of_each_other_while_one_takes_over() {
+    const STEPS: i64 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let former = Stores::open(&config).unwrap();
+    // As a descriptor that is sent to another process: the lock is the file's that both have open.
+    let new = Stores::open_beside(&config, former.lock().try_clone().unwrap()).unwrap();
+    let count = |stores: &Stores| {
+        let store = stores.key_value(DEFAULT_LABEL).unwrap();
+        tokio::spawn(async move {
+            for _ in 0..STEPS {
+                store.increment("n".into(), 1).await.unwrap();
+            }
+        })
+    };
+    for counting in [count(&former), count(&former), count(&new), count(&new)] {
+        counting.await.unwrap();
+    }
+    assert_eq!(former.key_value(DEFAULT_LABEL).unwrap().increment("n".into(), 0).await, Ok(4 * STEPS));
+    former.close(Others::GoOn).await;
+    drop(former);
+    assert_eq!(new.key_value(DEFAULT_LABEL).unwrap().increment("n".into(), 0).await, Ok(4 * STEPS));
+    assert!(matches!(Stores::open(&config), Err(StoresError::InUse(_))), "the lock goes on with the new one");
+    new.close(Others::None).await;
+    drop(new);
+    Stores::open(&config).unwrap();
+}
+
+#[test]
+fn the_lock_of_another_folder_opens_nothing() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (stores, others) = (Stores::open(&config(dir.path())).unwrap(), Stores::open(&config(other.path())).unwrap());
+    let error = Stores::open_beside(&config(dir.path()), others.lock().try_clone().unwrap()).unwrap_err();
+    assert!(matches!(error, StoresError::OtherFolder(_)), "{error}");
+    // Nor does the right file, where another one holds the lock.
+    let unlocked = File::open(dir.path().join(LOCK_FILE)).unwrap();
+    assert!(matches!(Stores::open_beside(&config(dir.path()), unlocked), Err(StoresError::InUse(_))));
+    drop(stores);
+}
+
+#[tokio::test]
+async fn a_backup_waits_while_two_processes_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&config(dir.path())).unwrap();
+    let held = stores.hold_backups().await;
+    let folder = dir.path().join("backup");
+    let backup = tokio::spawn({
+        let (stores, folder) = (stores.clone(), folder.clone());
+        async move { stores.backup(&folder).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!folder.exists() && !backup.is_finished());
+    drop(held);
+    assert_eq!(backup.await.unwrap().unwrap().files, 3);
 }

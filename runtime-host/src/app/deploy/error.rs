@@ -24,6 +24,9 @@ pub enum DeployError {
     /// The worker threads are not there yet.
     #[error("the application is still starting")]
     NotReady,
+    /// Another process goes on with the application.
+    #[error("another process takes over from this one; ask again")]
+    HandedOver,
     /// Too many instances of former revisions still have work.
     #[error("former revisions still have {instances} instances at work, and there is no room for another revision's")]
     NoRoom {

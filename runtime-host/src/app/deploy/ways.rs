@@ -65,6 +65,7 @@ impl App {
 
     async fn deploy_in_turn(self: &Arc<Self>, deployment: &Deployment) -> Result<Deployed, DeployError> {
         let started = Instant::now();
+        self.deployments.are_decided_here()?;
         let Deployment { component, wasm, source, .. } = deployment;
         let current = self.in_force(component)?;
         let digest = Digest::of(wasm);
@@ -143,6 +144,7 @@ impl App {
 
     async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
         let started = Instant::now();
+        self.deployments.are_decided_here()?;
         let component = &rollback.component;
         let current = self.in_force(component)?;
         let history = self.history(component)?;

@@ -86,7 +86,7 @@ async fn application(name: &str, content: String) -> (Application, PathBuf, temp
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(name);
     std::fs::write(&file, content).unwrap();
-    (Application { url, token: "given".to_owned(), token_is_given: true }, file, dir)
+    (Application { url, token: "given".to_owned(), token_is_given: true, tls: TlsArgs::default() }, file, dir)
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::app::Worker;
 use crate::cli::application::{ApplicationArgs, Loaded};
 use crate::cli::remote::{self, RemoteArgs};
 use crate::engine::outbound_http::ServiceChain as _;
-use crate::stores::Stores;
+use crate::stores::{Others, Stores};
 use crate::telemetry::request_context::RequestContext;
 
 /// The name that its requests are for.
@@ -58,7 +58,7 @@ impl Stopped {
         let notes = state.path().join(NOTES);
         // What a command left that was killed. None runs now that has the stores, which the next step shows.
         remove(&notes)?;
-        let Loaded { app, stores, .. } = application.load(&described, &state, &notes, NonZeroUsize::MIN).await?;
+        let Loaded { app, stores, .. } = application.load(&described, &state, &notes, NonZeroUsize::MIN, None).await?;
         app.listens_on(Scheme::HTTP, Authority::from_static(HOST));
         let worker = Worker::new(app, 0);
         Ok(Self { worker, stores, notes, authorization, token_is_given: remote.token_is_given() })
@@ -80,7 +80,7 @@ impl Stopped {
 
     /// Leaves all as it was.
     pub(super) async fn close(self) -> anyhow::Result<()> {
-        self.stores.close().await;
+        self.stores.close(Others::None).await;
         remove(&self.notes)
     }
 }

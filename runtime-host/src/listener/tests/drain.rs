@@ -41,6 +41,26 @@ async fn open_requests_finish_and_idle_connections_close() {
 }
 
 #[tokio::test]
+async fn who_is_connected_may_ask_once_more_when_another_process_goes_on() {
+    let listener = Running::start(|_| {}).await;
+    let mut idle = listener.connect().await;
+    idle.get("/").await;
+    let mut silent = listener.connect().await;
+    let mut unused = listener.connect().await;
+    listener.until_open(3).await;
+    let started = Instant::now();
+    listener.drain.hand_over();
+    tokio::time::sleep(SHORT).await;
+    for client in [&mut idle, &mut silent] {
+        let answer = client.get("/late").await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("/late"), "{answer}");
+        assert_eq!(client.rest().await, "");
+    }
+    assert!(unused.closed_after(started).await >= 2 * SHORT, "it had its time");
+    assert_eq!(listener.drained().await, Drained { connections_cut: 0 });
+}
+
+#[tokio::test]
 async fn an_http2_client_is_told_to_go_away() {
     const FRAME_HEAD_BYTES: usize = 9;
     const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];

@@ -84,9 +84,9 @@ async fn a_panic_ends_one_connection_only() {
 
 #[tokio::test]
 async fn a_handler_that_cannot_be_made_fails_the_start() {
-    let listener = Listener::bind(Config::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let listener = Listener::bind(Config::new("127.0.0.1:0".parse().unwrap()), None).await.unwrap();
     let make_handler = |worker| if worker == 0 { panic!("as the test asked") } else { Paths { worker } };
-    let error = listener.run(make_handler, Drain::new()).await.unwrap_err();
+    let error = listener.run(make_handler, Drain::new(), || ()).await.unwrap_err();
     assert_eq!(error.to_string(), "worker thread 0 cannot be started");
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.to_string(), "making its handler panicked");
@@ -95,6 +95,6 @@ async fn a_handler_that_cannot_be_made_fails_the_start() {
 #[tokio::test]
 async fn a_taken_address_is_named() {
     let listener = Running::start(|_| {}).await;
-    let error = Listener::bind(Config::new(listener.address)).await.err().unwrap();
+    let error = Listener::bind(Config::new(listener.address), None).await.err().unwrap();
     assert_eq!(error.to_string(), format!("cannot listen on {}", listener.address));
 }

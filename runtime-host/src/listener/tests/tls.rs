@@ -43,7 +43,8 @@ impl Files {
     }
 
     pub(super) fn tls_files(&self) -> TlsFiles {
-        TlsFiles { certificate: self.0.path().join("tls.crt"), key: self.0.path().join("tls.key") }
+        let file = |name| self.0.path().join(name);
+        TlsFiles { certificate: file("tls.crt"), key: file("tls.key"), client_authorities: None }
     }
 }
 
@@ -142,7 +143,7 @@ async fn unusable_files_are_named_and_open_no_port() {
     let fault = async |expected: &str| {
         let mut config = Config::new("127.0.0.1:0".parse().unwrap());
         config.tls = Some(files.tls_files());
-        let error = Listener::bind(config).await.err().unwrap().to_string();
+        let error = Listener::bind(config, None).await.err().unwrap().to_string();
         assert!(error.ends_with(expected), "{error}");
     };
     std::fs::write(files.tls_files().certificate, "").unwrap();

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::raw::{Output, Raw};
 use super::result::Value;
 use super::session::Session;
-use super::{Error, WRITE_QUEUE_BYTES_MAX, WRITE_QUEUE_MAX};
+use super::{Error, Others, WRITE_QUEUE_BYTES_MAX, WRITE_QUEUE_MAX};
 
 /// What the writer is asked to do.
 pub(super) enum Request {
@@ -26,8 +26,8 @@ pub(super) enum Request {
     Abandon(Arc<Session>),
     /// Work outside of any transaction.
     Outside(Box<dyn FnOnce(&Raw) + Send>),
-    /// Checkpoint and stop.
-    Close(oneshot::Sender<Result<(), Error>>),
+    /// Checkpoint, unless others go on, and stop.
+    Close(Others, oneshot::Sender<Result<(), Error>>),
 }
 
 impl Request {
@@ -36,7 +36,7 @@ impl Request {
         match self {
             Self::Step(step, _) => Some(&step.session),
             Self::Abandon(session) => Some(session),
-            Self::Unit { .. } | Self::Outside(_) | Self::Close(_) => None,
+            Self::Unit { .. } | Self::Outside(_) | Self::Close(..) => None,
         }
     }
 }
@@ -225,9 +225,9 @@ impl Queue {
     }
 
     /// Lets the writer finish what is queued, checkpoint and stop.
-    pub(super) async fn close(&self) -> Result<(), Error> {
+    pub(super) async fn close(&self, others: Others) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.send(Request::Close(answer))?;
+        self.send(Request::Close(others, answer))?;
         self.wait(answered).await
     }
 

@@ -25,8 +25,13 @@ const PREPARED_MAX: usize = 128;
 const CACHE_KIB: i32 = 8 << 10;
 /// Size to which the write-ahead log is cut back when it starts anew, in bytes.
 const WAL_KEPT_BYTES: i64 = 16 << 20;
-/// How long a connection that may block waits for another process.
+/// How long a reader that may block waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the writer looks whether another process has done with the file. SQLite's own pauses grow to 100 ms, and one who commits
+/// group after group leaves gaps of microseconds: with these, both get their turn.
+const WRITER_BUSY_PERIOD: Duration = Duration::from_micros(500);
+/// How often it does before it gives up: some 10 s, twice as long as a transaction may take by default.
+const WRITER_BUSY_LOOKS_MAX: c_int = 20_000;
 /// For the host's own statements: more years than a host lives, and few enough to add to now.
 const UNLIMITED: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -59,7 +64,11 @@ impl Raw {
         };
         let mut connection = rusqlite::Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         let context = Arc::new(Context::new());
-        connection.busy_timeout(if role == Role::InlineReader { Duration::ZERO } else { BUSY_TIMEOUT })?;
+        match role {
+            Role::Writer => connection.busy_handler(Some(wait_for_other_writer))?,
+            Role::Reader => connection.busy_timeout(BUSY_TIMEOUT)?,
+            Role::InlineReader => connection.busy_timeout(Duration::ZERO)?,
+        }
         connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
         // Otherwise a kept statement is prepared again whenever a parameter that its plan could depend on changes.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -190,6 +199,15 @@ impl Raw {
         // SAFETY: the handle is open as long as `self`, and the call stores one integer.
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.connection.handle(), rowid) }
     }
+}
+
+/// Waits a moment; false once it has been asked too often.
+fn wait_for_other_writer(looks: c_int) -> bool {
+    let goes_on = looks < WRITER_BUSY_LOOKS_MAX;
+    if goes_on {
+        std::thread::sleep(WRITER_BUSY_PERIOD);
+    }
+    goes_on
 }
 
 fn set_up_writer(

@@ -22,7 +22,7 @@ use super::raw::{Output, Raw, Role};
 use super::session::{Session, TransactionState};
 use super::statement::Kind;
 use super::transaction::Transaction;
-use super::{Error, Settings};
+use super::{Error, Others, Settings};
 
 /// Units and transactions in one group.
 const GROUP_LENGTH_MAX: usize = 256;
@@ -125,11 +125,16 @@ impl Writer {
                     self.commit();
                     work(&self.raw);
                 }
-                Request::Close(answer) => {
+                Request::Close(others, answer) => {
                     self.commit();
-                    // The readers still have the file open, so the end of this connection would not do it.
-                    let closed =
-                        self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop);
+                    let closed = match others {
+                        // The readers still have the file open, so the end of this connection would not do it.
+                        Others::None => {
+                            self.raw.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop)
+                        }
+                        // It would keep them from writing until no reader is left that began before.
+                        Others::GoOn => Ok(()),
+                    };
                     self.shared.closed.store(true, Ordering::Release);
                     let _ = answer.send(closed.map_err(Error::from));
                     return;

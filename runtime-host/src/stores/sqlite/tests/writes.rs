@@ -1,6 +1,6 @@
 //! Writes outside of transactions: groups, failures, bounds and the counters of a handle.
 
-use super::super::WRITE_QUEUE_MAX;
+use super::super::{Others, WRITE_QUEUE_MAX};
 use super::*;
 
 #[tokio::test]
@@ -234,11 +234,11 @@ async fn a_closed_database_has_everything_in_its_file_and_takes_no_more() {
     let connection = fixture.connect();
     run(&connection, "INSERT INTO item (id) VALUES (1)").await;
     run(&connection, "SELECT * FROM item").await;
-    fixture.database.close().await.unwrap();
+    fixture.database.close(Others::None).await.unwrap();
     assert_eq!(std::fs::metadata(fixture.database.path().with_extension("db-wal")).map_or(0, |log| log.len()), 0);
     assert_eq!(query(&connection, "INSERT INTO item (id) VALUES (2)").await, Err(Error::Closed));
     assert_eq!(query(&connection, "SELECT 1").await, Err(Error::Closed));
-    assert_eq!(fixture.database.close().await, Err(Error::Closed));
+    assert_eq!(fixture.database.close(Others::None).await, Err(Error::Closed));
     let again = Database::open(Location::File(fixture.database.path().into()), Settings::default()).unwrap();
     assert_eq!(integer(&again.connect(), "SELECT id FROM item").await, 1);
 }
