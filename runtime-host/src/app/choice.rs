@@ -10,6 +10,7 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use crate::rollout::{Share, Side, Sticky};
+use crate::telemetry::guest_counters::COUNT;
 
 /// By which a tester asks for the new revision; its value is the preview token. No component sees it.
 pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
@@ -60,6 +61,13 @@ pub(super) fn side(share: Share, sticky: &Sticky, headers: &HeaderMap) -> Side {
 /// Whether the request asks for the new revision and may.
 pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
     headers.get(PREVIEW).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+}
+
+/// Takes out of a request what no component is to see: a secret, which components may log; and counts, which only they
+/// themselves may make, while some answer with what they were asked.
+pub(super) fn withhold(headers: &mut HeaderMap) {
+    headers.remove(PREVIEW);
+    headers.remove(COUNT);
 }
 
 #[cfg(test)]
@@ -118,5 +126,13 @@ mod tests {
             assert!(!may_preview(&headers(&[("x-bodega-preview", given)]), "s3cret"), "{given}");
         }
         assert!(!may_preview(&HeaderMap::new(), "s3cret"));
+    }
+
+    #[test]
+    fn no_component_sees_the_token_nor_what_a_client_would_have_it_count() {
+        let mut headers = headers(&[("x-bodega-preview", "s3cret"), ("x-bodega-count", "paid_total=9"), ("x-a", "b")]);
+        headers.append("x-bodega-count", "failed_total=9".parse().unwrap());
+        withhold(&mut headers);
+        assert_eq!(headers, self::headers(&[("x-a", "b")]));
     }
 }
