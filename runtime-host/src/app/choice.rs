@@ -15,6 +15,9 @@ use crate::telemetry::guest_counters::COUNT;
 /// By which a tester asks for the new revision; its value is the preview token. No component sees it.
 pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
 
+/// What stands before a token, in any case of letters (RFC 9110, 11.1).
+const BEARER: &[u8] = b"Bearer ";
+
 /// What of a token says whose it is. Nobody's word is taken for it: it only has to stay the same.
 #[derive(Deserialize)]
 struct Claims<'a> {
@@ -35,7 +38,10 @@ pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<
 /// The subject of a token, which stays when the token is renewed; of another kind of credentials all of it.
 fn user(credentials: &[u8]) -> Option<Cow<'_, [u8]>> {
     let subject = || {
-        let token = credentials.strip_prefix(b"Bearer ")?;
+        let (scheme, token) = credentials.split_at_checked(BEARER.len())?;
+        if !scheme.eq_ignore_ascii_case(BEARER) {
+            return None;
+        }
         let claims = token.split(|byte| *byte == b'.').nth(1)?;
         let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
         let claims: Claims = serde_json::from_slice(&claims).ok()?;
@@ -91,7 +97,9 @@ mod tests {
     fn a_user_is_who_the_token_says_however_often_it_is_renewed() {
         for (expiry, signature) in [(1, "aa"), (2, "bb")] {
             let token = token(&format!(r#"{{"exp":{expiry},"sub":"ann"}}"#), signature);
-            assert_eq!(key(&Sticky::User, &[("authorization", &token)]).as_deref(), Some("ann"));
+            for token in [token.replace("Bearer", "bearer"), token.replace("Bearer", "BEARER"), token] {
+                assert_eq!(key(&Sticky::User, &[("authorization", &token)]).as_deref(), Some("ann"), "{token}");
+            }
         }
         assert_eq!(key(&Sticky::User, &[("authorization", "Basic YTpi")]).as_deref(), Some("Basic YTpi"));
         assert_eq!(key(&Sticky::User, &[("authorization", "Bearer key.!!.x")]).as_deref(), Some("Bearer key.!!.x"));
