@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
+use super::preview;
 use crate::rollout::{Share, Side, Sticky};
 use crate::telemetry::guest_counters::COUNT;
 
@@ -73,6 +74,7 @@ pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
 /// themselves may make, while some answer with what they were asked.
 pub(super) fn withhold(headers: &mut HeaderMap) {
     headers.remove(PREVIEW);
+    preview::take_cookie(headers);
     headers.remove(COUNT);
 }
 
@@ -140,6 +142,7 @@ mod tests {
     fn no_component_sees_the_token_nor_what_a_client_would_have_it_count() {
         let mut headers = headers(&[("x-bodega-preview", "s3cret"), ("x-bodega-count", "paid_total=9"), ("x-a", "b")]);
         headers.append("x-bodega-count", "failed_total=9".parse().unwrap());
+        headers.append("cookie", "x-bodega-preview=s3cret".parse().unwrap());
         withhold(&mut headers);
         assert_eq!(headers, self::headers(&[("x-a", "b")]));
     }
