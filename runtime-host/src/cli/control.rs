@@ -49,9 +49,10 @@ impl AdminArgs {
         let url = match &self.admin_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
-                let host = state.running_host().with_context(|| {
+                let host = state.running_host().ok_or_else(|| {
                     let path = path.display();
-                    format!("no host uses the state folder {path}; name it with --state-dir, or give --admin-url")
+                    let text = "no host uses the state folder";
+                    NoHost(format!("{text} {path}; name it with --state-dir, or give --admin-url"))
                 })?;
                 host.admin_url
             }
@@ -60,6 +61,11 @@ impl AdminArgs {
         Ok(Control(Application { url, token, token_is_given: true }))
     }
 }
+
+/// No host is there to be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoHost(pub(super) String);
 
 /// The control API of a running host.
 pub(super) struct Control(Application);

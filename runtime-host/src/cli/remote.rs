@@ -1,6 +1,6 @@
 //! The running application, as the host's own commands ask it.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{Response, StatusCode, request};
@@ -80,6 +80,16 @@ impl RemoteArgs {
     }
 }
 
+/// The application did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct NotDone {
+    /// What it answered; `None` where nobody was there.
+    pub(super) status: Option<StatusCode>,
+    /// What is said about it, with what to do.
+    pub(super) text: String,
+}
+
 /// The running application, and the token by which it is asked.
 #[derive(PartialEq, Eq)]
 pub(super) struct Application {
@@ -104,13 +114,18 @@ impl Application {
             return Ok(response);
         }
         let text = response.into_body().collect().await?.to_bytes();
-        bail!("{}", refusal(status, &text, self.token_is_given))
+        let text = refusal(status, &text, self.token_is_given);
+        Err(NotDone { status: Some(status), text }.into())
     }
 
     fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
         let is_connect = error.is_connect();
         let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
-        if is_connect { advise(error, "start it with `bodega up`") } else { error }
+        if !is_connect {
+            return error;
+        }
+        let text = advise(error, "start it with `bodega up`").to_string();
+        NotDone { status: None, text }.into()
     }
 }
 
