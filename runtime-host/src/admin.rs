@@ -5,6 +5,7 @@
 //! | `GET /metrics` | everything that is counted, as OpenMetrics text |
 //! | `POST /v1/backup` | copies all stores; needs the admin token |
 //! | `/v1/deploy`, `/v1/rollback`, `/v1/status`, `/v1/history`, `/v1/actions` | revisions, see [`control`]; need the admin token |
+//! | `/v1/promote`, `/v1/pause`, `/v1/resume`, `/v1/abort` | the rollout that goes on, see [`control`]; need the admin token |
 //! | `POST /v1/upgrade` | has a new process take over, see [`upgrade`]; needs the host's own token |
 //! | `GET /livez`, `/readyz`, `/startupz` | as on the public listener; `/readyz` also while that one takes no connections |
 //!

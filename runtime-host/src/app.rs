@@ -92,8 +92,8 @@ pub struct App {
     deployments: Deployments,
     /// What a tester has to show to be answered by a revision that is rolled out.
     preview_token: Arc<str>,
-    /// Where testers meet what is rolled out, by the component's place.
-    preview_hosts: Box<[Option<String>]>,
+    /// Where testers meet what is rolled out.
+    preview_hosts: Box<[String]>,
     /// Each sets itself when it starts.
     workers: Box<[OnceLock<WorkerThread>]>,
     schedules: Vec<schedule::Schedule>,
@@ -177,7 +177,7 @@ impl App {
         }
         let preview_host =
             |component: &manifest::Component| component.rollout.preview_host.as_ref().map(|host| host.value.clone());
-        let preview_hosts = wanted.iter().map(preview_host).collect();
+        let preview_hosts = wanted.iter().filter_map(preview_host).collect();
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
         let preview_token: Arc<str> = parts.preview_token.into();

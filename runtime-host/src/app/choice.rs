@@ -9,10 +9,15 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
+use super::preview;
 use crate::rollout::{Share, Side, Sticky};
+use crate::telemetry::guest_counters::COUNT;
 
 /// By which a tester asks for the new revision; its value is the preview token. No component sees it.
 pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
+
+/// What stands before a token, in any case of letters (RFC 9110, 11.1).
+const BEARER: &[u8] = b"Bearer ";
 
 /// What of a token says whose it is. Nobody's word is taken for it: it only has to stay the same.
 #[derive(Deserialize)]
@@ -34,7 +39,10 @@ pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<
 /// The subject of a token, which stays when the token is renewed; of another kind of credentials all of it.
 fn user(credentials: &[u8]) -> Option<Cow<'_, [u8]>> {
     let subject = || {
-        let token = credentials.strip_prefix(b"Bearer ")?;
+        let (scheme, token) = credentials.split_at_checked(BEARER.len())?;
+        if !scheme.eq_ignore_ascii_case(BEARER) {
+            return None;
+        }
         let claims = token.split(|byte| *byte == b'.').nth(1)?;
         let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
         let claims: Claims = serde_json::from_slice(&claims).ok()?;
@@ -62,6 +70,14 @@ pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
     headers.get(PREVIEW).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
+/// Takes out of a request what no component is to see: a secret, which components may log; and counts, which only they
+/// themselves may make, while some answer with what they were asked.
+pub(super) fn withhold(headers: &mut HeaderMap) {
+    headers.remove(PREVIEW);
+    preview::take_cookie(headers);
+    headers.remove(COUNT);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +99,9 @@ mod tests {
     fn a_user_is_who_the_token_says_however_often_it_is_renewed() {
         for (expiry, signature) in [(1, "aa"), (2, "bb")] {
             let token = token(&format!(r#"{{"exp":{expiry},"sub":"ann"}}"#), signature);
-            assert_eq!(key(&Sticky::User, &[("authorization", &token)]).as_deref(), Some("ann"));
+            for token in [token.replace("Bearer", "bearer"), token.replace("Bearer", "BEARER"), token] {
+                assert_eq!(key(&Sticky::User, &[("authorization", &token)]).as_deref(), Some("ann"), "{token}");
+            }
         }
         assert_eq!(key(&Sticky::User, &[("authorization", "Basic YTpi")]).as_deref(), Some("Basic YTpi"));
         assert_eq!(key(&Sticky::User, &[("authorization", "Bearer key.!!.x")]).as_deref(), Some("Bearer key.!!.x"));
@@ -118,5 +136,14 @@ mod tests {
             assert!(!may_preview(&headers(&[("x-bodega-preview", given)]), "s3cret"), "{given}");
         }
         assert!(!may_preview(&HeaderMap::new(), "s3cret"));
+    }
+
+    #[test]
+    fn no_component_sees_the_token_nor_what_a_client_would_have_it_count() {
+        let mut headers = headers(&[("x-bodega-preview", "s3cret"), ("x-bodega-count", "paid_total=9"), ("x-a", "b")]);
+        headers.append("x-bodega-count", "failed_total=9".parse().unwrap());
+        headers.append("cookie", "x-bodega-preview=s3cret".parse().unwrap());
+        withhold(&mut headers);
+        assert_eq!(headers, self::headers(&[("x-a", "b")]));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rule is that of the header [`PREVIEW`]: who shows the preview token may. A browser cannot send a header of its own, so at
 //! this host a cookie of the same name will do. Who shows none is refused, so that nobody takes the old revision for the new one,
-//! nor the host for another way in. No component sees the cookie.
+//! nor the host for another way in: this goes for all components, whoever's preview host it is. No component sees the cookie, at
+//! whatever host.
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
@@ -18,14 +19,20 @@ pub(super) fn admit(headers: &mut HeaderMap, token: &str) -> bool {
 }
 
 /// Takes the cookie out of all that the request has.
-fn take_cookie(headers: &mut HeaderMap) -> Option<HeaderValue> {
+pub(super) fn take_cookie(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let name = PREVIEW;
+    let name = name.as_str().as_bytes();
+    // Hardly any request has it, and the others need no copies.
+    if !headers.get_all(COOKIE).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name)) {
+        return None;
+    }
     let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
     headers.remove(COOKIE);
     let mut taken = None;
     for line in lines {
         let mut rest = Vec::with_capacity(line.len());
         for pair in line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let value = pair.strip_prefix(PREVIEW.as_str().as_bytes()).and_then(|pair| pair.strip_prefix(b"="));
+            let value = pair.strip_prefix(name).and_then(|pair| pair.strip_prefix(b"="));
             match value {
                 Some(value) => taken = taken.or_else(|| HeaderValue::from_bytes(value).ok()),
                 None if pair.is_empty() => {}

@@ -23,7 +23,7 @@ use crate::telemetry::request_context::RequestContext;
 const COPIES_MAX: usize = 64;
 /// Bytes of an answer that are compared.
 const COMPARED_BYTES_MAX: u64 = 1 << 20;
-/// How long the client may take to read its answer for it to be compared.
+/// How long both answers may take to their end, together with who reads them, for them to be compared.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Compares the answers of two revisions.
@@ -97,11 +97,7 @@ impl Copy {
             };
             let status = answer.status();
             let body = Watched::new(answer.into_body(), status, Some(told));
-            let ended = body.collect().await;
-            let prints = async { Some((original_print.await.ok()?, print.await.ok()?)) };
-            if ended.is_ok()
-                && let Ok(Some((original, copy))) = tokio::time::timeout(READ_TIMEOUT, prints).await
-            {
+            if let Some((original, copy)) = fingerprints(body, original_print, print, READ_TIMEOUT).await {
                 shadow.compared.fetch_add(1, Ordering::Relaxed);
                 if original != copy {
                     shadow.different.fetch_add(1, Ordering::Relaxed);
@@ -110,6 +106,22 @@ impl Copy {
         });
         original
     }
+}
+
+/// The fingerprints of both answers once both have ended, if that is well and in time. Of `copy` nothing is kept.
+async fn fingerprints(
+    mut copy: Watched,
+    original_print: oneshot::Receiver<Fingerprint>,
+    copy_print: oneshot::Receiver<Fingerprint>,
+    patience: Duration,
+) -> Option<(Fingerprint, Fingerprint)> {
+    let prints = async {
+        while let Some(frame) = copy.frame().await {
+            frame.ok()?;
+        }
+        Some((original_print.await.ok()?, copy_print.await.ok()?))
+    };
+    tokio::time::timeout(patience, prints).await.ok().flatten()
 }
 
 /// A body that tells its fingerprint when it has ended well.
@@ -178,7 +190,10 @@ impl Body for Watched {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::StreamExt as _;
+    use http_body_util::{Full, StreamBody};
 
     use super::*;
 
@@ -214,5 +229,55 @@ mod tests {
         assert!(shadow.copy(&request(Method::GET, "x")).is_none());
         let held: Vec<_> = (0..COPIES_MAX).map(|_| shadow.copy(&request(Method::GET, "")).unwrap()).collect();
         assert!(shadow.copy(&request(Method::GET, "")).is_none(), "{} are on their way", held.len());
+    }
+
+    /// A piece of a body, which counts those that are in memory.
+    struct Piece(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            b"more"
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A body of so many pieces, and the most that were in memory at once.
+    fn pieces(count: usize) -> (WasiBody, Arc<AtomicUsize>) {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let told = most.clone();
+        let pieces = futures::stream::iter(0..count).then(move |_| {
+            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let piece = Bytes::from_owner(Piece(now.clone()));
+            async {
+                tokio::task::yield_now().await;
+                Ok(Frame::data(piece))
+            }
+        });
+        (StreamBody::new(pieces).boxed_unsync(), told)
+    }
+
+    /// Compares an answer with a copy of so many pieces.
+    async fn compare(count: usize, patience: Duration) -> (Option<(Fingerprint, Fingerprint)>, usize) {
+        let (told, original) = oneshot::channel();
+        Watched::new(pieces(10).0, StatusCode::OK, Some(told)).collect().await.unwrap();
+        let (told, print) = oneshot::channel();
+        let (body, most) = pieces(count);
+        let copy = Watched::new(body, StatusCode::OK, Some(told));
+        let prints = fingerprints(copy, original, print, patience).await;
+        (prints, most.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_compared_and_not_kept_and_one_without_end_is_given_up() {
+        let (prints, most) = compare(10, READ_TIMEOUT).await;
+        let (original, copy) = prints.unwrap();
+        assert_eq!((original, most), (copy, 1));
+        let (prints, most) = compare(usize::MAX, Duration::from_millis(50)).await;
+        assert_eq!((prints, most), (None, 1));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::choice::{self, PREVIEW};
+use super::choice;
 use super::revision::Live;
 use super::shadow::Shadow;
 use crate::rollout::{Share, Side, Sticky};
@@ -75,8 +75,7 @@ impl Split {
     pub(super) fn choose(&self, headers: &mut HeaderMap) -> (&Arc<Live>, Option<&Arc<Candidate>>) {
         match &self.candidate {
             None => {
-                // It is a secret, and components log what they like.
-                headers.remove(PREVIEW);
+                choice::withhold(headers);
                 (&self.main, None)
             }
             Some(candidate) => self.choose_of_two(candidate, headers),
@@ -89,7 +88,7 @@ impl Split {
         headers: &mut HeaderMap,
     ) -> (&'a Arc<Live>, Option<&'a Arc<Candidate>>) {
         let is_preview = choice::may_preview(headers, &candidate.preview_token);
-        headers.remove(PREVIEW);
+        choice::withhold(headers);
         if is_preview {
             return (&candidate.live, None);
         }

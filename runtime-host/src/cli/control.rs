@@ -1,6 +1,8 @@
 //! `bodega deploy`, `promote`, `pause`, `resume`, `abort` and `rollback`: which revisions of its components the running host
 //! serves.
 
+mod course;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 use url::form_urlencoded;
 
+use self::course::Course;
 use super::StateDirArgs;
 use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
@@ -49,9 +52,10 @@ impl HostArgs {
         let url = match &self.admin_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
-                let host = self.state().running_host().with_context(|| {
+                let host = self.state().running_host().ok_or_else(|| {
                     let path = self.state_dir.state_dir.display();
-                    format!("no host uses the state folder {path}; name it with --state-dir, or give --admin-url")
+                    let text = "no host uses the state folder";
+                    NoHost(format!("{text} {path}; name it with --state-dir, or give --admin-url"))
                 })?;
                 host.admin_url
             }
@@ -76,6 +80,11 @@ impl AdminArgs {
         self.host.connect(|| self.admin_token.clone().map_or_else(generated, Ok))
     }
 }
+
+/// No host is there to be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoHost(pub(super) String);
 
 /// The control API of a running host.
 pub(super) struct Control(Application);
@@ -114,28 +123,37 @@ impl Control {
         found.with_context(|| format!("the host has no component `{component}`"))
     }
 
-    /// Tells how a rollout goes until it is over; an error if it was taken back.
-    async fn follow_rollout(&self, component: &str, patience: Duration) -> anyhow::Result<()> {
+    /// Tells how the rollout of a revision goes until it is over; an error if it was taken back.
+    async fn follow_rollout(&self, component: &str, number: u64, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
         let mut told = String::new();
         loop {
-            let rollout = self.status_of(component).await?["rollout"].clone();
-            let line = rollout_line(&rollout);
+            let course = self.course(component, number).await?;
+            let line = course.to_string();
             if line != told {
                 println!("{component}: {line}");
                 told = line;
             }
-            match rollout["promoted"].as_bool() {
-                Some(true) => return Ok(()),
-                Some(false) => {
-                    bail!("revision {} was taken back: {}", rollout["revision"], text(&rollout, "reason"))
-                }
-                None if Instant::now() >= deadline => {
+            match course {
+                Course::Promoted(_) => return Ok(()),
+                Course::TakenBack(reason) => bail!("revision {number} was taken back: {reason}"),
+                Course::Unknown => bail!("what came of it is not known; `bodega history {component}` may tell"),
+                Course::GoesOn(_) if Instant::now() >= deadline => {
                     bail!("the rollout still goes on; `bodega status` tells how, and --timeout how long to wait")
                 }
-                None => tokio::time::sleep(WAIT_POLL).await,
+                Course::GoesOn(_) => tokio::time::sleep(WAIT_POLL).await,
             }
         }
+    }
+
+    /// How far the rollout of a revision is.
+    async fn course(&self, component: &str, number: u64) -> anyhow::Result<Course> {
+        let status = self.status_of(component).await?;
+        if let Some(course) = Course::of_rollout(&status["rollout"], number) {
+            return Ok(course);
+        }
+        let history = self.get(HISTORY_PATH, &[("component", component)]).await?;
+        Ok(Course::of_history(list(&history), number))
     }
 
     /// Waits until former revisions of these components have finished what they had begun.
@@ -181,7 +199,8 @@ impl WaitArgs {
         }
         let component = text(done, "component");
         if is_true(done, "rollout") {
-            return control.follow_rollout(component, self.timeout).await;
+            let number = done["revision"].as_u64().context("the host does not say which revision it rolls out")?;
+            return control.follow_rollout(component, number, self.timeout).await;
         }
         control.until_drained(&switched(done), self.timeout).await?;
         println!("{component}: the former revision has finished");

@@ -2,7 +2,7 @@
 
 mod tls;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{Response, StatusCode, request};
@@ -83,6 +83,16 @@ impl RemoteArgs {
     }
 }
 
+/// The application did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct NotDone {
+    /// What it answered; `None` where nobody was there.
+    pub(super) status: Option<StatusCode>,
+    /// What is said about it, with what to do.
+    pub(super) text: String,
+}
+
 /// The running application, and the token by which it is asked.
 #[derive(PartialEq, Eq)]
 pub(super) struct Application {
@@ -108,21 +118,23 @@ impl Application {
             return Ok(response);
         }
         let text = response.into_body().collect().await?.to_bytes();
-        bail!("{}", refusal(status, &text, self.token_is_given))
+        let text = refusal(status, &text, self.token_is_given);
+        Err(NotDone { status: Some(status), text }.into())
     }
 
     fn unanswered(&self, error: legacy::Error) -> anyhow::Error {
         let is_connect = error.is_connect();
         let is_tls = self.url.starts_with("https:");
         let error = anyhow::Error::new(error).context(format!("the application does not answer at {}", self.url));
-        match (is_connect, is_tls) {
+        let error = match (is_connect, is_tls) {
             (true, false) => advise(error, "start it with `bodega up`"),
             (true, true) => advise(error, "start it with `bodega up`, or say with --admin-ca who vouches for it"),
             (false, true) if self.tls.shows_certificate() => {
                 advise(error, "it may not know the authority of the certificate that --admin-cert names")
             }
             (false, _) => error,
-        }
+        };
+        if is_connect { NotDone { status: None, text: error.to_string() }.into() } else { error }
     }
 }
 

@@ -2,17 +2,23 @@
 //!
 //! Sources are looked at regularly, by the globs of `[component.x.build] watch`. That costs a few hundred `stat` calls, and unlike
 //! notices of the system it works on every file system that a container or a virtual machine may have mounted. What does not
-//! build or is refused is shown, and the last good revision goes on. A signal ends it, and the build that it is at.
+//! build or is refused is shown, and the last good revision goes on; what the host cannot take at this moment is kept and offered
+//! again. A signal ends it, and the build that it is at.
+
+mod pending;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use futures::future::select_all;
 use glob::Pattern;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::pending::Pending;
 use super::build::{self, Running};
 use super::control::{self, AdminArgs, Control};
 use super::{ManifestArgs, remote};
@@ -101,15 +107,20 @@ impl Watch {
         let files: usize = watched.iter().map(|watched| watched.sources.0.len()).sum();
         let ids: Vec<&str> = watched.iter().map(|watched| watched.component.id.as_str()).collect();
         println!("watching {files} files of {}", ids.join(", "));
+        let mut pending = Pending::default();
         loop {
             std::thread::sleep(POLL);
             for (id, path) in changes(&mut watched) {
                 println!("{id}: {} has changed", path.display());
-                // The next one may be all right.
-                if let Err(error) = self.renew(&manifest, id, &running) {
-                    eprintln!("{id}: {error:#}; the last good revision goes on");
+                // What was built before is not what anybody wants any more.
+                pending.forget(id);
+                match built(&manifest, id, &running) {
+                    Ok(wasm) => pending.add(id, wasm),
+                    // The next one may be all right.
+                    Err(error) => eprintln!("{id}: {error:#}; the last good revision goes on"),
                 }
             }
+            pending.offer(Instant::now(), |id, wasm| self.deploy(&manifest, id, wasm));
         }
     }
 
@@ -131,39 +142,55 @@ impl Watch {
         Ok(with.into_iter().map(Watched::new).collect())
     }
 
-    /// Builds a component and puts it in force.
-    fn renew(&self, manifest: &Manifest, id: &str, running: &Running) -> anyhow::Result<()> {
-        build::build(manifest, &[id.to_owned()], Some(running))?;
-        let component = manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
-        let source = component.source.display().to_string();
-        let wasm = std::fs::read(&*component.source).with_context(|| format!("{source} cannot be read"))?;
+    /// Puts what was built of a component in force; returns what came of it, in a line.
+    fn deploy(&self, manifest: &Manifest, id: &str, wasm: Bytes) -> anyhow::Result<String> {
+        let source = component(manifest, id)?.source.display().to_string();
         let control: Control = self.admin.connect()?;
         let strategy = self.strategy.to_string();
         let query = [("component", id), ("source", &source), ("why", "its source changed"), ("strategy", &strategy)];
-        let done = remote::runtime()?.block_on(control.post(DEPLOY_PATH, &query, wasm.into()))?;
-        println!("{}", control::outcome_line(&done));
-        Ok(())
+        let done = remote::runtime()?.block_on(control.post(DEPLOY_PATH, &query, wasm))?;
+        Ok(control::outcome_line(&done))
     }
 }
 
-/// Ends this process on SIGTERM or SIGINT, and before it what it builds.
+fn component<'m>(manifest: &'m Manifest, id: &str) -> anyhow::Result<&'m manifest::Component> {
+    manifest.component(id).with_context(|| format!("there is no component `{id}`"))
+}
+
+/// Builds a component.
+fn built(manifest: &Manifest, id: &str, running: &Running) -> anyhow::Result<Bytes> {
+    build::build(manifest, &[id.to_owned()], Some(running))?;
+    let source = &component(manifest, id)?.source;
+    Ok(std::fs::read(&**source).with_context(|| format!("{} cannot be read", source.display()))?.into())
+}
+
+/// Ends this process on SIGTERM, SIGINT or SIGHUP, and before it what it builds.
 fn end_on_signals(running: Arc<Running>) -> anyhow::Result<()> {
     let runtime = remote::runtime()?;
-    let (mut terminate, mut interrupt) = {
+    let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+    // `nohup` has it go on without its terminal.
+    if !hangup_is_ignored() {
+        kinds.push(SignalKind::hangup());
+    }
+    let mut signals = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?
     };
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
+        runtime.block_on(select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))));
         running.stop();
         std::process::exit(0);
     });
     Ok(())
+}
+
+/// Whether whoever started this process had it ignore SIGHUP; `false` where the system does not tell.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // Bits count from signal 1, which is SIGHUP.
+    mask & 1 != 0
 }
 
 /// The components whose sources have changed and are quiet now, each with one of them.

@@ -21,6 +21,7 @@ use super::body::Paced;
 use super::outbound_connector::BoundedConnector;
 use super::outbound_tls::{OutboundTls, OutboundTlsError};
 use crate::runtime_config::{ClientTls, OutboundHttp};
+use crate::telemetry::guest_counters::COUNT;
 
 /// How long connecting may take when the guest sets no limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -110,7 +111,10 @@ impl OutboundClient {
                 .map_err(|_| Error::ConnectionReadTimeout)?,
         };
         let between_bytes = options.between_bytes_timeout.unwrap_or(BETWEEN_BYTES_TIMEOUT);
-        Ok(answered.map_err(client_error)?.map(|body| {
+        let mut answered = answered.map_err(client_error)?;
+        // A component that passes on what it is answered would count for others.
+        answered.headers_mut().remove(COUNT);
+        Ok(answered.map(|body| {
             let body = body.map_err(Error::from).boxed_unsync();
             Paced::new(body, between_bytes, Error::ConnectionReadTimeout).boxed_unsync()
         }))

@@ -54,7 +54,7 @@ use crate::variables::Template;
 
 pub(super) use webhooks::{NO_WEBHOOK, webhook_uri};
 
-/// How many earlier revisions may be kept warm: each has instances and code in memory.
+/// How many earlier revisions may be kept warm: each has its code in memory, and no instances.
 const REVISIONS_KEPT_MAX: u64 = 32;
 const REVISIONS_KEPT: usize = 3;
 /// How a new revision takes over. It has the settings of every strategy, since a deployment may choose another.

@@ -354,7 +354,8 @@ impl Rollout {
         self.tell(now_unix_ms, change, reason)
     }
 
-    /// Forgets what was counted. The looks go on, so that a restart gives them no new chance to err.
+    /// Forgets what was counted. The looks go on, so that a restart gives them no new chance to err; but a rollout is written
+    /// down with its transitions, and the looks since the last one are not known after a restart.
     fn begin_window(&mut self, now_unix_ms: u64) {
         self.since_unix_ms = now_unix_ms;
         self.start = None;

@@ -1,6 +1,7 @@
 //! What is counted and how long it took, as OpenMetrics text.
 //!
-//! Counting happens on the request path and takes no lock; everything is summed up when it is asked for. The families:
+//! Counting happens on the request path. Requests and store calls take no lock; what is rare (a trap, a refusal) and what
+//! components count themselves take one for as long as an addition. All is summed up when it is asked for. The families:
 //!
 //! | family | labels |
 //! |---|---|

@@ -57,7 +57,9 @@ async fn answer_all(mut stream: TcpStream, after: Duration) {
             received.clear();
             tokio::time::sleep(after).await;
             // A client that went away needs no answer.
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-bodega-count: paid_total\r\nx-a: b\r\n\r\nhello")
+                .await;
         }
     }
 }
@@ -155,4 +157,12 @@ async fn a_guest_is_told_why_there_is_no_connection() {
     // The listener is gone by now.
     let refused = client.send("cart", server.request("http"), None).await.unwrap_err();
     assert!(matches!(refused, Error::ConnectionRefused), "{refused}");
+}
+
+#[tokio::test]
+async fn no_host_outside_has_a_component_count_for_it() {
+    let server = Server::start(Duration::ZERO).await;
+    let answer = client(true, None).send("cart", server.request("http"), None).await.unwrap();
+    assert!(!answer.headers().contains_key("x-bodega-count"), "{:?}", answer.headers());
+    assert_eq!(answer.headers()["x-a"], "b");
 }

@@ -1,0 +1,125 @@
+//! Builds that are to be put in force, until the host has taken them or refuses them for what they are.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::cli::control::NoHost;
+use crate::cli::remote::NotDone;
+
+/// How long a build that the host could not take waits before it is offered again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The last build of each component that the host has not answered for.
+#[derive(Debug, Default)]
+pub(super) struct Pending(BTreeMap<String, Build>);
+
+#[derive(Debug)]
+struct Build {
+    wasm: Bytes,
+    /// When it was offered last, and why it was not taken.
+    last: Option<(Instant, String)>,
+}
+
+impl Pending {
+    /// A component was built.
+    pub(super) fn add(&mut self, id: &str, wasm: Bytes) {
+        self.0.insert(id.to_owned(), Build { wasm, last: None });
+    }
+
+    /// The build of a component is out of date.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.0.remove(id);
+    }
+
+    /// Has `deploy` put in force what is due `now`, and says what came of it. What stands in the way and may pass is told once,
+    /// and the build is kept.
+    pub(super) fn offer(&mut self, now: Instant, mut deploy: impl FnMut(&str, Bytes) -> anyhow::Result<String>) {
+        self.0.retain(|id, build| {
+            if build.last.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < RETRY) {
+                return true;
+            }
+            let error = match deploy(id, build.wasm.clone()) {
+                Ok(outcome) => {
+                    println!("{outcome}");
+                    return false;
+                }
+                Err(error) => error,
+            };
+            if !may_pass(&error) {
+                eprintln!("{id}: {error:#}; the last good revision goes on");
+                return false;
+            }
+            let text = format!("{error:#}");
+            if build.last.as_ref().is_none_or(|(_, told)| *told != text) {
+                eprintln!("{id}: {text}; what was built is kept and offered again");
+            }
+            build.last = Some((now, text));
+            true
+        });
+    }
+}
+
+/// Whether an error is about the moment and not about what was built: no host is there, or it is at something else.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let is_busy = |status| matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE);
+    match error.downcast_ref::<NotDone>() {
+        Some(not_done) => not_done.status.is_none_or(is_busy),
+        None => error.is::<NoHost>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn not_done(status: Option<StatusCode>) -> anyhow::Error {
+        NotDone { status, text: "not done".to_owned() }.into()
+    }
+
+    #[test]
+    fn what_the_host_cannot_take_now_is_offered_until_it_can() {
+        let mut pending = Pending::default();
+        pending.add("cart", Bytes::from_static(b"good"));
+        let (start, mut offered) = (Instant::now(), 0);
+        for (round, answer) in [
+            Err(NoHost("no host".to_owned()).into()),
+            Err(not_done(None)),
+            Err(not_done(Some(StatusCode::CONFLICT))),
+            Err(not_done(Some(StatusCode::SERVICE_UNAVAILABLE)).context("in between")),
+            Ok("cart: it is in force".to_owned()),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let now = start + RETRY * round as u32;
+            let mut answer = Some(answer);
+            pending.offer(now, |id, wasm| {
+                assert_eq!((id, &*wasm), ("cart", &b"good"[..]));
+                offered += 1;
+                answer.take().unwrap()
+            });
+            pending.offer(now + RETRY / 2, |_, _| panic!("it is too early"));
+        }
+        pending.offer(start + 100 * RETRY, |_, _| panic!("it is in force already"));
+        assert_eq!(offered, 5);
+    }
+
+    #[test]
+    fn what_is_refused_for_what_it_is_or_is_out_of_date_is_not_offered_again() {
+        let mut pending = Pending::default();
+        for id in ["cart", "catalog"] {
+            pending.add(id, Bytes::new());
+        }
+        pending.forget("catalog");
+        let mut offered = Vec::new();
+        pending.offer(Instant::now(), |id, _| {
+            offered.push(id.to_owned());
+            Err(not_done(Some(StatusCode::UNPROCESSABLE_ENTITY)))
+        });
+        pending.offer(Instant::now() + RETRY, |_, _| panic!("it is refused"));
+        assert_eq!(offered, ["cart"]);
+    }
+}
