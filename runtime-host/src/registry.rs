@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
 pub use artifacts::{Artifacts, Digest};
@@ -337,7 +337,9 @@ impl Registry {
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, RegistryError> {
         self.with(|database| {
-            let written = database.transaction().and_then(|transaction| {
+            // What reads first and then writes would not wait for who has the file open besides, such as a backup.
+            let begun = database.transaction_with_behavior(TransactionBehavior::Immediate);
+            let written = begun.and_then(|transaction| {
                 let value = write(&transaction)?;
                 transaction.commit()?;
                 Ok(value)

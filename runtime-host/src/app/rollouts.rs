@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Prepared, blocking, with_causes};
+use super::deploy::{Change, DeployError, Prepared, blocking, to_the_end, with_causes};
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
@@ -188,7 +188,7 @@ impl App {
         });
     }
 
-    /// Does what a person wants of a rollout.
+    /// Does what a person wants of a rollout, also if they do not wait for it any more.
     pub async fn steer(
         self: &Arc<Self>,
         component: &str,
@@ -196,9 +196,13 @@ impl App {
         who: String,
         why: String,
     ) -> Result<RolloutStatus, DeployError> {
-        let result = self.steer_in_turn(component, steer, &why).await;
-        self.log_action(steer.name(), component.to_owned(), who, why, &result).await;
-        result
+        let (app, component) = (self.clone(), component.to_owned());
+        let steering = async move {
+            let result = app.steer_in_turn(&component, steer, &why).await;
+            app.log_action(steer.name(), component, who, why, &result).await;
+            result
+        };
+        to_the_end(steering).await
     }
 
     async fn steer_in_turn(
