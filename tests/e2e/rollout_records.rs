@@ -89,3 +89,18 @@ async fn an_operator_who_hangs_up_has_ended_the_rollout() {
     host.deploy("variant", &variant("new", &[])).await;
     assert_answers(&host, "new").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_not_understood_is_taken_back() {
+    let mut host = host_with_canary().await;
+    host.kill_9().await;
+    registry(&host).execute_batch("UPDATE rollout SET state = '{\"plan\": 1}'").expect("a database");
+    host.restart().await;
+    logged(&host, "rolled-back", 1).await;
+    assert!(host.status_of("variant").await["rollout"].is_null());
+    assert_answers(&host, "one").await;
+    let history = host.operate(&["history", "variant"]).await;
+    assert!(String::from_utf8_lossy(&history.stdout).contains("taken back"), "{history:?}");
+    host.deploy("variant", &variant("new", &[])).await;
+    assert_answers(&host, "new").await;
+}

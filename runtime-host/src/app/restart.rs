@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use super::deploy::Change;
 use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
-use super::rollouts::{Entry, Running, in_words, now_unix_ms, outcome};
+use super::rollouts::{BY_ROLLOUT, Entry, Running, change_in_words, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
-use crate::registry::RolloutRecord;
-use crate::rollout::Rollout;
+use crate::registry::{Action, Digest, Outcome, RegistryError, RolloutRecord, now_ms};
+use crate::rollout::{self, Rollout};
 
 /// The table with the revisions that are being rolled out, and their rollouts by the component's id.
 pub(super) async fn resume(
@@ -27,8 +25,13 @@ pub(super) async fn resume(
     for record in loader.registry.rollouts()? {
         // A component that is not to run keeps its rollout for another start.
         let Some(former) = in_force.get(&record.component) else { continue };
-        let mut rollout: Rollout = serde_json::from_str(&record.state)
-            .with_context(|| format!("the rollout of component `{}` is not understood", record.component))?;
+        let mut rollout: Rollout = match serde_json::from_str(&record.state) {
+            Ok(rollout) => rollout,
+            Err(error) => {
+                take_back(loader, webhooks, former, &record, &format!("its record is not understood: {error}"))?;
+                continue;
+            }
+        };
         let mut transitions = rollout.restarted(now_unix_ms());
         let revisions = match outcome(&rollout) {
             Some(_) => Vec::new(),
@@ -48,7 +51,7 @@ pub(super) async fn resume(
             None => loader.registry.save_rollout(&component, number, &in_words(&rollout))?,
         }
         for transition in &transitions {
-            webhooks.tell(&News::of(&component, former, &record.digest, transition));
+            tell(loader, webhooks, &News::of(&component, former, &record.digest, transition))?;
         }
         if outcome.is_some() {
             continue;
@@ -69,6 +72,42 @@ pub(super) async fn resume(
         entries.push((component, Entry::new(running)));
     }
     Ok((table, entries))
+}
+
+/// Ends a rollout of which nothing but its record is left.
+fn take_back(
+    loader: &Loader,
+    webhooks: &Webhooks,
+    former: &Digest,
+    record: &RolloutRecord,
+    reason: &str,
+) -> Result<(), RegistryError> {
+    let RolloutRecord { component, number, digest, .. } = record;
+    tracing::error!(component, revision = number, "the rollout is taken back: {reason}");
+    loader.registry.end_rollout(component, *number, Outcome::TakenBack)?;
+    let news = News {
+        component,
+        from: former,
+        to: digest,
+        change: change_in_words(rollout::Change::RolledBack),
+        weight_percent: 0,
+        reason,
+        at_unix_ms: now_unix_ms(),
+    };
+    tell(loader, webhooks, &news)
+}
+
+/// Tells webhooks and the log of actions.
+fn tell(loader: &Loader, webhooks: &Webhooks, news: &News<'_>) -> Result<(), RegistryError> {
+    webhooks.tell(news);
+    loader.registry.log(&Action {
+        at_ms: now_ms(),
+        who: BY_ROLLOUT.to_owned(),
+        action: news.change.to_owned(),
+        component: news.component.to_owned(),
+        why: format!("{} ({} %)", news.reason, news.weight_percent),
+        outcome: "ok".to_owned(),
+    })
 }
 
 /// The recorded revision, for each component that it is or is a part of.

@@ -20,7 +20,7 @@ use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Tran
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
 /// Who does what the comparison decides.
-const BY_ROLLOUT: &str = "rollout";
+pub(super) const BY_ROLLOUT: &str = "rollout";
 /// The reason of who gives none.
 pub(super) const UNSAID: &str = "somebody wanted it";
 
