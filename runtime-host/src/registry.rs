@@ -238,10 +238,11 @@ impl Registry {
         self.write(|transaction| {
             records::set_live(transaction, component, number, None)?;
             records::set_rolled_back(transaction, component, number, false)?;
-            match bad {
-                Some(bad) => records::set_rolled_back(transaction, component, bad, true),
-                None => Ok(()),
+            if let Some(bad) = bad {
+                records::set_rolled_back(transaction, component, bad, true)?;
             }
+            // One is only left here where its end could not be written down.
+            records::remove_rollout(transaction, component)
         })
     }
 
@@ -266,11 +267,15 @@ impl Registry {
     }
 
     /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    ///
+    /// That it was taken back may be said late: a rollout that has begun since then, or a person's wish for just this
+    /// revision, stays.
     pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
         self.write(|transaction| {
-            records::remove_rollout(transaction, component)?;
+            records::remove_rollout_of(transaction, component, number)?;
             match outcome {
                 Outcome::Promoted => records::set_live(transaction, component, number, None),
+                Outcome::TakenBack if records::live(transaction, component)? == Some(number) => Ok(()),
                 Outcome::TakenBack => records::set_rolled_back(transaction, component, number, true),
             }
         })

@@ -35,6 +35,10 @@ fn registry(host: &Host) -> Connection {
     registry
 }
 
+fn rollouts(registry: &Connection) -> u32 {
+    registry.query_row("SELECT count(*) FROM rollout", (), |row| row.get(0)).expect("the table is there")
+}
+
 /// Asks for something that cannot be written down yet, and hangs up meanwhile.
 async fn hang_up(host: &Host, path_and_query: &str, body: Vec<u8>) {
     let registry = registry(host);
@@ -88,6 +92,29 @@ async fn an_operator_who_hangs_up_has_ended_the_rollout() {
     assert_answers(&host, "one").await;
     host.deploy("variant", &variant("new", &[])).await;
     assert_answers(&host, "new").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_taken_back_while_the_disk_fails_stays_so_after_a_kill() {
+    let mut host = host_with_canary().await;
+    let registry = registry(&host);
+    let fail = "CREATE TRIGGER fail BEFORE DELETE ON rollout BEGIN SELECT RAISE(ABORT, 'no space'); END";
+    registry.execute_batch(fail).expect("a database");
+    assert_eq!(host.control("POST", "/v1/abort?component=variant", "").await.status(), 200);
+    assert_answers(&host, "one").await;
+    assert_eq!(rollouts(&registry), 1, "it could not be written down");
+
+    registry.execute_batch("DROP TRIGGER fail").expect("a database");
+    let deadline = Instant::now() + PATIENCE;
+    while rollouts(&registry) > 0 {
+        assert!(Instant::now() < deadline, "nobody has written down that it is over");
+        sleep(POLL).await;
+    }
+    host.kill_9().await;
+    host.restart().await;
+    assert_answers(&host, "one").await;
+    let history = host.operate(&["history", "variant"]).await;
+    assert!(String::from_utf8_lossy(&history.stdout).contains("taken back"), "{history:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -200,6 +200,36 @@ fn a_rollout_is_recorded_until_it_ends_and_the_old_revision_is_in_force_meanwhil
 }
 
 #[test]
+fn a_return_ends_a_rollout_whose_end_was_not_written_down() {
+    let shop = Shop::new(10);
+    shop.deploy(b"good", b"base");
+    begin(&shop, b"bad");
+    shop.registry.return_to("cart", 1, Some(2)).unwrap();
+    let shop = shop.after_death();
+    assert_eq!(shop.registry.rollouts().unwrap(), []);
+    assert_eq!(shop.in_force(b"base"), InForce::Manifest);
+}
+
+#[test]
+fn an_end_that_is_written_down_late_undoes_nothing_that_came_since() {
+    let shop = Shop::new(10);
+    let late = begin(&shop, b"bad");
+    let next = begin(&shop, b"next");
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    let going_on: Vec<u32> = shop.registry.rollouts().unwrap().iter().map(|record| record.number).collect();
+    assert_eq!(going_on, [next]);
+    let is_rolled_back = |number: u32| {
+        let history = shop.registry.history("cart").unwrap();
+        history.iter().find(|record| record.number == number).unwrap().is_rolled_back
+    };
+    assert!(is_rolled_back(late) && !is_rolled_back(next));
+
+    shop.registry.return_to("cart", late, None).unwrap();
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    assert!(!is_rolled_back(late), "somebody wants it after all");
+}
+
+#[test]
 fn another_file_of_the_manifest_ends_a_rollout() {
     let shop = Shop::new(0);
     begin(&shop, b"new");
