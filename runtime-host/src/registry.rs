@@ -178,6 +178,9 @@ pub struct Registry {
     path: PathBuf,
     artifacts: Artifacts,
     revisions_kept: u32,
+    /// Held while an artifact is kept and recorded, and while those that nobody has recorded are removed. Taken before
+    /// `database`.
+    keeping: Mutex<()>,
     /// Opened when there is something to record.
     database: Mutex<Option<Connection>>,
 }
@@ -187,7 +190,13 @@ impl Registry {
     pub fn open(state_dir: &Path, revisions_kept: u32) -> Result<Self, RegistryError> {
         let path = state_dir.join(FILE);
         let exists = path.exists();
-        let registry = Self { path, artifacts: Artifacts::new(state_dir), revisions_kept, database: Mutex::default() };
+        let registry = Self {
+            path,
+            artifacts: Artifacts::new(state_dir),
+            revisions_kept,
+            keeping: Mutex::default(),
+            database: Mutex::default(),
+        };
         if exists {
             registry.with(|_| Ok(()))?;
         }
@@ -197,6 +206,19 @@ impl Registry {
     /// The artifacts.
     pub fn artifacts(&self) -> &Artifacts {
         &self.artifacts
+    }
+
+    /// Keeps an artifact and has `record` record its revision, before anybody can remove it as one that no revision has.
+    /// On disk when this returns.
+    pub fn keep_and_record<T>(
+        &self,
+        digest: &Digest,
+        wasm: &[u8],
+        record: impl FnOnce(&Self) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let _keeping = self.keeping();
+        self.artifacts.keep(digest, wasm, true)?;
+        record(self)
     }
 
     /// Which artifact is in force for a component whose manifest names `base`; writes down when that has just changed.
@@ -322,11 +344,17 @@ impl Registry {
 
     /// Removes the artifacts that no revision has any more, except those `in_use`.
     pub fn remove_unreferenced(&self, in_use: &BTreeMap<String, Digest>) -> Result<(), RegistryError> {
+        let _keeping = self.keeping();
         let mut kept: Vec<Digest> = in_use.values().cloned().collect();
         if self.exists() {
             kept.extend(self.read(records::digests)?);
         }
         self.artifacts.keep_only(&kept)
+    }
+
+    fn keeping(&self) -> MutexGuard<'_, ()> {
+        // Who panics leaves an artifact too many at most.
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exists(&self) -> bool {

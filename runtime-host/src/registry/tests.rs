@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// In which artifacts are removed, if nothing holds that up.
+const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_millis(200);
+
 struct Shop {
     dir: tempfile::TempDir,
     registry: Registry,
@@ -126,6 +129,32 @@ fn old_revisions_go_with_their_artifacts_and_the_one_in_force_stays() {
     assert_eq!(shop.files(), 4);
     assert!(shop.registry.artifacts().read(&Digest::of(b"2")).is_err());
     assert_eq!(shop.registry.artifacts().read(&Digest::of(b"6")).unwrap(), b"6");
+}
+
+#[test]
+fn an_artifact_is_not_removed_before_it_is_recorded() {
+    let shop = Shop::new(10);
+    shop.deploy(b"old", b"base");
+    let digest = Digest::of(b"new");
+    let begins = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        // Another component's rollout ends meanwhile.
+        let removal = scope.spawn(|| {
+            begins.wait();
+            shop.registry.remove_unreferenced(&BTreeMap::new())
+        });
+        let record = |registry: &Registry| {
+            begins.wait();
+            std::thread::sleep(REMOVAL_TIME);
+            let base = Base { digest: &Digest::of(b"base"), source: "cart.wasm" };
+            let (source, who, why, settings) = ("new.wasm", "ann", "", "{}");
+            let revision = NewRevision { component: "cart", digest: &digest, source, who, why, settings, base };
+            registry.put_in_force(&revision)
+        };
+        assert_eq!(shop.registry.keep_and_record(&digest, b"new", record).unwrap(), 3);
+        removal.join().unwrap().unwrap();
+    });
+    assert_eq!(shop.registry.artifacts().read(&digest).unwrap(), b"new");
 }
 
 #[test]

@@ -129,7 +129,6 @@ impl App {
     ) -> Result<u32, RegistryError> {
         let Deployment { component, wasm, source, who, why, smoke, strategy } = deployment;
         let registry = &self.loader.registry;
-        registry.artifacts().keep(digest, wasm, true)?;
         let base = self.deployments.state().bases.get(component).cloned().unwrap_or_else(|| digest.clone());
         let of_manifest = self.loader.manifest.component(component);
         let base_source = of_manifest.map(|component| component.source.display().to_string()).unwrap_or_default();
@@ -144,10 +143,10 @@ impl App {
             settings: &serde_json::json!({ "strategy": strategy, "smoke": smoke }).to_string(),
             base: Base { digest: &base, source: &base_source },
         };
-        match rollout {
+        registry.keep_and_record(digest, wasm, |registry| match rollout {
             None => registry.put_in_force(&revision),
             Some(state) => registry.begin_rollout(&revision, state),
-        }
+        })
     }
 
     async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
