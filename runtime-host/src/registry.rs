@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
 pub use artifacts::{Artifacts, Digest};
@@ -179,6 +179,9 @@ pub struct Registry {
     path: PathBuf,
     artifacts: Artifacts,
     revisions_kept: u32,
+    /// Held while an artifact is kept and recorded, and while those that nobody has recorded are removed. Taken before
+    /// `database`.
+    keeping: Mutex<()>,
     /// Opened when there is something to record.
     database: Mutex<Option<Connection>>,
     /// Changes that this process has recorded; the log of actions does not count.
@@ -190,8 +193,14 @@ impl Registry {
     pub fn open(state_dir: &Path, revisions_kept: u32) -> Result<Self, RegistryError> {
         let path = state_dir.join(FILE);
         let exists = path.exists();
-        let artifacts = Artifacts::new(state_dir);
-        let registry = Self { path, artifacts, revisions_kept, database: Mutex::default(), changes: AtomicU64::new(0) };
+        let registry = Self {
+            path,
+            artifacts: Artifacts::new(state_dir),
+            revisions_kept,
+            keeping: Mutex::default(),
+            database: Mutex::default(),
+            changes: AtomicU64::new(0),
+        };
         if exists {
             registry.with(|_| Ok(()))?;
         }
@@ -201,6 +210,19 @@ impl Registry {
     /// The artifacts.
     pub fn artifacts(&self) -> &Artifacts {
         &self.artifacts
+    }
+
+    /// Keeps an artifact and has `record` record its revision, before anybody can remove it as one that no revision has.
+    /// On disk when this returns.
+    pub fn keep_and_record<T>(
+        &self,
+        digest: &Digest,
+        wasm: &[u8],
+        record: impl FnOnce(&Self) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let _keeping = self.keeping();
+        self.artifacts.keep(digest, wasm, true)?;
+        record(self)
     }
 
     /// Which artifact is in force for a component whose manifest names the artifact `base`.
@@ -248,10 +270,11 @@ impl Registry {
         self.write(|transaction| {
             records::set_live(transaction, component, number, None)?;
             records::set_rolled_back(transaction, component, number, false)?;
-            match bad {
-                Some(bad) => records::set_rolled_back(transaction, component, bad, true),
-                None => Ok(()),
+            if let Some(bad) = bad {
+                records::set_rolled_back(transaction, component, bad, true)?;
             }
+            // One is only left here where its end could not be written down.
+            records::remove_rollout(transaction, component)
         })
     }
 
@@ -276,11 +299,15 @@ impl Registry {
     }
 
     /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    ///
+    /// That it was taken back may be said late: a rollout that has begun since then, or a person's wish for just this
+    /// revision, stays.
     pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
         self.write(|transaction| {
-            records::remove_rollout(transaction, component)?;
+            records::remove_rollout_of(transaction, component, number)?;
             match outcome {
                 Outcome::Promoted => records::set_live(transaction, component, number, None),
+                Outcome::TakenBack if records::live(transaction, component)? == Some(number) => Ok(()),
                 Outcome::TakenBack => records::set_rolled_back(transaction, component, number, true),
             }
         })
@@ -327,11 +354,17 @@ impl Registry {
 
     /// Removes the artifacts that no revision has any more, except those `in_use`.
     pub fn remove_unreferenced(&self, in_use: &BTreeMap<String, Digest>) -> Result<(), RegistryError> {
+        let _keeping = self.keeping();
         let mut kept: Vec<Digest> = in_use.values().cloned().collect();
         if self.exists() {
             kept.extend(self.read(records::digests)?);
         }
         self.artifacts.keep_only(&kept)
+    }
+
+    fn keeping(&self) -> MutexGuard<'_, ()> {
+        // Who panics leaves an artifact too many at most.
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exists(&self) -> bool {
@@ -356,7 +389,9 @@ impl Registry {
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, RegistryError> {
         self.with(|database| {
-            let written = database.transaction().and_then(|transaction| {
+            // What reads first and then writes would not wait for who has the file open besides, such as a backup.
+            let begun = database.transaction_with_behavior(TransactionBehavior::Immediate);
+            let written = begun.and_then(|transaction| {
                 let value = write(&transaction)?;
                 transaction.commit()?;
                 Ok(value)

@@ -42,6 +42,7 @@ mod ownership;
 mod payments;
 mod pricing;
 mod rollout_kills;
+mod rollout_records;
 mod schedules;
 mod service_chaining;
 mod shipping;

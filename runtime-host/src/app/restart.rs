@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use super::deploy::Change;
 use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
-use super::rollouts::{Entry, Running, in_words, now_unix_ms, outcome};
+use super::rollouts::{BY_ROLLOUT, Entry, Running, change_in_words, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
-use crate::registry::{Base, Digest, Outcome, Registry, RegistryError, RolloutRecord};
-use crate::rollout::{Rollout, Transition};
+use crate::registry::{Action, Base, Digest, Outcome, Registry, RegistryError, RolloutRecord, now_ms};
+use crate::rollout::{Change as What, Rollout, State, Transition};
 
 /// What a start has decided and not yet written down: until it serves, another process may, by what was recorded before.
 pub(super) struct Decided {
@@ -50,10 +48,20 @@ impl Decided {
         for ManifestChanged { component, digest, source } in &self.manifest_changed {
             registry.manifest_changed(component, Base { digest, source })?;
         }
-        for DecidedRollout { component, number, outcome, state, .. } in &self.rollouts {
+        for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
             match outcome {
                 Some(outcome) => registry.end_rollout(component, *number, *outcome)?,
                 None => registry.save_rollout(component, *number, state)?,
+            }
+            for transition in transitions {
+                registry.log(&Action {
+                    at_ms: now_ms(),
+                    who: BY_ROLLOUT.to_owned(),
+                    action: change_in_words(transition.change).to_owned(),
+                    component: component.clone(),
+                    why: format!("{} ({} %)", transition.reason, transition.weight_percent),
+                    outcome: "ok".to_owned(),
+                })?;
             }
         }
         Ok(())
@@ -83,8 +91,13 @@ pub(super) async fn resume(
         let is_changed = decided.manifest_changed.iter().any(|changed| changed.component == record.component);
         // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
         let Some(former) = in_force.get(&record.component).filter(|_| !is_changed) else { continue };
-        let mut rollout: Rollout = serde_json::from_str(&record.state)
-            .with_context(|| format!("the rollout of component `{}` is not understood", record.component))?;
+        let mut rollout: Rollout = match serde_json::from_str(&record.state) {
+            Ok(rollout) => rollout,
+            Err(error) => {
+                decided.rollouts.push(not_understood(former, record, &error));
+                continue;
+            }
+        };
         let mut transitions = rollout.restarted(now_unix_ms());
         let revisions = match outcome(&rollout) {
             Some(_) => Vec::new(),
@@ -127,6 +140,22 @@ pub(super) async fn resume(
         decided.entries.push((component, Entry::new(running)));
     }
     Ok(table)
+}
+
+/// Takes back a rollout of which nothing but its record is left.
+fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Error) -> DecidedRollout {
+    let RolloutRecord { component, number, digest, state, .. } = record;
+    let reason = format!("its record is not understood: {error}");
+    tracing::error!(component, revision = number, "the rollout is taken back: {reason}");
+    let rolled_back = Transition {
+        at_unix_ms: now_unix_ms(),
+        change: What::RolledBack,
+        state: State::RolledBack,
+        weight_percent: 0,
+        reason,
+    };
+    let (outcome, transitions) = (Some(Outcome::TakenBack), vec![rolled_back]);
+    DecidedRollout { component, number, outcome, state, former: former.clone(), digest, transitions }
 }
 
 /// The recorded revision, for each component that it is or is a part of.

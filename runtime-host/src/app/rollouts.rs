@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Prepared, blocking, with_causes};
+use super::deploy::{Change, DeployError, Prepared, blocking, to_the_end, with_causes};
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
@@ -20,7 +20,7 @@ use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Tran
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
 /// Who does what the comparison decides.
-const BY_ROLLOUT: &str = "rollout";
+pub(super) const BY_ROLLOUT: &str = "rollout";
 /// The reason of who gives none.
 pub(super) const UNSAID: &str = "somebody wanted it";
 
@@ -34,6 +34,8 @@ pub(super) struct Running {
     /// The new revision, by the places of the components that it is or is a part of.
     pub(super) candidates: Prepared,
     pub(super) shadow: Option<Arc<Shadow>>,
+    /// Whether it has gone back and that is not written down yet.
+    is_end_unwritten: bool,
 }
 
 /// What somebody wants of a rollout that goes on.
@@ -98,7 +100,7 @@ impl Running {
     pub(super) fn new(rollout: Rollout, former: Digest, change: Change, number: u32, candidates: Prepared) -> Self {
         let is_shadow = matches!(rollout.plan().strategy, Strategy::Shadow { .. });
         let shadow = is_shadow.then(Arc::default);
-        Self { rollout, former, change, number, candidates, shadow }
+        Self { rollout, former, change, number, candidates, shadow, is_end_unwritten: false }
     }
 
     /// What requests see of it.
@@ -166,7 +168,7 @@ impl Entry {
 }
 
 impl App {
-    /// Compares the revisions of a rollout until it is over.
+    /// Compares the revisions of a rollout until it is over and that is written down.
     pub(super) fn watch(self: &Arc<Self>, component: String, entry: Entry) {
         let app = self.clone();
         tokio::spawn(async move {
@@ -174,7 +176,10 @@ impl App {
                 tokio::time::sleep(TICK).await;
                 let mut running = entry.running.lock().await;
                 if running.rollout.is_over() {
-                    return;
+                    if app.write_end(&mut running).await {
+                        return;
+                    }
+                    continue;
                 }
                 if app.deployments.handed_over.is_so() {
                     continue;
@@ -191,7 +196,7 @@ impl App {
         });
     }
 
-    /// Does what a person wants of a rollout.
+    /// Does what a person wants of a rollout, also if they do not wait for it any more.
     pub async fn steer(
         self: &Arc<Self>,
         component: &str,
@@ -199,9 +204,13 @@ impl App {
         who: String,
         why: String,
     ) -> Result<RolloutStatus, DeployError> {
-        let result = self.steer_in_turn(component, steer, &why).await;
-        self.log_action(steer.name(), component.to_owned(), who, why, &result).await;
-        result
+        let (app, component) = (self.clone(), component.to_owned());
+        let steering = async move {
+            let result = app.steer_in_turn(&component, steer, &why).await;
+            app.log_action(steer.name(), component, who, why, &result).await;
+            result
+        };
+        to_the_end(steering).await
     }
 
     async fn steer_in_turn(
@@ -265,6 +274,7 @@ impl App {
             Ok(()) => {}
             Err(error) if outcome(&running.rollout) == Some(Outcome::TakenBack) => {
                 tracing::error!("a way back is not written down, and is gone all the same: {}", with_causes(&error));
+                running.is_end_unwritten = true;
             }
             Err(error) => {
                 running.rollout = before.clone();
@@ -273,6 +283,21 @@ impl App {
         }
         self.carry_out(entry, running, transitions).await;
         Ok(())
+    }
+
+    /// Tries again to write a way back down; returns whether nothing is left to write. Without it, the next start would give
+    /// the revision its share again.
+    async fn write_end(&self, running: &mut Running) -> bool {
+        if running.is_end_unwritten {
+            let registry = self.loader.registry.clone();
+            let (component, number) = (running.change.component.clone(), running.number);
+            let written = blocking(move || registry.end_rollout(&component, number, Outcome::TakenBack)).await;
+            running.is_end_unwritten = written.is_err();
+            if written.is_ok() {
+                tracing::info!(component = running.change.component, "the way back is written down now");
+            }
+        }
+        !running.is_end_unwritten
     }
 
     /// Does what transitions say that are written down.

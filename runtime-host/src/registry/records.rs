@@ -178,6 +178,12 @@ pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> 
     transaction.execute("DELETE FROM rollout WHERE component = ?1", [component]).map(drop)
 }
 
+/// Removes the rollout of this revision, and no other one.
+pub(super) fn remove_rollout_of(transaction: &Transaction<'_>, component: &str, number: u32) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM rollout WHERE component = ?1 AND number = ?2";
+    transaction.execute(sql, params![component, number]).map(drop)
+}
+
 pub(super) fn rollouts(database: &Connection) -> rusqlite::Result<Vec<RolloutRecord>> {
     let mut statement = database.prepare_cached(
         "SELECT component, number, digest, state FROM rollout JOIN revision USING (component, number)",

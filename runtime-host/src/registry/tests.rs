@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// In which artifacts are removed, if nothing holds that up.
+const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_millis(200);
+
 struct Shop {
     dir: tempfile::TempDir,
     registry: Registry,
@@ -133,6 +136,32 @@ fn old_revisions_go_with_their_artifacts_and_the_one_in_force_stays() {
 }
 
 #[test]
+fn an_artifact_is_not_removed_before_it_is_recorded() {
+    let shop = Shop::new(10);
+    shop.deploy(b"old", b"base");
+    let digest = Digest::of(b"new");
+    let begins = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        // Another component's rollout ends meanwhile.
+        let removal = scope.spawn(|| {
+            begins.wait();
+            shop.registry.remove_unreferenced(&BTreeMap::new())
+        });
+        let record = |registry: &Registry| {
+            begins.wait();
+            std::thread::sleep(REMOVAL_TIME);
+            let base = Base { digest: &Digest::of(b"base"), source: "cart.wasm" };
+            let (source, who, why, settings) = ("new.wasm", "ann", "", "{}");
+            let revision = NewRevision { component: "cart", digest: &digest, source, who, why, settings, base };
+            registry.put_in_force(&revision)
+        };
+        assert_eq!(shop.registry.keep_and_record(&digest, b"new", record).unwrap(), 3);
+        removal.join().unwrap().unwrap();
+    });
+    assert_eq!(shop.registry.artifacts().read(&digest).unwrap(), b"new");
+}
+
+#[test]
 fn a_damaged_artifact_is_found() {
     let shop = Shop::new(10);
     let digest = Digest::of(b"wasm");
@@ -201,6 +230,36 @@ fn a_rollout_is_recorded_until_it_ends_and_the_old_revision_is_in_force_meanwhil
     shop.registry.end_rollout("cart", bad, Outcome::TakenBack).unwrap();
     assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
     assert!(shop.registry.history("cart").unwrap()[0].is_rolled_back);
+}
+
+#[test]
+fn a_return_ends_a_rollout_whose_end_was_not_written_down() {
+    let shop = Shop::new(10);
+    shop.deploy(b"good", b"base");
+    begin(&shop, b"bad");
+    shop.registry.return_to("cart", 1, Some(2)).unwrap();
+    let shop = shop.after_death();
+    assert_eq!(shop.registry.rollouts().unwrap(), []);
+    assert_eq!(shop.in_force(b"base"), InForce::Manifest);
+}
+
+#[test]
+fn an_end_that_is_written_down_late_undoes_nothing_that_came_since() {
+    let shop = Shop::new(10);
+    let late = begin(&shop, b"bad");
+    let next = begin(&shop, b"next");
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    let going_on: Vec<u32> = shop.registry.rollouts().unwrap().iter().map(|record| record.number).collect();
+    assert_eq!(going_on, [next]);
+    let is_rolled_back = |number: u32| {
+        let history = shop.registry.history("cart").unwrap();
+        history.iter().find(|record| record.number == number).unwrap().is_rolled_back
+    };
+    assert!(is_rolled_back(late) && !is_rolled_back(next));
+
+    shop.registry.return_to("cart", late, None).unwrap();
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    assert!(!is_rolled_back(late), "somebody wants it after all");
 }
 
 #[test]

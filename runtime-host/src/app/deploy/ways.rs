@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{App, AtHand, Change, DeployError, Deployed, Digest, Prepared, blocking};
+use super::{App, AtHand, Change, DeployError, Deployed, Digest, Prepared, blocking, to_the_end};
 use crate::app::rollouts::{Entry, Running, UNSAID, in_words, now_unix_ms};
 use crate::app::webhooks::News;
 use crate::manifest::Smoke;
@@ -45,22 +45,31 @@ pub struct Rollback {
 }
 
 impl App {
-    /// Puts an artifact in force for a component. Requests that come after this has returned are answered by it.
+    /// Puts an artifact in force for a component. Requests that come after this has returned are answered by it. It is done
+    /// also if nobody waits for it any more.
     pub async fn deploy(self: &Arc<Self>, deployment: Deployment) -> Result<Deployed, DeployError> {
-        let _turn = self.deployments.turn.lock().await;
-        let result = self.deploy_in_turn(&deployment).await;
-        let Deployment { component, who, why, .. } = deployment;
-        self.log_action("deploy", component, who, why, &result).await;
-        result
+        let app = self.clone();
+        let deploying = async move {
+            let _turn = app.deployments.turn.lock().await;
+            let result = app.deploy_in_turn(&deployment).await;
+            let Deployment { component, who, why, .. } = deployment;
+            app.log_action("deploy", component, who, why, &result).await;
+            result
+        };
+        to_the_end(deploying).await
     }
 
-    /// Puts a former revision in force again.
+    /// Puts a former revision in force again, also if nobody waits for it any more.
     pub async fn roll_back(self: &Arc<Self>, rollback: Rollback) -> Result<Deployed, DeployError> {
-        let _turn = self.deployments.turn.lock().await;
-        let result = self.roll_back_in_turn(&rollback).await;
-        let Rollback { component, who, why, .. } = rollback;
-        self.log_action("rollback", component, who, why, &result).await;
-        result
+        let app = self.clone();
+        let returning = async move {
+            let _turn = app.deployments.turn.lock().await;
+            let result = app.roll_back_in_turn(&rollback).await;
+            let Rollback { component, who, why, .. } = rollback;
+            app.log_action("rollback", component, who, why, &result).await;
+            result
+        };
+        to_the_end(returning).await
     }
 
     async fn deploy_in_turn(self: &Arc<Self>, deployment: &Deployment) -> Result<Deployed, DeployError> {
@@ -121,7 +130,6 @@ impl App {
     ) -> Result<u32, RegistryError> {
         let Deployment { component, wasm, source, who, why, smoke, strategy } = deployment;
         let registry = &self.loader.registry;
-        registry.artifacts().keep(digest, wasm, true)?;
         let base = self.deployments.state().bases.get(component).cloned().unwrap_or_else(|| digest.clone());
         let of_manifest = self.loader.manifest.component(component);
         let base_source = of_manifest.map(|component| component.source.display().to_string()).unwrap_or_default();
@@ -136,10 +144,10 @@ impl App {
             settings: &serde_json::json!({ "strategy": strategy, "smoke": smoke }).to_string(),
             base: Base { digest: &base, source: &base_source },
         };
-        match rollout {
+        registry.keep_and_record(digest, wasm, |registry| match rollout {
             None => registry.put_in_force(&revision),
             Some(state) => registry.begin_rollout(&revision, state),
-        }
+        })
     }
 
     async fn roll_back_in_turn(self: &Arc<Self>, rollback: &Rollback) -> Result<Deployed, DeployError> {
