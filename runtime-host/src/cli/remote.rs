@@ -179,6 +179,16 @@ mod tests {
         assert!(advice(StatusCode::PAYLOAD_TOO_LARGE, true).contains("--body-bytes-max"));
     }
 
+    #[tokio::test]
+    async fn where_nobody_is_there_is_no_status() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let application = Application { url: format!("http://{free}"), token: "t".to_owned(), token_is_given: true };
+        let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let error = application.send(http::Request::get("/"), body).await.unwrap_err();
+        let not_done = error.downcast_ref::<NotDone>().unwrap();
+        assert!(not_done.status.is_none() && not_done.text.contains("`bodega up`"), "{error:#}");
+    }
+
     #[test]
     fn the_running_host_is_found_by_the_state_folder() {
         let dir = tempfile::tempdir().unwrap();
