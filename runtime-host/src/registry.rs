@@ -389,7 +389,7 @@ impl Registry {
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, RegistryError> {
         self.with(|database| {
-            // What reads first and then writes would not wait for who has the file open besides, such as a backup.
+            // One that reads first and then writes would fail at once while somebody else, such as a shell of SQLite, writes.
             let begun = database.transaction_with_behavior(TransactionBehavior::Immediate);
             let written = begun.and_then(|transaction| {
                 let value = write(&transaction)?;
