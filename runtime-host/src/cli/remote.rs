@@ -182,7 +182,12 @@ mod tests {
     #[tokio::test]
     async fn where_nobody_is_there_is_no_status() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let application = Application { url: format!("http://{free}"), token: "t".to_owned(), token_is_given: true };
+        let application = Application {
+            url: format!("http://{free}"),
+            token: "t".to_owned(),
+            token_is_given: true,
+            tls: TlsArgs::default(),
+        };
         let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
         let error = application.send(http::Request::get("/"), body).await.unwrap_err();
         let not_done = error.downcast_ref::<NotDone>().unwrap();
