@@ -3,7 +3,8 @@
 //! The former process starts the new one with its own arguments and sends it the listening sockets and the lock on the state folder,
 //! over a socket that the new one has as standard input. They are the very same sockets, so what waits in their queues is not lost.
 //!
-//! 1. The new one loads everything as at a start, writes nothing down, and says `FromNew::Ready`.
+//! 1. The new one loads everything as at a start, and says `FromNew::Ready`. It writes nothing down but migrations of stores, which
+//!    the revisions of the former one have to stand anyway.
 //! 2. The former one stops changing revisions and making backups, and says `FromFormer::Go`.
 //! 3. The new one writes down what its start has decided, begins to take connections, and says `FromNew::Serving`.
 //! 4. The former one takes no more connections. What it has begun, it finishes; once no scheduled run goes on there it says
