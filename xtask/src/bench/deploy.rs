@@ -1,5 +1,6 @@
 //! A new revision of a component in a running host: how long it takes, and what it costs to choose one for each request.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -62,9 +63,12 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
     let pairs = bench.compare(&load(&two), &load(&one))?;
     let ratio = pairs.ratio(|side| side.requests_per_s);
     let chosen = String::from_utf8(two.get_admin("/metrics")?)?;
-    let answering =
-        chosen.lines().filter(|line| line.starts_with("bodega_http_requests_total{component=\"hello\"")).count();
-    ensure!(answering >= 2, "only one revision answered:\n{chosen}");
+    let answering: BTreeSet<&str> = chosen
+        .lines()
+        .filter(|line| line.starts_with("bodega_http_requests_total{component=\"hello\""))
+        .filter_map(|line| line.split_once("revision=\"")?.1.split('"').next())
+        .collect();
+    ensure!(answering.len() == 2, "only one revision answered:\n{chosen}");
 
     Ok(Section {
         title: "Deploy",
