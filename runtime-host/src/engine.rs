@@ -51,8 +51,8 @@ const MEMORY_KEEP_RESIDENT_BYTES: usize = 256 << 10;
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Threads that compile what is deployed while the application serves.
 const QUIET_COMPILE_THREADS: usize = 1;
-/// How far quiet threads stand back, as `nice` counts: they get about a tenth of a core that requests also want.
-const QUIET_NICENESS: i32 = 10;
+/// How far they stand back, as `nice` counts: they get about a tenth of a core that requests also want.
+const QUIET_COMPILE_NICENESS: i32 = 10;
 /// Free slots that keep their mapping, by which an instance of a recently seen module starts fastest.
 const WARM_SLOTS_MAX: u32 = 128;
 
@@ -175,7 +175,7 @@ pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(QUIET_COMPILE_THREADS)
         .thread_name(|_| "compile".to_owned())
-        .start_handler(|_| stand_back())
+        .start_handler(|_| stand_back(QUIET_COMPILE_NICENESS))
         .build();
     match threads {
         Ok(threads) => threads.install(work),
@@ -184,10 +184,10 @@ pub fn quietly<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-/// Has this thread run only when no other one wants the core, but for about a tenth of the time.
-pub fn stand_back() {
+/// Has this thread stand back for those that want the same core.
+pub fn stand_back(niceness: i32) {
     // On Linux a niceness is the thread's own. Where it cannot be set, what it does competes with requests.
-    let _ = rustix::process::nice(QUIET_NICENESS);
+    let _ = rustix::process::nice(niceness);
 }
 
 /// Another handle on the same pre-linked component.

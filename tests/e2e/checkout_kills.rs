@@ -1,22 +1,34 @@
 //! The host is killed again and again while shoppers check out: whoever asks again ends with one order or a clear
-//! refusal, nobody is charged twice, and neither stock nor a use of a coupon is lost.
+//! refusal, nobody is charged twice, and neither stock nor a use of a coupon is lost. Nor does it matter whether the services
+//! themselves are being replaced meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tests::control::revision_of;
 use tests::host::PATIENCE;
+use tests::programs;
 use tests::shop::{Shop, json_of};
 use tests::shopper::{Shopper, Site};
 use tokio::time::{Instant, sleep};
 
 const KILLS: usize = 200;
+/// Kills while services are rolled out.
+const ROLLOUT_KILLS: usize = 40;
 const SHOPPERS: usize = 12;
 /// How long the host runs between two kills, in milliseconds.
-const LIFE_MS: std::ops::Range<u64> = 20..250;
+const LIFE_MS: Range<u64> = 20..250;
+/// The same while services are rolled out, which takes some steps.
+const ROLLOUT_LIFE_MS: Range<u64> = 100..900;
+/// The services that are rolled out: the one that runs the checkout, and one that it needs.
+const ROLLED_OUT: [&str; 2] = ["orders", "catalog"];
+/// A canary of short steps.
+const CANARY: &str = "strategy = \"canary\"\nduration = \"50ms\"\nsamples_min = 1\nanalysis = { settle = \"0s\" }";
 const TOKENS: [&str; 5] = ["tok_approve", "tok_fail_after_charge", "tok_timeout", "tok_decline", "tok_capture_fails"];
 /// Those by which nobody pays.
 const REFUSED: [&str; 2] = ["tok_decline", "tok_capture_fails"];
@@ -32,12 +44,11 @@ const SEED_VARIABLE: &str = "BODEGA_TEST_SEED";
 /// What one checkout came to, by its key: the payment token, and the order, or the id of the order that failed and why.
 type Outcomes = BTreeMap<String, (String, Result<Value, (String, String)>)>;
 
-/// The seed that the environment names, or a new one.
-fn seed() -> u64 {
-    match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse().expect("a seed is a number"),
-        Err(_) => fastrand::u64(..),
-    }
+/// What the seed that the environment names gives, or a new one.
+fn random() -> fastrand::Rng {
+    let seed = std::env::var(SEED_VARIABLE).map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
+    println!("{SEED_VARIABLE}={seed}");
+    fastrand::Rng::with_seed(seed)
 }
 
 /// Buys until told to stop, and then finishes what was begun.
@@ -109,9 +120,8 @@ fn interrupted(database: &Path) -> Vec<String> {
     found.unwrap_or_default()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
-    let mut shop = Shop::start_with_internal_routes_of("payments", |app| app).await;
+/// Has shoppers check out, for as long as `kill` goes on killing the host, and then looks at what has become of it all.
+async fn keeps_every_promise(mut shop: Shop, kill: impl AsyncFnOnce(&mut Shop, &Site)) {
     let variant = json!({ "sku": "KILL-1", "price": { "amount": 1_250, "currency": "USD" }, "stock": STOCK });
     let row = json!({ "title": "Much wanted", "variants": [variant] }).to_string();
     assert_eq!(shop.import("", "application/jsonl", row).await["imported"], 1);
@@ -128,26 +138,13 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
     let shoppers: Vec<_> = (0..SHOPPERS)
         .map(|shopper| tokio::spawn(buy_on(site.clone(), shopper, stop.clone(), answered.clone())))
         .collect();
-    let seed = seed();
-    println!("{SEED_VARIABLE}={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut steps: BTreeSet<String> = BTreeSet::new();
-    for _ in 0..KILLS {
-        sleep(Duration::from_millis(random.u64(LIFE_MS))).await;
-        shop.host.kill_9().await;
-        steps.extend(interrupted(&shop.host.folder().join("orders.db")));
-        shop.host.restart().await;
-        site.moved_to(&shop.host);
-    }
+    kill(&mut shop, &site).await;
     stop.store(true, Ordering::Relaxed);
     let mut outcomes = Outcomes::new();
     for shopper in shoppers {
         outcomes.extend(shopper.await.expect("every shopper gets an answer in the end"));
     }
-    println!("{} checkouts over {KILLS} kills, which met {steps:?}", outcomes.len());
-    for step in ["reserve", "authorize", "commit", "capture"] {
-        assert!(steps.contains(step), "no kill met an order at `{step}`: {steps:?}");
-    }
+    println!("{} checkouts", outcomes.len());
 
     let orders = settled(&shop).await;
     let by_id: BTreeMap<&str, &Value> =
@@ -201,4 +198,81 @@ async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
     let paid = orders.iter().filter(|order| order["state"] == "paid").count() as u64;
     let product = shop.host.json("/api/products/much-wanted").await;
     assert_eq!(product["available"], STOCK - paid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_two_hundred_times_keeps_every_promise() {
+    let shop = Shop::start_with_internal_routes_of("payments", |app| app).await;
+    keeps_every_promise(shop, async |shop, site| {
+        let mut random = random();
+        let mut steps: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..KILLS {
+            sleep(Duration::from_millis(random.u64(LIFE_MS))).await;
+            shop.host.kill_9().await;
+            steps.extend(interrupted(&shop.host.folder().join("orders.db")));
+            shop.host.restart().await;
+            site.moved_to(&shop.host);
+        }
+        println!("{KILLS} kills met {steps:?}");
+        for step in ["reserve", "authorize", "commit", "capture"] {
+            assert!(steps.contains(step), "no kill met an order at `{step}`: {steps:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_while_services_are_rolled_out_keeps_every_promise() {
+    let table = |component| format!("[component.{component}.tool.bodega.rollout]\n{CANARY}\n");
+    let canaries = ROLLED_OUT.map(table).concat();
+    let shop = Shop::start_with_internal_routes_of("payments", |app| app.append(&canaries)).await;
+    let revisions = ROLLED_OUT.map(|component| {
+        let wasm = std::fs::read(programs::component(component)).expect("the component is readable");
+        ["one", "two"].map(|name| named(&wasm, name))
+    });
+    // They are compiled now, so that they are there at once between two kills.
+    for (component, revisions) in ROLLED_OUT.iter().zip(&revisions) {
+        for wasm in revisions {
+            let path = format!("/v1/deploy?component={component}&strategy=rolling");
+            let answer = shop.host.control("POST", &path, wasm.clone()).await;
+            assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+    }
+    keeps_every_promise(shop, async |shop, site| {
+        let mut random = random();
+        let mut under_way = 0;
+        for _ in 0..ROLLOUT_KILLS {
+            let mut deployments = Vec::new();
+            for (component, revisions) in ROLLED_OUT.iter().zip(&revisions) {
+                let status = shop.host.status_of(component).await;
+                let runs = |wasm: &&Vec<u8>| status["runs"] != revision_of(wasm);
+                let other = revisions.iter().find(runs).expect("one of the two is not in force");
+                let url = shop.host.admin_url(&format!("/v1/deploy?component={component}"));
+                let request = shop.host.client().post(url).bearer_auth(shop.host.admin_token()).body(other.clone());
+                // One that goes on since before the kill is not disturbed; whom the kill meets gets no answer.
+                deployments.push(tokio::spawn(async move { drop(request.send().await) }));
+            }
+            sleep(Duration::from_millis(random.u64(ROLLOUT_LIFE_MS))).await;
+            shop.host.kill_9().await;
+            for deployment in deployments {
+                deployment.await.expect("nobody is told");
+            }
+            shop.host.restart().await;
+            site.moved_to(&shop.host);
+            for component in ROLLED_OUT {
+                under_way += usize::from(!shop.host.status_of(component).await["rollout"].is_null());
+            }
+        }
+        println!("{ROLLOUT_KILLS} kills met {under_way} rollouts");
+        assert!(under_way > 0, "no kill met a rollout");
+    })
+    .await;
+}
+
+/// The component with a section that names it, which makes it another revision.
+fn named(wasm: &[u8], name: &str) -> Vec<u8> {
+    const SECTION: &str = "revision";
+    let length = |text: &str| u8::try_from(text.len()).expect("a short text");
+    let section = [&[length(SECTION)], SECTION.as_bytes(), name.as_bytes()].concat();
+    [wasm, &[0, length(SECTION) + 1 + length(name)], &section].concat()
 }

@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep};
 const SWAPS: usize = 100;
 /// Swaps after which both revisions have been seen and the memory is what it will be.
 const SWAPS_BEFORE_MEMORY_COUNTS: usize = 20;
+/// Swaps of a component that others import; an odd number, so that the other one is in force at the end.
+const SHARED_SWAPS: usize = 21;
 const DRIP: &str = "/variant/drip?ms=300";
 
 /// An app of one component, in this version.
@@ -176,10 +178,35 @@ async fn a_component_that_others_import_is_replaced_in_all_of_them_at_once() {
         .await;
     assert!(host.text("/left/Ann").await.starts_with("Good day, Ann."));
     let greeter = std::fs::read(programs::component("greeter")).expect("the guest is readable");
-    let done = host.deploy("greeter", &replaced(greeter, "Good day, ", "Good bye, ")).await;
-    assert_eq!(done["switched"], json!(["left", "right"]));
+    let other = replaced(greeter.clone(), "Good day, ", "Good bye, ");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut watchers = JoinSet::new();
+    for _ in 0..4 {
+        let (left, right, stop) = (host.request("/left/Ann"), host.request("/right/Ann"), stop.clone());
+        watchers.spawn(async move {
+            let mut greetings = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                for request in [&left, &right] {
+                    let answer = request.try_clone().expect("it has no body").send().await.expect("an answer");
+                    let text = answer.error_for_status().expect("a greeting").text().await.expect("a body");
+                    greetings.push(text.split(',').next().expect("a greeting").to_owned());
+                }
+            }
+            greetings.dedup();
+            greetings
+        });
+    }
+    for swap in 0..SHARED_SWAPS {
+        let done = host.deploy("greeter", if swap % 2 == 0 { &other } else { &greeter }).await;
+        assert_eq!(done["switched"], json!(["left", "right"]));
+    }
     for path in ["/left/Ann", "/right/Ann"] {
         assert!(host.text(path).await.starts_with("Good bye, Ann."), "{path}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    // Whoever saw the new one through one component sees it through the other, and never the former one again.
+    for greetings in watchers.join_all().await {
+        assert!(greetings.len() <= SHARED_SWAPS + 1, "{} turns in {SHARED_SWAPS} swaps", greetings.len() - 1);
     }
     let back = host.operate(&["rollback", "greeter", "--wait"]).await;
     assert!(back.status.success(), "{back:?}");
