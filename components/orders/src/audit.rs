@@ -7,12 +7,14 @@
 //! motion, for it goes on when the shop does.
 
 mod compare;
+mod events;
 
 use commerce::unix_ms;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::Error;
+use service::outbox::Range;
 
 use self::compare::{compare, endless, fixed, overdue};
 use crate::app::App;
@@ -83,6 +85,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<P
     )?;
     let facts = audit::facts(&app.database, after, PAGE_MAX).await?;
     let next = page_end(&facts, &reserved, &paid);
+    let events = events::audit(app, &Range { after: Some(after.to_owned()), through: next.clone() }).await?;
     let is_here = |order: &str| next.as_deref().is_none_or(|end| order <= end);
 
     let mut reserved = reserved.iter().filter(|one| is_here(&one.order_id)).peekable();
@@ -108,6 +111,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<P
             findings.extend(compare(facts, reserved, paid, started_ms));
         }
     }
+    findings.extend(events);
     Ok(Page { checked, findings, next })
 }
 

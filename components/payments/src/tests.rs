@@ -3,6 +3,7 @@
 mod cards;
 mod chaos;
 mod charges;
+mod events;
 mod faults;
 mod journal;
 mod openapi;

@@ -116,9 +116,6 @@ fn itself(facts: &Facts, now_ms: i64, wrong: &mut Wrong<'_>) {
     wrong.unless(is_whole, "history", || {
         format!("it is {}, and its history ends with {:?}", facts.state, facts.history_end)
     });
-    wrong.unless(facts.events_missing == 0, "event-missing", || {
-        format!("{} changes of state have no event", facts.events_missing)
-    });
     let sums = (facts.refunded, facts.refund_pending) == (facts.refunds_succeeded, facts.refunds_pending);
     wrong.unless(sums, "refund-sums", || {
         format!("{} minor units are refunded, and the refunds come to {}", facts.refunded, facts.refunds_succeeded)

@@ -33,6 +33,9 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("get", "/internal/intents?limit=100", Value::Null);
     contract.ask("get", "/internal/webhooks/audit", Value::Null);
     contract.ask("get", "/internal/outbox?limit=100", Value::Null);
+    shop.change("UPDATE outbox SET type = 'bodega.payment.shaved' WHERE seq = 1");
+    let audit = contract.ask("get", "/internal/outbox/audit?after=&through=zzz", Value::Null);
+    assert_eq!(audit.is(200)["total"], 2);
     contract.ask("get", "/internal/test-provider/ledger", Value::Null);
     contract.ask("get", "/api/payments/openapi.json", Value::Null);
 
@@ -47,6 +50,7 @@ fn every_operation_answers_with_what_it_says() {
         ("post", format!("/internal/intents/{refused}/capture"), Value::Null),
         ("post", format!("/internal/intents/{}/capture", Id::new()), Value::Null),
         ("get", "/internal/outbox?limit=0".to_owned(), Value::Null),
+        ("get", "/internal/outbox/audit?limit=1".to_owned(), Value::Null),
         ("post", "/internal/intents".to_owned(), charge(order, "4242424242424242")),
     ] {
         let ask = shop.request(method.to_uppercase().parse().unwrap(), &path);
