@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use service::{Peer, PeerError};
 
 use super::{Report, member, page};
-use crate::checkout::Means;
 use crate::failure::Failure;
 use crate::order::Order;
 use crate::refund::{self, Refund};
+use crate::request::Means;
 use crate::saga::Event;
 
 /// An intent as payments shows it.

@@ -4,7 +4,6 @@ use serde::Deserialize;
 use service::{Error, outbox};
 use sql::{Database, Row};
 
-use crate::audit::Shop;
 use crate::refund::{Line, State as RefundState};
 use crate::state::State;
 
@@ -48,14 +47,6 @@ pub(crate) struct Facts {
     pub(crate) restocked: Vec<Line>,
     /// Units that refunds took back and that stay out of stock.
     pub(crate) kept_out: Vec<Line>,
-}
-
-impl Facts {
-    /// Whether it is worked on, or was since this time.
-    pub(crate) fn is_in_motion(&self, since_ms: i64, shop: Shop) -> bool {
-        let is_in_time = |due_at_ms| shop == Shop::Stopped || since_ms - due_at_ms <= STUCK_MS_MAX;
-        self.due_at_ms.is_some_and(is_in_time) || self.touched_at_ms >= since_ms
-    }
 }
 
 /// What the books say of the orders after this one, by order.
