@@ -4,6 +4,7 @@
 //! goes on with it, or tells how it ended.
 
 use commerce::{Id, unix_ms};
+use identity::guest;
 use service::Error;
 
 use crate::app::App;
@@ -19,7 +20,6 @@ use crate::store::journal::{self, Move};
 use crate::store::orders::{self, Inserted, Key};
 use crate::store::tasks;
 use crate::task::{Kind, Task};
-use crate::token;
 use crate::wish::Wish;
 use crate::work;
 
@@ -102,7 +102,7 @@ fn new_order(app: &App, request: &Request, wish: Wish, priced: Priced) -> Result
         number: draw()?,
         customer: request.customer.clone(),
         email: wish.email,
-        token_digest: request.customer.is_none().then(|| token::digest(&app.tokens.of(id))),
+        token_digest: request.customer.is_none().then(|| guest::digest(&app.tokens.of(id))),
         fingerprint: request.fingerprint.clone(),
         state: State::Pending,
         step: Some(Saga::FIRST),

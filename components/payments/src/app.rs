@@ -35,6 +35,7 @@ impl App {
             store::WEBHOOK_WAITS,
             outbox::AUDIT_SCHEMA,
             store::EVENT_IDS,
+            store::ORDER_TOKENS,
         ];
         sql::migrate(&database, &migrations).await?;
         let orders = Listener::new(orders, "/internal/payments/changed");

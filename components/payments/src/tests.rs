@@ -7,6 +7,7 @@ mod events;
 mod faults;
 mod journal;
 mod openapi;
+mod owners;
 mod refunds;
 mod releases;
 mod shop;

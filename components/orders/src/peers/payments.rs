@@ -81,6 +81,7 @@ pub(crate) async fn authorize(payments: &Peer, order: &Order, means: &Means) -> 
         "amount": order.total(),
         "payment_method": means.payment_method,
         "customer": order.customer,
+        "order_token_digest": order.token_digest,
         "return_url": means.return_url,
     });
     let reply = payments.post("/internal/intents", &wish).await?;

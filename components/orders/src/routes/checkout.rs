@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use commerce::Problem;
-use identity::{IdentityError, Principal};
+use identity::{IdentityError, Principal, guest};
 use serde_json::json;
 use service::idempotency::Attempt;
 use service::request::read_body;
@@ -21,8 +21,8 @@ use crate::order::Order;
 use crate::peers::cart::Cart;
 use crate::request::Request;
 use crate::state::State as Stage;
+use crate::view;
 use crate::wish::{CheckoutInput, TOKEN_PLACES};
-use crate::{token, view};
 
 /// What the fingerprint of a checkout covers beside its body.
 const TARGET: &str = "POST /api/checkout";
@@ -39,7 +39,7 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
     let (actor, cart) = match (&customer, input.cart_token()) {
         (Some(customer), Some(token)) => (format!("account:{customer}"), Cart::Token(token.to_owned())),
         (Some(customer), None) => (format!("account:{customer}"), Cart::Customer(customer.clone())),
-        (None, Some(token)) => (format!("cart:{}", token::digest(token)), Cart::Token(token.to_owned())),
+        (None, Some(token)) => (format!("cart:{}", guest::digest(token)), Cart::Token(token.to_owned())),
         (None, None) => return Err(IdentityError::Missing.into()),
     };
     let attempt = Attempt::new(&headers, &actor, TARGET, &body)?;

@@ -117,6 +117,7 @@ fn age(shop: &Shop) {
         "DROP INDEX outbox_by_subject",
         "DROP INDEX transitions_by_event",
         "ALTER TABLE transitions DROP COLUMN event_id",
+        "ALTER TABLE intents DROP COLUMN order_token_digest",
         "PRAGMA user_version = 4",
     ] {
         shop.change(sql);

@@ -18,6 +18,9 @@ fn every_operation_answers_with_what_it_says() {
     let (order, other, refused) = (Id::new(), Id::new(), Id::new());
     let intent = contract.ask("post", "/internal/intents", charge(order, "tok_action")).is(200);
     contract.ask("post", &format!("/api/payments/intents/{order}/confirm"), Value::Null).is(200);
+    let path = format!("/api/payments/intents/{other}/confirm");
+    contract.check("post", &path, &shop.request(Method::POST, &path).send());
+    contract.check("post", &path, &shop.request(Method::POST, &path).header("x-order-token", "x").send());
     contract.ask("get", &format!("/internal/intents/{order}"), Value::Null);
     contract.ask("post", &format!("/internal/intents/{order}/capture"), Value::Null).is(200);
     let refund = json!({"refund_id": Id::new(), "amount": money(5), "reason": "returned"});

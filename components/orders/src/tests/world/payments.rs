@@ -25,6 +25,7 @@ pub(in super::super) struct Intent {
     pub(in super::super) refunds: BTreeMap<String, (i64, &'static str)>,
     requests: u32,
     pub(in super::super) customer: Value,
+    pub(in super::super) order_token_digest: Value,
 }
 
 impl Intent {
@@ -64,6 +65,7 @@ impl Payments {
             refunds: BTreeMap::new(),
             requests: 0,
             customer: body["customer"].clone(),
+            order_token_digest: body["order_token_digest"].clone(),
         });
         assert!(intent.amount > 0, "an intent is over something");
         if intent.amount != amount {
