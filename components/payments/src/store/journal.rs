@@ -124,12 +124,22 @@ pub(crate) async fn tell(
     Ok(id)
 }
 
-/// Whether the events about these orders agree with the steps.
+/// Whether the events about these orders agree with the steps, and the last of them with where each intent and refund is.
 pub(crate) async fn audit(database: &Database, range: &outbox::Range) -> Result<outbox::Audit, Error> {
     const TOLD: &str = "
         SELECT event_id, order_id AS subject, at_ms,
             'bodega.payment.' || iif(refund IS NULL, '', 'refund_') || to_state AS type
         FROM transitions JOIN intents ON intents.id = intent
-        WHERE order_id > ?1 AND order_id <= ?2 AND from_state IS NOT NULL";
+        WHERE order_id > ?1 AND order_id <= ?2 AND from_state IS NOT NULL
+        UNION
+        SELECT event_id, order_id, ifnull(at_ms, updated_at_ms), 'bodega.payment.' || state
+        FROM intents LEFT JOIN transitions AS last
+            ON last.seq = (SELECT max(seq) FROM transitions WHERE intent = intents.id AND refund IS NULL)
+        WHERE order_id > ?1 AND order_id <= ?2 AND (state <> 'created' OR from_state IS NOT NULL)
+        UNION
+        SELECT event_id, order_id, ifnull(at_ms, updated_at_ms), 'bodega.payment.refund_' || refunds.state
+        FROM intents JOIN refunds ON refunds.intent = intents.id LEFT JOIN transitions AS last
+            ON last.seq = (SELECT max(seq) FROM transitions WHERE intent = intents.id AND refund = refunds.id)
+        WHERE order_id > ?1 AND order_id <= ?2 AND (refunds.state <> 'pending' OR from_state IS NOT NULL)";
     outbox::audit(database, TOLD, range).await
 }

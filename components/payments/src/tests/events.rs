@@ -67,6 +67,24 @@ fn a_step_without_its_event_is_named() {
 }
 
 #[test]
+fn a_state_that_no_event_tells_of_is_named() {
+    let (shop, orders) = shop();
+    for (state, order, then) in [("voided", 2, "declined"), ("created", 2, "declined"), ("authorized", 3, "voided")] {
+        let id = orders[order];
+        shop.change(&format!("UPDATE intents SET state = '{state}' WHERE order_id = '{id}'"));
+        assert_eq!(found(&shop), [named(MISSING, id, state)]);
+        shop.change(&format!("UPDATE intents SET state = '{then}' WHERE order_id = '{id}'"));
+    }
+    for state in ["failed", "pending"] {
+        shop.change(&format!("UPDATE refunds SET state = '{state}'"));
+        let missing = named(MISSING, orders[0], &format!("refund_{state}"));
+        assert_eq!(found(&shop), [missing.clone(), missing]);
+    }
+    shop.change("UPDATE refunds SET state = 'succeeded'");
+    assert_eq!(found(&shop), []);
+}
+
+#[test]
 fn an_event_without_its_step_is_named() {
     const COPY: &str = "
         INSERT INTO outbox (id, type, subject, time, data) SELECT 'copy', type, subject, time, data FROM outbox WHERE";

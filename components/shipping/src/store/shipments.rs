@@ -107,12 +107,18 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
     told.put(transaction).await
 }
 
-/// Whether the events about these orders agree with what happened to their shipments.
+/// Whether the events about these orders agree with what happened to their shipments, and the last of them with where each
+/// shipment is.
 pub(crate) async fn audit(database: &Database, range: &outbox::Range) -> Result<outbox::Audit, Error> {
     const TOLD: &str = "
         SELECT event_id, order_id AS subject, recorded_at_ms AS at_ms,
             'bodega.shipment.' || shipment_events.state AS type
         FROM shipment_events JOIN shipments ON shipments.id = shipment
+        WHERE order_id > ?1 AND order_id <= ?2
+        UNION
+        SELECT event_id, order_id, ifnull(recorded_at_ms, created_at_ms), 'bodega.shipment.' || shipments.state
+        FROM shipments LEFT JOIN shipment_events AS last ON shipment = shipments.id
+            AND position = (SELECT max(position) FROM shipment_events WHERE shipment = shipments.id)
         WHERE order_id > ?1 AND order_id <= ?2";
     outbox::audit(database, TOLD, range).await
 }

@@ -69,6 +69,17 @@ fn what_happened_without_its_event_is_named() {
 }
 
 #[test]
+fn a_state_that_no_event_tells_of_is_named() {
+    let (shop, orders) = shop();
+    change(&shop, &format!("UPDATE shipments SET state = 'packed' WHERE order_id = '{}'", orders[1]));
+    assert_eq!(found(&shop), [named(MISSING, orders[1], "packed")]);
+    change(&shop, &format!("UPDATE shipments SET state = 'cancelled' WHERE order_id = '{}'", orders[1]));
+    // That it was there before does not tell where it is.
+    change(&shop, &format!("UPDATE shipments SET state = 'handed_over' WHERE order_id = '{}'", orders[0]));
+    assert_eq!(found(&shop), [named(MISSING, orders[0], "handed_over")]);
+}
+
+#[test]
 fn an_event_of_what_never_happened_is_named() {
     const COPY: &str = "
         INSERT INTO outbox (id, type, subject, time, data) SELECT 'copy', type, subject, time, data FROM outbox WHERE";
