@@ -1,8 +1,9 @@
 //! A shopper buys: registers, fills a cart, chooses a delivery, pays, follows the parcel, and gets money back.
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tests::shop::Shop;
+use tests::shopper::{Shopper, Site};
 use tests::visitor::Visitor;
 
 async fn available(shop: &Shop, slug: &str) -> Value {
@@ -47,5 +48,32 @@ async fn a_shopper_buys_and_gets_money_back() {
     let states: Vec<&str> =
         history["items"].as_array().expect("a list").iter().filter_map(|step| step["to"].as_str()).collect();
     assert_eq!(states, ["pending", "paid", "packed", "shipped", "delivered"], "{history}");
+    shop.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_confirms_with_their_bank_and_nobody_else_does_for_them() {
+    let shop = Shop::start().await.with_products(1).await;
+    let site = Site::of(&shop.host);
+    let guest = Shopper::new(&site).await;
+    let wish = guest.wish(&guest.add("P-1", 1).await, "tok_action").await;
+    let asked = guest.check_out("first", &wish).await.is(202);
+    let path = asked["next_action"]["path"].as_str().expect("a path");
+    let confirm = async |token: Option<&Value>| {
+        let with = |request: RequestBuilder| match token {
+            Some(token) => request.header("x-order-token", token.as_str().expect("a token")),
+            None => request,
+        };
+        site.ask(Method::POST, path, with).await
+    };
+    confirm(None).await.is(401);
+    confirm(Some(&json!("of-another-order"))).await.is(404);
+    let ann = Visitor::registered(&shop, "ann@example.com").await;
+    ann.ask(Method::POST, path, &Value::Null, 404).await;
+    assert_eq!(guest.check_out("first", &wish).await.is(202)["state"], "pending");
+    // Orders is told at once, and may have taken the money by then.
+    let confirmed = confirm(Some(&asked["order_token"])).await.is(200);
+    assert!(confirmed["state"] == "captured" || confirmed["state"] == "authorized", "{confirmed}");
+    assert_eq!(guest.check_out_to_the_end("first", &wish).await.is(201)["state"], "paid");
     shop.verify().await;
 }

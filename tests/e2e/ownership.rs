@@ -106,7 +106,7 @@ GET    /api/orders/audit                             401   401    401   403  403
 GET    /api/orders/openapi.json                      200   200    200   200  200   200   200   200
 
 GET    /api/payments/intents/{id}                    401   401    401   403  200   200   200   403
-POST   /api/payments/intents/{order_id}/confirm      200   200    200   200  200   200   200   200
+POST   /api/payments/intents/{order_id}/confirm      401   404    401   404  200   200   200   200
 POST   /api/payments/webhooks/{provider}             400   400    400   400  400   400   400   400
 GET    /api/payments/openapi.json                    200   200    200   200  200   200   200   200
 

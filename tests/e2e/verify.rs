@@ -61,6 +61,33 @@ async fn a_script_reads_what_does_not_agree() {
     assert_eq!(named, expected, "{found}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_do_not_agree_with_what_happened_are_named_in_every_service() {
+    let shop = Shop::start().await.with_products(1).await;
+    let ann = Visitor::registered(&shop, "ann@example.com").await;
+    ann.ask(Method::POST, "/api/cart/lines", &json!({ "sku": "P-1", "quantity": 1 }), 200).await;
+    let order = ann.check_out("first").await;
+    shop.verify().await;
+
+    tamper(&shop, "payments.db", "DELETE FROM outbox WHERE type = 'bodega.payment.captured'");
+    tamper(&shop, "shipping.db", "DELETE FROM outbox WHERE type = 'bodega.shipment.created'");
+    let stray = "INSERT INTO outbox (id, type, subject, time, data)
+        SELECT 'copy', type, subject, time, data FROM outbox WHERE type = 'bodega.order.paid'";
+    tamper(&shop, "orders.db", stray);
+    let found = read(&verify(&shop).await);
+    let named: Vec<(&Value, &str)> = found["findings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|finding| {
+            (&finding["kind"], finding["detail"].as_str().expect("words").split(':').next().expect("a name"))
+        })
+        .collect();
+    let [missing, stray] = [json!("event-missing"), json!("event-without-change")];
+    assert_eq!(named, [(&stray, "orders"), (&missing, "payments"), (&missing, "shipping")], "{found}");
+    assert!(found["findings"].as_array().expect("a list").iter().all(|finding| finding["order_id"] == order["id"]));
+}
+
 /// `bodega verify --json` of a shop that no host runs.
 async fn verify_stopped(shop: &Shop) -> Output {
     let token = shop.issuer.access_token("admin");

@@ -106,7 +106,7 @@ impl Cart {
     pub(crate) fn add(&mut self, sku: Sku, quantity: Quantity, price: Money) -> Result<(), Refusal> {
         let Some(line) = self.lines.iter_mut().find(|line| line.sku == sku) else {
             if self.lines.len() >= LINES_MAX {
-                return Err(Refusal::Full);
+                return Err(Refusal::Full(LINES_MAX));
             }
             self.lines.push(Line { sku, quantity, seen_price: Some(price) });
             return Ok(());

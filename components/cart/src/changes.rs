@@ -7,7 +7,7 @@ use service::Error;
 use crate::app::App;
 use crate::asked::Asked;
 use crate::attempt::Condition;
-use crate::cart::{Cart, State};
+use crate::cart::{Cart, LINES_MAX, State};
 use crate::error::Refusal;
 use crate::owner::Owner;
 use crate::view::{Shown, shown};
@@ -58,7 +58,7 @@ impl Stored {
     pub(crate) fn swap(&self, app: &App, owner: &Owner, next: &Cart) -> Result<bool, Error> {
         let document = serde_json::to_vec(next)?;
         if document.len() > DOCUMENT_BYTES_MAX {
-            return Err(Refusal::Full.into());
+            return Err(Refusal::Full(LINES_MAX).into());
         }
         Ok(app.store.swap(owner.key(), self.document.as_deref(), &document)?)
     }

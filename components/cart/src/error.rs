@@ -5,8 +5,6 @@ use commerce::{Problem, QUANTITY_MAX, Sku};
 use pricing_client::{COUPONS_MAX, PricingError};
 use service::Error;
 
-use crate::cart::LINES_MAX;
-use crate::owner::RandomError;
 use crate::store::StoreError;
 
 /// Why a cart cannot be had or changed.
@@ -20,8 +18,8 @@ pub(crate) enum Refusal {
     Merging,
     #[error("the shop does not sell {:?}", .0.as_str())]
     NotForSale(Sku),
-    #[error("a cart has at most {LINES_MAX} lines")]
-    Full,
+    #[error("a cart has at most {0} lines")]
+    Full(usize),
     #[error("a line has at most {QUANTITY_MAX} units")]
     QuantityExceeds,
     #[error("a cart has at most {COUPONS_MAX} coupons")]
@@ -32,8 +30,8 @@ pub(crate) enum Refusal {
     Pricing(#[from] PricingError),
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Random(#[from] RandomError),
+    #[error("there are no random bytes")]
+    NoRandomness,
 }
 
 impl From<Refusal> for Error {
@@ -48,7 +46,7 @@ impl From<Refusal> for Error {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not-for-sale", "The shop does not sell this")
                     .member("sku", sku.as_str())
             }
-            Refusal::Full => conflict("cart-full", "The cart is full").member("lines_max", LINES_MAX),
+            Refusal::Full(lines_max) => conflict("cart-full", "The cart is full").member("lines_max", lines_max),
             Refusal::QuantityExceeds => {
                 conflict("quantity-exceeds", "That is too many").member("quantity_max", QUANTITY_MAX)
             }
@@ -62,7 +60,7 @@ impl From<Refusal> for Error {
                 // What is wrong with the calculator or the shop's rules is for the log.
                 return unavailable("pricing-failed", "The cart cannot be priced now").into();
             }
-            Refusal::Store(_) | Refusal::Random(_) => {
+            Refusal::Store(_) | Refusal::NoRandomness => {
                 eprintln!("the service failed: {detail}");
                 return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed").into();
             }

@@ -29,16 +29,11 @@ pub(crate) enum Owner {
 /// The secret by which a guest has a cart, as 64 hexadecimal digits.
 pub(crate) struct Token(String);
 
-/// The operating system gave no randomness.
-#[derive(Debug, thiserror::Error)]
-#[error("there are no random bytes")]
-pub(crate) struct RandomError;
-
 impl Token {
     /// A new one.
-    pub(crate) fn random() -> Result<Self, RandomError> {
+    pub(crate) fn random() -> Result<Self, Refusal> {
         let mut bytes = [0; TOKEN_BYTES];
-        getrandom::fill(&mut bytes).map_err(|_| RandomError)?;
+        getrandom::fill(&mut bytes).map_err(|_| Refusal::NoRandomness)?;
         Ok(Self(hex::encode(bytes)))
     }
 

@@ -3,7 +3,10 @@
 //! A guest's cart is deleted: nobody writes to a token again whose time is up. An account's cart could be written at
 //! any moment, and no store deletes only what has not changed, so its document stays and is emptied by a swap.
 
-use commerce::unix_ms;
+use std::future::poll_fn;
+use std::mem;
+use std::task::Poll;
+
 use serde::{Deserialize, Serialize};
 use service::Error;
 
@@ -11,10 +14,10 @@ use crate::app::App;
 use crate::cart::Cart;
 use crate::owner::Owner;
 
-/// Carts that one sweep looks at.
-pub(crate) const CARTS_MAX: usize = 500;
+/// Carts after which a sweep writes down where it is, so that one that is cut off has not looked in vain.
+pub(crate) const CARTS_PER_PIECE: usize = 500;
 /// A sweep looks at nothing new after this time, so that it ends before the host's deadline.
-const SWEEP_MS_MAX: i64 = 10_000;
+pub(crate) const SWEEP_MS_MAX: i64 = 10_000;
 /// How long after its time a cart is swept, in milliseconds: the clocks of instances may differ.
 const GRACE_MS: i64 = 60 * 60 * 1000;
 /// Where the next sweep begins is kept under this key.
@@ -33,39 +36,66 @@ struct Place {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Swept {
     /// Carts that were looked at.
-    examined: usize,
+    pub(crate) examined: usize,
     /// Carts that were deleted or emptied.
-    expired: usize,
+    pub(crate) expired: usize,
     /// Whether it came to the last cart; the next sweep begins with the first one.
-    finished: bool,
+    pub(crate) finished: bool,
 }
 
-/// Looks at some carts, from where the last sweep ended.
-pub(crate) fn sweep(app: &App) -> Result<Swept, Error> {
-    let started_ms = unix_ms();
-    let known = app.store.get(PLACE)?;
+/// Looks at the carts from where the last sweep ended, up to the last one or until it has gone on for long enough by this
+/// clock. In between others of the instance have their turn, whom a call of the store would hold up.
+pub(crate) async fn sweep(app: &App, clock: impl Fn() -> i64) -> Result<Swept, Error> {
+    let started_ms = clock();
+    let mut known = app.store.get(PLACE)?;
     // A place that cannot be read is as good as none.
     let mut place: Place = known.as_deref().and_then(|place| serde_json::from_slice(place).ok()).unwrap_or_default();
-    let page = app.store.keys(place.cursor.as_deref())?;
-    let mut keys: Vec<String> = page.keys.into_iter().filter(|key| Some(key) > place.after.as_ref()).collect();
-    keys.sort_unstable();
-
     let mut swept = Swept::default();
-    let mut left = keys.into_iter().peekable();
-    while let Some(key) = left.next_if(|_| swept.examined < CARTS_MAX && unix_ms() - started_ms < SWEEP_MS_MAX) {
-        if let Some(owner) = Owner::of_key(&key) {
+    while !swept.finished {
+        let page = app.store.keys(place.cursor.as_deref())?;
+        let mut keys: Vec<String> = page.keys.into_iter().filter(|key| Some(key) > place.after.as_ref()).collect();
+        keys.sort_unstable();
+        for key in keys {
+            let Some(owner) = Owner::of_key(&key) else { continue };
+            // At least one, so that sweeps come to an end however slow the store is.
+            if swept.examined > 0 && clock() - started_ms >= SWEEP_MS_MAX {
+                keep(app, &mut known, &place)?;
+                return Ok(swept);
+            }
             swept.examined += 1;
             swept.expired += usize::from(end(app, &owner, started_ms)?);
+            place.after = Some(key);
+            if swept.examined % CARTS_PER_PIECE == 0 && !keep(app, &mut known, &place)? {
+                return Ok(swept);
+            }
+            others_first().await;
         }
-        place.after = Some(key);
-    }
-    if left.peek().is_none() {
         swept.finished = page.cursor.is_none();
         place = Place { cursor: page.cursor, after: None };
     }
-    // Whoever swept at the same time did the same.
-    app.store.swap(PLACE, known.as_deref(), &serde_json::to_vec(&place)?)?;
+    keep(app, &mut known, &place)?;
     Ok(swept)
+}
+
+/// Writes down where the next sweep begins, unless another one has meanwhile: then that goes on, and this one need not.
+fn keep(app: &App, known: &mut Option<Vec<u8>>, place: &Place) -> Result<bool, Error> {
+    let next = serde_json::to_vec(place)?;
+    let is_kept = app.store.swap(PLACE, known.as_deref(), &next)?;
+    *known = Some(next);
+    Ok(is_kept)
+}
+
+/// Waits until everybody else had a turn.
+async fn others_first() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Ends a cart if its time is up, and says whether it did.

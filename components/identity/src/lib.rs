@@ -21,6 +21,7 @@
 
 mod error;
 mod fetch;
+pub mod guest;
 mod internal;
 mod jwks;
 mod keys;

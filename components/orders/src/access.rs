@@ -1,8 +1,8 @@
 //! Who asks about an order, and whether it is theirs. An order of somebody else is one that is not there.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
 use commerce::Id;
-use identity::{IdentityError, Role};
+use identity::{IdentityError, Role, guest};
 use service::{Access, Error};
 
 use crate::app::App;
@@ -10,10 +10,6 @@ use crate::number::Number;
 use crate::order::{Actor, Order};
 use crate::state::Side;
 use crate::store::orders::{self, Key};
-use crate::token;
-
-/// The header in which a guest shows the order's token.
-const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-order-token");
 
 /// Who asks: an account, or who has the token of an order, or both.
 pub(crate) struct Caller {
@@ -29,7 +25,7 @@ struct Account {
 impl Caller {
     /// Reads who asks. Who shows nothing is nobody.
     pub(crate) async fn from_headers(access: &Access, headers: &HeaderMap) -> Result<Self, IdentityError> {
-        let token = headers.get(TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(str::to_owned);
+        let token = headers.get(guest::ORDER_TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(str::to_owned);
         let account = match headers.contains_key(header::AUTHORIZATION) || token.is_none() {
             true => {
                 let principal = access.principal(headers).await?;
@@ -72,7 +68,7 @@ impl Caller {
 
     fn owns(&self, order: &Order) -> bool {
         let has_token = match (&self.token, &order.token_digest) {
-            (Some(token), Some(digest)) => token::fits(token, digest),
+            (Some(token), Some(digest)) => guest::fits(token, digest),
             _ => false,
         };
         has_token || self.has_account_of(order)

@@ -19,7 +19,8 @@ impl App {
     /// Opens the database of a label and brings its schema up to date.
     pub(crate) async fn open(label: &str, access: Access, peers: Peers, tokens: Tokens) -> Result<Self, sql::Error> {
         let database = Database::new(label);
-        sql::migrate(&database, &[&[store::SCHEMA, outbox::SCHEMA].join("\n\n"), store::TAKEN_BACK]).await?;
+        let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
+        sql::migrate(&database, &[&first, store::TAKEN_BACK, outbox::AUDIT_SCHEMA]).await?;
         Ok(Self { database, access, peers, tokens })
     }
 }

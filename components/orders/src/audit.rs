@@ -7,14 +7,16 @@
 //! motion, for it goes on when the shop does.
 
 mod compare;
+mod events;
 
 use commerce::unix_ms;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::Error;
+use service::outbox::Range;
 
-use self::compare::{compare, endless, fixed, overdue};
+use self::compare::{compare, endless, fixed, is_in_motion, overdue};
 use crate::app::App;
 use crate::peers::catalog::{Reserved, StockAudit};
 use crate::peers::payments::{Sums, Unapplied};
@@ -83,6 +85,7 @@ pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<P
     )?;
     let facts = audit::facts(&app.database, after, PAGE_MAX).await?;
     let next = page_end(&facts, &reserved, &paid);
+    let events = events::audit(app, &Range { after: Some(after.to_owned()), through: next.clone() }).await?;
     let is_here = |order: &str| next.as_deref().is_none_or(|end| order <= end);
 
     let mut reserved = reserved.iter().filter(|one| is_here(&one.order_id)).peekable();
@@ -101,13 +104,14 @@ pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<P
         checked.intents += usize::from(paid.is_some());
         findings.extend(reserved.filter(|_| shop == Shop::Running).and_then(|one| overdue(one, started_ms)));
         findings.extend(facts.map(fixed).into_iter().flatten());
-        if facts.is_some_and(|facts| facts.is_in_motion(started_ms, shop)) {
+        if facts.is_some_and(|facts| is_in_motion(facts, started_ms, shop)) {
             checked.in_motion += 1;
             findings.extend(facts.filter(|_| shop == Shop::Running).and_then(|facts| endless(facts, started_ms)));
         } else {
             findings.extend(compare(facts, reserved, paid, started_ms));
         }
     }
+    findings.extend(events);
     Ok(Page { checked, findings, next })
 }
 

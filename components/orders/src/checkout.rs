@@ -4,23 +4,22 @@
 //! goes on with it, or tells how it ended.
 
 use commerce::{Id, unix_ms};
-use serde::{Deserialize, Serialize};
+use identity::guest;
 use service::Error;
 
 use crate::app::App;
 use crate::error::Refusal;
 use crate::number::Number;
 use crate::order::{Actor, Content, Order};
-use crate::peers::cart::Cart;
 use crate::priced::Priced;
 use crate::quoting;
+use crate::request::{Means, Request};
 use crate::saga::Saga;
 use crate::state::State;
 use crate::store::journal::{self, Move};
 use crate::store::orders::{self, Inserted, Key};
 use crate::store::tasks;
 use crate::task::{Kind, Task};
-use crate::token;
 use crate::wish::Wish;
 use crate::work;
 
@@ -29,28 +28,6 @@ use crate::work;
 pub(crate) const LIVE_MS_MAX: i64 = 20_000;
 /// Numbers that are drawn for an order at most, until one is free.
 const NUMBERS_MAX: u32 = 8;
-
-/// Who asks for what: the request, by which the order is found again.
-pub(crate) struct Request {
-    /// The account, or a digest of the cart's token.
-    pub(crate) actor: String,
-    /// The key that the client chose.
-    pub(crate) key: String,
-    pub(crate) fingerprint: String,
-    /// The account; a guest has none.
-    pub(crate) customer: Option<String>,
-    /// The group that it is priced in; empty for none.
-    pub(crate) customer_group: String,
-    pub(crate) cart: Cart,
-}
-
-/// By what an order is paid, and the cart that it comes from. It is kept as long as it is needed, and no longer.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Means {
-    pub(crate) payment_method: String,
-    pub(crate) return_url: Option<String>,
-    pub(crate) cart: Cart,
-}
 
 /// The order that this request placed before, if it did, after going on with it.
 pub(crate) async fn find(app: &App, request: &Request) -> Result<Option<Order>, Error> {
@@ -125,7 +102,7 @@ fn new_order(app: &App, request: &Request, wish: Wish, priced: Priced) -> Result
         number: draw()?,
         customer: request.customer.clone(),
         email: wish.email,
-        token_digest: request.customer.is_none().then(|| token::digest(&app.tokens.of(id))),
+        token_digest: request.customer.is_none().then(|| guest::digest(&app.tokens.of(id))),
         fingerprint: request.fingerprint.clone(),
         state: State::Pending,
         step: Some(Saga::FIRST),

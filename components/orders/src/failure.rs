@@ -5,8 +5,6 @@ use commerce::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::order::Order;
-
 /// Why a checkout came to nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
@@ -50,7 +48,7 @@ impl Failure {
     }
 
     /// The answer to who wanted to check out; the same one whenever they ask.
-    pub(crate) fn problem(&self, order: &Order) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         let problem = match self {
             Self::OutOfStock { short } => out_of_stock(short.clone()),
             Self::CouponRefused { coupons } => {
@@ -62,7 +60,7 @@ impl Failure {
                     .member("code", reason.as_str())
             }
         };
-        of_order(problem, order).detail(self.message())
+        problem.detail(self.message())
     }
 }
 
@@ -72,11 +70,7 @@ pub(crate) fn out_of_stock(short: Value) -> Problem {
 }
 
 /// The answer to who wanted to check out, when the order was called off before it was paid.
-pub(crate) fn called_off(order: &Order) -> Problem {
-    let problem = Problem::new(StatusCode::CONFLICT, "order-cancelled", "The order was cancelled");
-    of_order(problem, order).detail("the order was cancelled before it was paid; to buy, check out with a new key")
-}
-
-fn of_order(problem: Problem, order: &Order) -> Problem {
-    problem.member("order_id", order.id.to_string()).member("number", order.number.as_str())
+pub(crate) fn called_off() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "order-cancelled", "The order was cancelled")
+        .detail("the order was cancelled before it was paid; to buy, check out with a new key")
 }

@@ -8,7 +8,8 @@ pub(crate) mod shipping;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use service::{Peer, Reply};
+use service::outbox::{Audit, Range};
+use service::{Peer, PeerError, Reply};
 
 use crate::failure::Failure;
 use crate::saga::Event;
@@ -53,6 +54,16 @@ impl Report {
 /// The path of a page of what a service keeps by order: so many after this one.
 fn page(path: &str, after: &str, limit: u32) -> String {
     format!("{path}?after={}&limit={limit}", utf8_percent_encode(after, NON_ALPHANUMERIC))
+}
+
+/// Whether the events of a service about these orders agree with its books.
+pub(crate) async fn audit_outbox(peer: &Peer, range: &Range) -> Result<Audit, PeerError> {
+    let bound =
+        |bound: &Option<String>| bound.as_deref().map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
+    let parameters = [("after", bound(&range.after)), ("through", bound(&range.through))];
+    let parameters = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let query = parameters.collect::<Vec<_>>().join("&");
+    peer.get(&format!("/internal/outbox/audit?{query}")).await?.expect()
 }
 
 /// A member of a JSON answer; null if there is none.

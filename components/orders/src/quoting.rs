@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use service::Error;
 
 use crate::app::App;
-use crate::checkout::Request;
 use crate::error::Refusal;
 use crate::failure::out_of_stock;
 use crate::peers::cart;
 use crate::peers::shipping::{self, Verified};
 use crate::priced::{Priced, Promise, rejected};
+use crate::request::Request;
 use crate::wish::Wish;
 
 /// Most lines of an order; no reservation and no parcel has more.

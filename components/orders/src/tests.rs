@@ -5,6 +5,7 @@ mod audit;
 mod cancelling;
 mod chaos;
 mod checkout;
+mod events;
 mod faults;
 mod journal;
 mod openapi;

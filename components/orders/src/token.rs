@@ -5,8 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commerce::Id;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use sha2::Sha256;
 
 /// Shortest secret, in bytes.
 const SECRET_BYTES_MIN: usize = 32;
@@ -37,18 +36,10 @@ impl Tokens {
     }
 }
 
-/// What is kept of a token, or of a cart's. Both are random enough that a fast hash tells nothing of them.
-pub(crate) fn digest(token: &str) -> String {
-    hex::encode(Sha256::digest(token))
-}
-
-/// Whether a token is the one of this digest. It takes the same time for every wrong guess.
-pub(crate) fn fits(token: &str, digest_kept: &str) -> bool {
-    digest(token).as_bytes().ct_eq(digest_kept.as_bytes()).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use identity::guest::{digest, fits};
+
     use super::*;
 
     #[test]

@@ -28,7 +28,16 @@ impl App {
     ) -> Result<Self, sql::Error> {
         let database = Database::new(label);
         let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
-        sql::migrate(&database, &[&first, store::TEST_PROVIDER_SCHEMA, news::SCHEMA, store::WEBHOOK_WAITS]).await?;
+        let migrations = [
+            &first,
+            store::TEST_PROVIDER_SCHEMA,
+            news::SCHEMA,
+            store::WEBHOOK_WAITS,
+            outbox::AUDIT_SCHEMA,
+            store::EVENT_IDS,
+            store::ORDER_TOKENS,
+        ];
+        sql::migrate(&database, &migrations).await?;
         let orders = Listener::new(orders, "/internal/payments/changed");
         Ok(Self { database, access, providers, webhook_secret, orders })
     }

@@ -35,7 +35,7 @@ pub(crate) async fn authorize(app: &App, charge: &Charge) -> Result<Intent, Erro
     intents::insert(&transaction, intent, charge, app.providers.current(), now_ms).await?;
     operations::open(&transaction, &operation, now_ms + app.providers.claim_ms()).await?;
     let cause = Cause { by: By::Call, id: operation.id.to_string(), reported_at_ms: None };
-    let step = Move { refund: None, from: None, to: State::Created.as_str() };
+    let step = Move { refund: None, from: None, to: State::Created.as_str(), event: None };
     journal::record(&transaction, intent, &step, &cause, now_ms).await?;
     transaction.commit().await?;
 

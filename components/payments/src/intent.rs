@@ -136,6 +136,8 @@ pub(crate) struct Intent {
     pub(crate) refund_pending: i64,
     pub(crate) payment_method: String,
     pub(crate) customer: Option<String>,
+    /// Of the token by which a guest shows that the order is theirs.
+    pub(crate) order_token_digest: Option<String>,
     pub(crate) return_url: Option<String>,
     pub(crate) next_action: Option<NextAction>,
     pub(crate) failure: Option<Failure>,

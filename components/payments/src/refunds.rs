@@ -44,7 +44,7 @@ pub(crate) async fn refund(app: &App, order_id: Id, wish: &Repayment) -> Result<
     intents::add_refunds(&transaction, intent.id, refund.amount.minor(), 0, now_ms).await?;
     operations::open(&transaction, &operation, now_ms + app.providers.claim_ms()).await?;
     let cause = Cause { by: By::Call, id: operation.id.to_string(), reported_at_ms: None };
-    let step = Move { refund: Some(refund.id), from: None, to: refund.state.as_str() };
+    let step = Move { refund: Some(refund.id), from: None, to: refund.state.as_str(), event: None };
     journal::record(&transaction, intent.id, &step, &cause, now_ms).await?;
     transaction.commit().await?;
 

@@ -33,10 +33,10 @@ pub(crate) async fn charge(
     }
     let Verdict::Moves(state) = intent.state.after(event) else { return Ok(None) };
     intents::move_on(transaction, intent.id, event, now_ms).await?;
-    let step = Move { refund: None, from: Some(intent.state.as_str()), to: state.as_str() };
-    journal::record(transaction, intent.id, &step, cause, now_ms).await?;
     let moved = intents::load(transaction, Key::Id(intent.id)).await?;
-    journal::tell(transaction, &moved, state.as_str(), None, now_ms).await?;
+    let event = journal::tell(transaction, &moved, state.as_str(), None, now_ms).await?;
+    let step = Move { refund: None, from: Some(intent.state.as_str()), to: state.as_str(), event: Some(event) };
+    journal::record(transaction, intent.id, &step, cause, now_ms).await?;
     news(transaction, intent, cause, now_ms).await
 }
 
@@ -75,11 +75,11 @@ pub(crate) async fn refund(
     };
     let (before, after) = (shares(known.state), shares(report.state));
     intents::add_refunds(transaction, intent.id, after.0 - before.0, after.1 - before.1, now_ms).await?;
-    let step = Move { refund: Some(known.id), from: Some(known.state.as_str()), to: report.state.as_str() };
-    journal::record(transaction, intent.id, &step, cause, now_ms).await?;
     let moved = intents::load(transaction, Key::Id(intent.id)).await?;
     let what = format!("refund_{}", report.state.as_str());
-    journal::tell(transaction, &moved, &what, Some((known.id, minor)), now_ms).await?;
+    let event = Some(journal::tell(transaction, &moved, &what, Some((known.id, minor)), now_ms).await?);
+    let step = Move { refund: Some(known.id), from: Some(known.state.as_str()), to: report.state.as_str(), event };
+    journal::record(transaction, intent.id, &step, cause, now_ms).await?;
     news(transaction, intent, cause, now_ms).await
 }
 

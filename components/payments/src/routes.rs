@@ -37,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/migrate", post(migrate))
         .route("/internal/webhooks/audit", get(webhooks::audit))
         .route("/internal/outbox", get(lists::events))
+        .route("/internal/outbox/audit", get(lists::audit))
         .route("/internal/test-provider/ledger", get(lists::test_ledger))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)

@@ -13,3 +13,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 pub(crate) const TEST_PROVIDER_SCHEMA: &str = include_str!("test_provider.sql");
 /// When webhooks are worked on again, as a later migration.
 pub(crate) const WEBHOOK_WAITS: &str = include_str!("webhook_waits.sql");
+/// Whose the orders of guests are, as a later migration.
+pub(crate) const ORDER_TOKENS: &str = include_str!("order_tokens.sql");
+/// Which event told of a step, as a later migration.
+pub(crate) const EVENT_IDS: &str = include_str!("event_ids.sql");

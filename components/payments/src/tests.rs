@@ -3,9 +3,11 @@
 mod cards;
 mod chaos;
 mod charges;
+mod events;
 mod faults;
 mod journal;
 mod openapi;
+mod owners;
 mod refunds;
 mod releases;
 mod shop;

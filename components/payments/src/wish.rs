@@ -6,6 +6,8 @@ use service::Violation;
 
 /// Longest token, customer or reason, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
+/// Length of the digest of an order's token, in characters.
+const DIGEST_CHARS: usize = 64;
 /// Longest return URL, in bytes.
 const URL_BYTES_MAX: usize = 2048;
 
@@ -17,6 +19,8 @@ pub(crate) struct ChargeInput {
     pub(crate) amount: Money,
     pub(crate) payment_method: String,
     pub(crate) customer: Option<String>,
+    /// Of the token of a guest's order.
+    pub(crate) order_token_digest: Option<String>,
     pub(crate) return_url: Option<String>,
 }
 
@@ -43,6 +47,9 @@ impl TryFrom<ChargeInput> for Charge {
         check_amount(input.amount, &mut wrong);
         check_token("payment_method", Some(&input.payment_method), &mut wrong);
         check_token("customer", input.customer.as_deref(), &mut wrong);
+        if input.order_token_digest.as_deref().is_some_and(|digest| !is_digest(digest)) {
+            wrong.push(Violation::new("order_token_digest", format!("{DIGEST_CHARS} lower case hexadecimal digits")));
+        }
         if let Some(url) = &input.return_url {
             let is_http = url.starts_with("https://") || url.starts_with("http://");
             let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
@@ -81,6 +88,10 @@ fn check_token(field: &str, text: Option<&str>, wrong: &mut Vec<Violation>) {
     }
 }
 
+fn is_digest(text: &str) -> bool {
+    text.len() == DIGEST_CHARS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,12 +101,12 @@ mod tests {
     fn every_rule_is_named() {
         let input = json!({
             "order_id": Id::new(), "amount": {"amount": 0, "currency": "USD"}, "payment_method": "",
-            "customer": "two words", "return_url": "javascript:alert(1)",
+            "customer": "two words", "return_url": "javascript:alert(1)", "order_token_digest": "A".repeat(64),
         });
         let wrong = Charge::try_from(serde_json::from_value::<ChargeInput>(input).unwrap()).err().unwrap();
         let wrong = serde_json::to_value(wrong).unwrap();
         let fields: Vec<_> = wrong.as_array().unwrap().iter().map(|violation| &violation["field"]).collect();
-        assert_eq!(fields, ["amount", "payment_method", "customer", "return_url"]);
+        assert_eq!(fields, ["amount", "payment_method", "customer", "order_token_digest", "return_url"]);
         let input = json!({"refund_id": Id::new(), "amount": {"amount": -1, "currency": "USD"}, "reason": " "});
         let wrong = Repayment::try_from(serde_json::from_value::<RefundInput>(input).unwrap()).err().unwrap();
         assert_eq!(wrong.len(), 2);

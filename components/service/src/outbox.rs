@@ -3,6 +3,8 @@
 //! A service has one of two tables: one that keeps its events, or one whose events have a time at which they go, for those
 //! that hold secrets.
 
+mod audit;
+
 use commerce::{Id, Limit, rfc3339};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +12,8 @@ use sql::{Database, Row, Transaction};
 
 use crate::Error;
 use crate::request::{Pairs, page};
+
+pub use audit::{AUDIT_SCHEMA, Audit, BREACHES_MAX, Breach, Kind, Range, audit, prune};
 
 /// The table that keeps its events, as a part of one of a service's migrations.
 pub const SCHEMA: &str = include_str!("outbox.sql");

@@ -33,7 +33,8 @@ impl App {
     pub(crate) async fn open(label: &str, access: Access, settings: Settings, orders: Peer) -> Result<Self, Error> {
         let database = Database::new(label);
         let first = [store::SCHEMA, outbox::SCHEMA].join("\n\n");
-        sql::migrate(&database, &[&first, idempotency::SCHEMA, news::SCHEMA]).await?;
+        let migrations = [&first, idempotency::SCHEMA, news::SCHEMA, outbox::AUDIT_SCHEMA, store::EVENT_IDS];
+        sql::migrate(&database, &migrations).await?;
         let orders = Listener::new(orders, "/internal/shipments/changed");
         defaults::fill(&database, settings.currency, &settings.home).await?;
         Ok(Self { database, access, settings, orders })

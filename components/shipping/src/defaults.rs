@@ -60,7 +60,7 @@ async fn tariff(transaction: &Transaction, currency: Currency, home: &Country) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::fold;
+    use crate::destination::fold;
     use std::collections::BTreeSet;
 
     #[test]

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::country::Country;
-use crate::place::fold;
 
 /// Longest region or city, in characters.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
@@ -110,6 +111,31 @@ impl Destination {
     }
 }
 
+/// A text without case, accents and punctuation, for comparing names.
+pub(crate) fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for char in text.nfkd().filter(|char| !is_combining_mark(*char)).flat_map(char::to_lowercase) {
+        match char {
+            // Letters that Unicode does not take apart.
+            'ß' => folded.push_str("ss"),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            'þ' => folded.push_str("th"),
+            'ø' => folded.push('o'),
+            'ł' => folded.push('l'),
+            'đ' | 'ð' => folded.push('d'),
+            'ı' => folded.push('i'),
+            // An apostrophe joins, everything else that is no letter separates.
+            '\'' | '\u{2019}' | '\u{2bb}' => {}
+            char if char.is_alphanumeric() => folded.push(char),
+            _ if folded.ends_with(' ') || folded.is_empty() => {}
+            _ => folded.push(' '),
+        }
+    }
+    folded.truncate(folded.trim_end().len());
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +158,31 @@ mod tests {
         assert_eq!(Postcode::try_from("100-0001".to_owned()).unwrap().as_str(), "1000001");
         for wrong in ["12345678901", "1_2", "é"] {
             assert_eq!(Postcode::try_from(wrong.to_owned()), Err(PostcodeError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_are_found_without_their_accents() {
+        for (name, folded) in [
+            ("Saint-Étienne", "saint etienne"),
+            ("  São   Paulo ", "sao paulo"),
+            ("Łódź", "lodz"),
+            ("KØBENHAVN", "kobenhavn"),
+            ("Weißenfels", "weissenfels"),
+            ("L\u{2019}Aquila", "laquila"),
+            ("İstanbul", "istanbul"),
+            ("Đà Nẵng", "da nang"),
+            ("東京", "東京"),
+            ("--", ""),
+        ] {
+            assert_eq!(fold(name), folded, "{name}");
+        }
+    }
+
+    #[test]
+    fn folding_twice_changes_nothing() {
+        for name in ["Saint-Étienne", "Weißenfels", "İzmir", "Ålesund"] {
+            assert_eq!(fold(&fold(name)), fold(name));
         }
     }
 }

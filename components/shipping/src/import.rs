@@ -10,8 +10,8 @@ use service::Error;
 use sql::Database;
 
 use crate::country::Country;
-use crate::destination::{NAME_CHARS_MAX, Postcode};
-use crate::place::{Place, fold};
+use crate::destination::{NAME_CHARS_MAX, Postcode, fold};
+use crate::place::Place;
 use crate::store::places;
 
 use lines::{Line, Lines};

@@ -4,7 +4,7 @@ use commerce::{Currency, Id, Money};
 use serde::{Deserialize, Serialize};
 use service::Violation;
 
-use crate::quote::Parcel;
+use crate::parcel::Parcel;
 
 /// Most methods of a zone.
 pub(crate) const METHODS_MAX: u32 = 50;
@@ -25,6 +25,15 @@ pub(crate) enum Basis {
     Weight,
     /// The order's value, in minor units.
     Value,
+}
+
+impl Basis {
+    fn measure(self, parcel: &Parcel) -> i64 {
+        match self {
+            Self::Weight => i64::from(parcel.weight_g),
+            Self::Value => parcel.value.minor(),
+        }
+    }
 }
 
 /// A price for all up to a bound, which it includes. Without a bound it is for all that is left.
@@ -78,7 +87,7 @@ impl Method {
 
     /// What it costs to carry the parcel; `None` if the method does not.
     pub(crate) fn price(&self, parcel: &Parcel) -> Option<Money> {
-        let price = bracket(&self.content.brackets, parcel.measure(self.content.by))?.price;
+        let price = bracket(&self.content.brackets, self.content.by.measure(parcel))?.price;
         if price.currency() != parcel.value.currency() {
             return None;
         }

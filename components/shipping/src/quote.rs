@@ -1,45 +1,12 @@
 //! What the methods of a zone ask for a parcel.
 
-use commerce::{Currency, Id, Money};
-use serde::Deserialize;
-use service::Violation;
+use commerce::Id;
 
 use crate::calendar::Delivery;
 use crate::destination::Destination;
-use crate::method::{Basis, Method};
+use crate::method::Method;
+use crate::parcel::Parcel;
 use crate::token::Promise;
-
-/// Heaviest parcel, in grams.
-pub(crate) const WEIGHT_G_MAX: u32 = 10_000_000;
-
-/// What is to be carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Parcel {
-    pub(crate) weight_g: u32,
-    pub(crate) value: Money,
-}
-
-impl Parcel {
-    pub(crate) fn measure(&self, basis: Basis) -> i64 {
-        match basis {
-            Basis::Weight => i64::from(self.weight_g),
-            Basis::Value => self.value.minor(),
-        }
-    }
-
-    /// Says all that is wrong.
-    pub(crate) fn checked(self, currency: Currency) -> Result<Self, Vec<Violation>> {
-        let mut wrong = Vec::new();
-        if self.weight_g > WEIGHT_G_MAX {
-            wrong.push(Violation::new("parcel.weight_g", format!("at most {WEIGHT_G_MAX} grams")));
-        }
-        if self.value.minor() < 0 || self.value.currency() != currency {
-            wrong.push(Violation::new("parcel.value", format!("0 or more {}", currency.code())));
-        }
-        if wrong.is_empty() { Ok(self) } else { Err(wrong) }
-    }
-}
 
 /// A promise for each active method that carries the parcel: the cheapest first, then the quickest.
 pub(crate) fn promises(

@@ -49,6 +49,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/internal/shipments/{order_id}/events", post(shipments::report_of_order))
         .route("/internal/shipments/{order_id}/cancel", post(shipments::cancel))
         .route("/internal/outbox", get(shipments::events))
+        .route("/internal/outbox/audit", get(shipments::audit))
         .fallback(commerce::not_found)
         .method_not_allowed_fallback(commerce::method_not_allowed)
         .with_state(Arc::new(app))

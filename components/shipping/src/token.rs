@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use crate::calendar::Delivery;
 use crate::destination::Destination;
-use crate::quote::Parcel;
+use crate::parcel::Parcel;
 
 /// Shortest secret, in bytes.
 const SECRET_BYTES_MIN: usize = 32;

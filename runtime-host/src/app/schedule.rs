@@ -3,6 +3,8 @@
 //! One worker thread sends them. A run that is still going on when the next one is due is left alone, and the next one
 //! is skipped. Every service can also be asked the same from outside, where nothing like this exists.
 
+mod timetable;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use tokio::sync::mpsc;
 
+use self::timetable::Timetable;
 use super::Worker;
 use crate::config_file::Located;
 use crate::engine::outbound_http::ServiceChain as _;
@@ -21,11 +24,6 @@ use crate::listener::Drain;
 use crate::manifest;
 use crate::telemetry::request_context::RequestContext;
 use crate::variables::{Template, Variables};
-
-/// How long after the start the first run waits at most: what a crash left undone is looked at soon.
-const FIRST_RUN_DELAY_MAX: Duration = Duration::from_secs(1);
-/// By what part of its period a run may be late, so that many hosts do not all ask at once.
-const JITTER_MAX: f64 = 0.1;
 
 /// One request and its period.
 #[derive(Clone)]
@@ -121,23 +119,19 @@ async fn repeat(schedule: Schedule, worker: Weak<Worker>, drain: Drain, turn: Tu
         () = turn.begins.clone() => {}
         () = drain.begun() => return,
     }
-    let mut next = Instant::now() + FIRST_RUN_DELAY_MAX.min(schedule.every).mul_f64(fastrand::f64());
+    let mut times = Timetable::new(schedule.every, Instant::now(), fastrand::Rng::new());
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(next.into()) => {}
+            () = tokio::time::sleep_until(times.due().into()) => {}
             () = drain.begun() => return,
         }
         let Some(worker) = worker.upgrade() else { return };
         // Those of the revision that is asked, or of the one after it if it is replaced meanwhile.
         let Some(metrics) = worker.metrics_of(&schedule.component) else { return };
-        let due = Instant::now() + schedule.every;
         let result = if schedule.run(worker).await { "ok" } else { "failed" };
         metrics.scheduled_run(&schedule.path, result);
-        next = due;
-        while next <= Instant::now() {
+        for _ in 0..times.advance(Instant::now()) {
             metrics.scheduled_run(&schedule.path, "skipped");
-            next += schedule.every;
         }
-        next += schedule.every.mul_f64(JITTER_MAX * fastrand::f64());
     }
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use commerce::{Quantity, Sku, rfc3339};
+use commerce::{Quantity, Sku, rfc3339, unix_ms};
 use serde::Deserialize;
 use serde_json::json;
 use service::request::{parse, read_body};
@@ -82,10 +82,10 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
     Ok(resolved(&change_alone(&app, &owner, &Condition::default(), check_out)?))
 }
 
-/// `POST /internal/carts/sweep`
+/// `POST /internal/carts/sweep`: removes the carts whose time is up.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(serde_json::to_string(&sweep_carts(&app)?)?))
+    Ok(answer::json(serde_json::to_string(&sweep_carts(&app, unix_ms).await?)?))
 }
 
 fn owner(customer: Option<String>, token: Option<String>) -> Result<Owner, Error> {

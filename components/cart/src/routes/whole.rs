@@ -36,7 +36,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, headers: HeaderMap) -> Rep
         let shown = read(&app, &owner).await?;
         return Ok(about(StatusCode::OK, &json!({"cart": shown.cart, "token": null}), &shown.etag));
     }
-    let token = Token::random().map_err(Refusal::from)?;
+    let token = Token::random()?;
     let owner = Owner::guest(token.as_str());
     let mut cart = Cart::default();
     cart.touch(unix_ms());

@@ -1,11 +1,17 @@
 //! Carts whose time is up.
 
+use std::cell::Cell;
+
+use axum::http::Method;
+use commerce::unix_ms;
+use futures::executor::block_on;
+use futures::future::join;
 use serde_json::{Value, json};
 
 use super::memory::Memory;
 use super::shop::{ANN, Shop, Who, list};
 use crate::cart::TTL_MS;
-use crate::sweep::CARTS_MAX;
+use crate::sweep::{CARTS_PER_PIECE, SWEEP_MS_MAX, Swept, sweep};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
@@ -37,10 +43,10 @@ fn a_cart_that_nobody_touched_for_thirty_days_is_gone() {
 fn the_time_until_a_cart_is_gone_is_told() {
     let shop = Shop::open();
     assert_eq!(shop.cart(&ANN)["expires_at"], Value::Null);
-    let before = commerce::unix_ms();
+    let before = unix_ms();
     let added = shop.add(&ANN, "MUG", 1).is(200);
     let expires_at = commerce::parse_rfc3339(added["expires_at"].as_str().unwrap()).unwrap();
-    assert!((before + TTL_MS..=commerce::unix_ms() + TTL_MS).contains(&expires_at));
+    assert!((before + TTL_MS..=unix_ms() + TTL_MS).contains(&expires_at));
 }
 
 #[test]
@@ -75,26 +81,96 @@ fn a_sweep_removes_what_is_gone_and_nothing_else() {
     }
 }
 
+/// A store with so many carts that are kept, and after them one whose time is up.
+fn many(store: Memory, kept: usize) -> Shop {
+    let shop = Shop::with(store, "");
+    let document = json!({"version": 1, "updated_at_ms": unix_ms()}).to_string();
+    (0..kept).for_each(|n| shop.store.put(&format!("guest/{n:05}"), &document));
+    shop.store.put("guest/the-last", &json!({"version": 1}).to_string());
+    shop
+}
+
+fn stores() -> [Memory; 2] {
+    [Memory::default(), Memory::with_pages_of(CARTS_PER_PIECE + 100)]
+}
+
 #[test]
-fn a_sweep_goes_on_where_the_last_one_ended() {
-    const KEPT: usize = 2 * CARTS_MAX + 50;
-    for store in [Memory::default(), Memory::with_pages_of(CARTS_MAX + 100)] {
-        let shop = Shop::with(store, "");
-        let kept = json!({"version": 1, "updated_at_ms": commerce::unix_ms()}).to_string();
-        (0..KEPT).for_each(|n| shop.store.put(&format!("guest/{n:05}"), &kept));
-        shop.store.put("guest/the-last", &json!({"version": 1}).to_string());
-        let mut sweeps = Vec::new();
-        while sweeps.last().is_none_or(|swept: &Value| swept["finished"] == false) {
-            sweeps.push(shop.internal("sweep", Value::Null).is(200));
-            assert!(sweeps.len() < 10, "{sweeps:?}");
-        }
-        let examined: Vec<usize> = sweeps.iter().map(|swept| swept["examined"].as_u64().unwrap() as usize).collect();
-        assert_eq!(examined.iter().sum::<usize>(), KEPT + 1, "each is looked at once: {examined:?}");
-        assert!(examined.iter().all(|count| *count <= CARTS_MAX), "{examined:?}");
-        assert_eq!(sweeps.last().unwrap()["expired"], 1);
+fn a_sweep_comes_to_the_last_cart_however_many_there_are() {
+    const KEPT: usize = 2 * CARTS_PER_PIECE + 50;
+    for store in stores() {
+        let shop = many(store, KEPT);
+        let swept = json!({"examined": KEPT + 1, "expired": 1, "finished": true});
+        assert_eq!(shop.internal("sweep", Value::Null).is(200), swept);
         // The next one begins anew.
-        assert_eq!(shop.internal("sweep", Value::Null).is(200)["examined"], CARTS_MAX);
+        let again = json!({"examined": KEPT, "expired": 0, "finished": true});
+        assert_eq!(shop.internal("sweep", Value::Null).is(200), again);
     }
+}
+
+#[test]
+fn a_sweep_ends_in_time_and_the_next_one_goes_on_from_there() {
+    const KEPT: usize = 2 * CARTS_PER_PIECE + 50;
+    // What a look at the clock takes; the last is a store that takes longer for a cart than a sweep may for all.
+    for (step_ms, in_one) in [(30, 334), (12, 834), (SWEEP_MS_MAX, 1)] {
+        for store in stores() {
+            let shop = many(store, if in_one == 1 { 5 } else { KEPT });
+            let mut sweeps = Vec::new();
+            while sweeps.last().is_none_or(|swept: &Swept| !swept.finished) {
+                let now_ms = Cell::new(unix_ms());
+                let clock = || now_ms.replace(now_ms.get() + step_ms);
+                sweeps.push(block_on(sweep(&shop.app(), clock)).unwrap());
+                assert!(sweeps.len() < 20, "{sweeps:?}");
+            }
+            let (last, others) = sweeps.split_last().unwrap();
+            assert!(others.iter().all(|swept| swept.examined == in_one), "{sweeps:?}");
+            let examined: usize = sweeps.iter().map(|swept| swept.examined).sum();
+            let carts = shop.store.documents().keys().filter(|key| key.starts_with("guest/")).count();
+            assert_eq!((examined, last.expired), (carts + 1, 1), "each is looked at once: {sweeps:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_that_is_cut_off_has_not_looked_in_vain() {
+    for store in stores() {
+        let shop = many(store, 3 * CARTS_PER_PIECE);
+        // The store is gone when it writes down for the second time where it is.
+        shop.store.fails_after(Some(1));
+        shop.internal("sweep", Value::Null).is(500);
+        shop.store.fails_after(None);
+        let swept = shop.internal("sweep", Value::Null).is(200);
+        assert_eq!(swept, json!({"examined": 2 * CARTS_PER_PIECE + 1, "expired": 1, "finished": true}));
+    }
+}
+
+#[test]
+fn of_two_sweeps_at_once_one_ends_with_its_piece() {
+    for store in stores() {
+        let shop = many(store, 3 * CARTS_PER_PIECE);
+        let app = shop.app();
+        let (one, other) = block_on(join(sweep(&app, unix_ms), sweep(&app, unix_ms)));
+        let mut sweeps = [one.unwrap(), other.unwrap()];
+        sweeps.sort_by_key(|swept| swept.examined);
+        let [short, long] = sweeps;
+        assert_eq!((short.examined, short.finished), (CARTS_PER_PIECE, false));
+        assert_eq!((long.examined, long.finished), (3 * CARTS_PER_PIECE + 1, true));
+    }
+}
+
+#[test]
+fn others_are_answered_while_a_sweep_goes_on() {
+    let shop = many(Memory::default(), 100);
+    let guest = shop.guest();
+    let swept = Cell::new(false);
+    let sweep = async {
+        sweep(&shop.app(), unix_ms).await.unwrap();
+        swept.set(true);
+    };
+    let shows = async {
+        shop.ask(&guest, Method::GET, "/api/cart").answer().await.is(200);
+        assert!(!swept.get(), "the sweep held everybody up");
+    };
+    block_on(join(sweep, shows));
 }
 
 #[test]

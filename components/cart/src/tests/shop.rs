@@ -33,8 +33,13 @@ impl Shop {
 
     pub(super) fn with(store: Memory, internal_secret: &str) -> Self {
         let shelf = Shelf::new();
-        let app = App { store: Box::new(store.clone()), access: access(internal_secret), catalog: shelf.catalog() };
-        Self { store, shelf, router: routes::router(app) }
+        let router = routes::router(app(&store, &shelf, internal_secret));
+        Self { store, shelf, router }
+    }
+
+    /// Another instance of the component, without its router.
+    pub(super) fn app(&self) -> App {
+        app(&self.store, &self.shelf, "")
     }
 
     /// A guest with a new cart.
@@ -104,6 +109,10 @@ impl Shop {
     pub(super) fn units(&self, who: &Who) -> Vec<(String, u64)> {
         units(&self.cart(who))
     }
+}
+
+fn app(store: &Memory, shelf: &Shelf, internal_secret: &str) -> App {
+    App { store: Box::new(store.clone()), access: access(internal_secret), catalog: shelf.catalog() }
 }
 
 impl Who {

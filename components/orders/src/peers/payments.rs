@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use service::{Peer, PeerError};
 
 use super::{Report, member, page};
-use crate::checkout::Means;
 use crate::failure::Failure;
 use crate::order::Order;
 use crate::refund::{self, Refund};
+use crate::request::Means;
 use crate::saga::Event;
 
 /// An intent as payments shows it.
@@ -81,6 +81,7 @@ pub(crate) async fn authorize(payments: &Peer, order: &Order, means: &Means) -> 
         "amount": order.total(),
         "payment_method": means.payment_method,
         "customer": order.customer,
+        "order_token_digest": order.token_digest,
         "return_url": means.return_url,
     });
     let reply = payments.post("/internal/intents", &wish).await?;

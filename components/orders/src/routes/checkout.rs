@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::{IdentityError, Principal};
+use commerce::Problem;
+use identity::{IdentityError, Principal, guest};
 use serde_json::json;
 use service::idempotency::Attempt;
 use service::request::read_body;
@@ -14,13 +15,14 @@ use service::{Error, cards};
 
 use super::{Reply, tagged};
 use crate::app::App;
-use crate::checkout::{self, Request};
+use crate::checkout;
 use crate::failure::called_off;
 use crate::order::Order;
 use crate::peers::cart::Cart;
+use crate::request::Request;
 use crate::state::State as Stage;
+use crate::view;
 use crate::wish::{CheckoutInput, TOKEN_PLACES};
-use crate::{token, view};
 
 /// What the fingerprint of a checkout covers beside its body.
 const TARGET: &str = "POST /api/checkout";
@@ -37,7 +39,7 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
     let (actor, cart) = match (&customer, input.cart_token()) {
         (Some(customer), Some(token)) => (format!("account:{customer}"), Cart::Token(token.to_owned())),
         (Some(customer), None) => (format!("account:{customer}"), Cart::Customer(customer.clone())),
-        (None, Some(token)) => (format!("cart:{}", token::digest(token)), Cart::Token(token.to_owned())),
+        (None, Some(token)) => (format!("cart:{}", guest::digest(token)), Cart::Token(token.to_owned())),
         (None, None) => return Err(IdentityError::Missing.into()),
     };
     let attempt = Attempt::new(&headers, &actor, TARGET, &body)?;
@@ -57,8 +59,8 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
 fn answer(app: &App, order: &Order) -> Reply {
     let (status, shown) = match (order.state, &order.failure) {
         (Stage::Pending, _) => (StatusCode::ACCEPTED, order.clone()),
-        (Stage::Failed, Some(failure)) => return Ok(failure.problem(order).into_response()),
-        _ if order.paid.is_none() => return Ok(called_off(order).into_response()),
+        (Stage::Failed, Some(failure)) => return Ok(of_order(failure.problem(), order).into_response()),
+        _ if order.paid.is_none() => return Ok(of_order(called_off(), order).into_response()),
         _ => (StatusCode::CREATED, order.as_paid()),
     };
     let mut body = view::order(&shown, &[]);
@@ -71,4 +73,8 @@ fn answer(app: &App, order: &Order) -> Reply {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+fn of_order(problem: Problem, order: &Order) -> Problem {
+    problem.member("order_id", order.id.to_string()).member("number", order.number.as_str())
 }

@@ -1,10 +1,9 @@
 //! What orders' own books say of each order, for an audit.
 
 use serde::Deserialize;
-use service::Error;
+use service::{Error, outbox};
 use sql::{Database, Row};
 
-use crate::audit::Shop;
 use crate::refund::{Line, State as RefundState};
 use crate::state::State;
 
@@ -42,22 +41,12 @@ pub(crate) struct Facts {
     /// The state in which the history ends, and how often an entry does not follow from the one before.
     pub(crate) history_end: Option<String>,
     pub(crate) history_breaks: i64,
-    /// Entries of the history without an event.
-    pub(crate) events_missing: i64,
     pub(crate) refunds_succeeded: i64,
     pub(crate) refunds_pending: i64,
     /// Units that refunds put back into stock.
     pub(crate) restocked: Vec<Line>,
     /// Units that refunds took back and that stay out of stock.
     pub(crate) kept_out: Vec<Line>,
-}
-
-impl Facts {
-    /// Whether it is worked on, or was since this time.
-    pub(crate) fn is_in_motion(&self, since_ms: i64, shop: Shop) -> bool {
-        let is_in_time = |due_at_ms| shop == Shop::Stopped || since_ms - due_at_ms <= STUCK_MS_MAX;
-        self.due_at_ms.is_some_and(is_in_time) || self.touched_at_ms >= since_ms
-    }
 }
 
 /// What the books say of the orders after this one, by order.
@@ -73,8 +62,6 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
                 SELECT to_state FROM history AS before
                 WHERE before.order_id = entry.order_id AND before.seq < entry.seq ORDER BY before.seq DESC LIMIT 1
             )),
-            (SELECT count(*) FROM history WHERE order_id = orders.id
-                AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = event_id)),
             (SELECT json_group_array(json_object(
                 'state', refunds.state, 'amount', amount, 'restock', restock, 'taken_back', taken_back, 'lines', json(lines)
             )) FROM refunds WHERE order_id = orders.id),
@@ -86,6 +73,30 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
         FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
     let params = [after.into(), limit.into(), REFUND_GOES_ON_MS_MAX.into(), GOES_ON_MS_MAX.into()];
     database.execute(FACTS, &params).await?.into_iter().map(read).collect()
+}
+
+/// Every change that others are told of, for [`outbox::audit`]. A refund moves once to where it is; one that succeeded may
+/// fail after that. It keeps no event's id, so that the first event that names it and where it is tells of it.
+const TOLD: &str = "
+    SELECT event_id, order_id AS subject, at_ms, 'bodega.order.' || CASE
+        WHEN from_state IS NULL THEN 'placed' WHEN from_state = to_state THEN 'parcel_returned' ELSE to_state
+    END AS type FROM history WHERE order_id > ?1 AND order_id <= ?2
+    UNION ALL
+    SELECT ifnull((SELECT event.id FROM outbox AS event WHERE event.subject = order_id
+            AND event.type = 'bodega.order.refund_' || state AND event.data ->> '$.refund.refund_id' = refunds.id
+            ORDER BY event.seq LIMIT 1), ''),
+        order_id, created_at_ms, 'bodega.order.refund_' || state FROM refunds
+    WHERE order_id > ?1 AND order_id <= ?2 AND state <> 'pending'
+    UNION ALL
+    SELECT (SELECT event.id FROM outbox AS event WHERE event.subject = order_id
+            AND event.type = 'bodega.order.refund_succeeded' AND event.data ->> '$.refund.refund_id' = refunds.id
+            ORDER BY event.seq LIMIT 1) AS first,
+        order_id, created_at_ms, 'bodega.order.refund_succeeded' FROM refunds
+    WHERE order_id > ?1 AND order_id <= ?2 AND state = 'failed' AND first IS NOT NULL";
+
+/// Whether the events about these orders agree with their books.
+pub(crate) async fn outbox(database: &Database, range: &outbox::Range) -> Result<outbox::Audit, Error> {
+    outbox::audit(database, TOLD, range).await
 }
 
 /// What an audit needs to know of a refund.
@@ -100,7 +111,7 @@ struct Given {
 
 fn read(mut row: Row) -> Result<Facts, Error> {
     let state = State::parse(&row.take::<String>(1)?);
-    let refunds: Vec<Given> = serde_json::from_str(&row.take::<String>(12)?)?;
+    let refunds: Vec<Given> = serde_json::from_str(&row.take::<String>(11)?)?;
     let sum = |state| refunds.iter().filter(|refund| refund.state == state).map(|refund| refund.amount).sum();
     let lines = |restock| {
         let counts = |refund: &&Given| refund.state != RefundState::Failed || refund.taken_back == 1;
@@ -114,21 +125,20 @@ fn read(mut row: Row) -> Result<Facts, Error> {
     Ok(Facts {
         order_id: row.take(0)?,
         state: state.ok_or(sql::Error::Column { column: 1, expected: "State" })?,
-        placed_before: row.take(15)?,
-        currency: row.take(13)?,
+        placed_before: row.take(14)?,
+        currency: row.take(12)?,
         total: row.take(2)?,
-        content: row.take(14)?,
+        content: row.take(13)?,
         refunded: row.take(3)?,
         refund_pending: row.take(4)?,
         touched_at_ms: row.take(5)?,
         lines: serde_json::from_str(&row.take::<String>(6)?)?,
         has_coupons: row.take(7)?,
         due_at_ms: row.take(8)?,
-        ends_by_ms: row.take(16)?,
-        tasks: row.take(17)?,
+        ends_by_ms: row.take(15)?,
+        tasks: row.take(16)?,
         history_end: row.take(9)?,
         history_breaks: row.take(10)?,
-        events_missing: row.take(11)?,
         refunds_succeeded: sum(RefundState::Succeeded),
         refunds_pending: sum(RefundState::Pending),
         restocked: lines(1),

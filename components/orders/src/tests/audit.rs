@@ -279,6 +279,9 @@ fn what_belongs_to_no_order_is_named() {
             ("reservation-without-order".to_owned(), json!(order)),
             ("intent-without-order".to_owned(), json!(order)),
             ("reservation-without-order".to_owned(), json!("zzz")),
+            // That it was placed, and paid.
+            ("event-without-change".to_owned(), json!(order)),
+            ("event-without-change".to_owned(), json!(order)),
         ]
     );
 }

@@ -41,6 +41,15 @@ fn a_guest_buys_what_is_in_the_cart() {
     assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "created");
     assert_eq!(shop.tasks(), [""; 0]);
     assert_eq!(shop.findings(), [Value::Null; 0]);
+    let digest = identity::guest::digest(text(&order["order_token"]));
+    assert_eq!(owner(&shop, &order), (Value::Null, json!(digest)), "by which they go on with the payment");
+}
+
+/// The account, or the digest of the token, by which payments knows whose an order is.
+fn owner(shop: &Shop, order: &Value) -> (Value, Value) {
+    let books = shop.world.books();
+    let intent = &books.payments.intents[text(&order["id"])];
+    (intent.customer.clone(), intent.order_token_digest.clone())
 }
 
 #[test]
@@ -49,7 +58,7 @@ fn an_account_buys_what_is_in_its_own_cart() {
     let order = shop.ordered_by("ann", &[("MUG", 1)], "tok_approve");
     assert_eq!((&order["customer"], &order["email"], order.get("order_token")), (&json!("ann"), &Value::Null, None));
     assert!(shop.world.books().carts.0["account ann"].lines.is_empty());
-    assert_eq!(shop.world.books().payments.intents[text(&order["id"])].customer, "ann");
+    assert_eq!(owner(&shop, &order), (json!("ann"), Value::Null));
 
     // Or what it has put together as a guest.
     let cart = shop.cart(&[("PAN", 1)]);

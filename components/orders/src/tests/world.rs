@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use service::Transport;
+use service::{Transport, outbox};
 
 use super::faults::{Fault, Faults};
 
@@ -117,6 +117,12 @@ fn page(query: &str) -> (String, usize) {
     let after = value("after=").unwrap_or_default();
     let after = percent_encoding::percent_decode_str(&after).decode_utf8().unwrap().into_owned();
     (after, value("limit=").map_or(100, |limit| limit.parse().unwrap()))
+}
+
+/// Events that do not agree with what happened, of which a service names the first.
+fn breaches(events: &[Value]) -> Answer {
+    let named = events.len().min(outbox::BREACHES_MAX as usize);
+    (200, json!({"total": events.len(), "breaches": events[..named]}))
 }
 
 fn problem(status: u16, kind: &str, members: Value) -> Answer {

@@ -6,9 +6,9 @@ use sql::Transaction;
 
 use super::{open_undo, postpone};
 use crate::app::App;
-use crate::checkout::Means;
 use crate::order::{Actor, Order};
 use crate::peers::{Report, catalog, payments};
+use crate::request::Means;
 use crate::saga::{Action, Ending, Event, Saga, Step};
 use crate::state::State;
 use crate::store::journal::{self, Move};

@@ -7,12 +7,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use commerce::Id;
+use identity::IdentityError;
 use serde_json::{Value, json};
 use service::request::{Segments, read_body};
 use service::{Error, answer, cards};
 
 use crate::app::App;
 use crate::intent::{Intent, State as IntentState};
+use crate::owner::Caller;
 use crate::refund;
 use crate::store::intents::{Key, get};
 use crate::store::{journal, refunds as store};
@@ -69,10 +71,19 @@ pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Re
     Ok(answer::json(serde_json::to_string(&sweeping::sweep(&app).await?)?))
 }
 
-/// `POST /api/payments/intents/{order_id}/confirm`: the shopper did what was required. Who knows the order's id sees
-/// how its payment stands, and no more.
-pub(crate) async fn confirm(State(app): State<Arc<App>>, order_id: OrderId) -> Reply {
-    let intent = charges::confirm(&app, parse(&order_id)?).await?;
+/// `POST /api/payments/intents/{order_id}/confirm`: the shopper did what was required. They see how the payment stands, and
+/// no more.
+pub(crate) async fn confirm(State(app): State<Arc<App>>, headers: HeaderMap, order_id: OrderId) -> Reply {
+    let caller = Caller::from_headers(&app.access, &headers).await?;
+    let seen = parse(&order_id).and_then(|id| get(&app.database, Key::Order(id)));
+    let seen = match seen {
+        Ok(intent) if caller.owns(&intent) => intent,
+        // Who shows nothing does not learn which orders there are.
+        Ok(_) | Err(Error::NotFound { .. }) if caller.is_nobody() => return Err(IdentityError::Missing.into()),
+        Ok(_) => return Err(Error::NotFound { what: "intent", key: order_id.0 }),
+        Err(error) => return Err(error),
+    };
+    let intent = charges::confirm(&app, seen.order_id).await?;
     Ok(with_status(intent.is_pending(), &view::shopper(&intent)))
 }
 

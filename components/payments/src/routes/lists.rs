@@ -8,13 +8,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
+use service::outbox::Range;
 use service::request::{Pairs, page};
 use service::{Error, answer, outbox};
 
 use crate::app::App;
 use crate::error::Refusal;
 use crate::provider::test::TestProvider;
-use crate::store::{intents, test_ledger};
+use crate::store::{intents, journal, test_ledger};
 use crate::view;
 
 type Reply = Result<Response, Error>;
@@ -32,6 +33,13 @@ pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pair
     app.access.internal(&headers)?;
     let (after, limit) = outbox::parse(pairs)?;
     Ok(items(&outbox::after(&app.database, after, limit).await?))
+}
+
+/// `GET /internal/outbox/audit?after=&through=`: whether the events about these orders agree with what happened.
+pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
+    app.access.internal(&headers)?;
+    let audit = journal::audit(&app.database, &Range::parse(pairs)?).await?;
+    Ok(answer::json(serde_json::to_string(&audit)?))
 }
 
 /// `GET /internal/test-provider/ledger?after=&limit=`: what an outside system would have booked.

@@ -13,7 +13,8 @@ const SELECT: &str = "
     SELECT id, order_id, provider, reference, state, amount, currency, captured, refunded, refund_pending,
         payment_method, customer, return_url, next_action, failure, created_at_ms, updated_at_ms,
         EXISTS (SELECT 1 FROM operations
-            WHERE operations.intent = intents.id AND open = 1 AND kind IN ('capture', 'void'))
+            WHERE operations.intent = intents.id AND open = 1 AND kind IN ('capture', 'void')),
+        order_token_digest
     FROM intents";
 
 /// Which intent.
@@ -33,7 +34,7 @@ pub(crate) async fn insert(
 ) -> Result<(), Error> {
     const INSERT: &str = "
         INSERT INTO intents (id, order_id, provider, state, amount, currency, payment_method, customer, return_url,
-            created_at_ms, updated_at_ms)";
+            created_at_ms, updated_at_ms, order_token_digest)";
     let Charge(input) = charge;
     let row = [
         id(intent),
@@ -47,6 +48,7 @@ pub(crate) async fn insert(
         input.return_url.as_deref().into(),
         now_ms.into(),
         now_ms.into(),
+        input.order_token_digest.as_deref().into(),
     ];
     Ok(transaction.insert(INSERT, [row], "").await?)
 }
@@ -162,5 +164,6 @@ fn read(mut row: Row) -> Result<Intent, Error> {
         created_at_ms: row.take(15)?,
         updated_at_ms: row.take(16)?,
         busy: row.take(17)?,
+        order_token_digest: row.take(18)?,
     })
 }

@@ -4,7 +4,7 @@ use commerce::{Id, rfc3339};
 use serde_json::{Value, json};
 use service::Error;
 use service::column::id;
-use service::outbox::Event;
+use service::outbox::{self, Event};
 use sql::{Database, Transaction};
 
 use crate::intent::Intent;
@@ -51,6 +51,8 @@ pub(crate) struct Move<'a> {
     pub(crate) refund: Option<Id>,
     pub(crate) from: Option<&'a str>,
     pub(crate) to: &'a str,
+    /// The event that tells others of it; of what has only begun they are not told.
+    pub(crate) event: Option<Id>,
 }
 
 /// Writes a step down.
@@ -62,7 +64,7 @@ pub(crate) async fn record(
     now_ms: i64,
 ) -> Result<(), Error> {
     const INSERT: &str = "
-        INSERT INTO transitions (intent, refund, from_state, to_state, cause, cause_id, reported_at_ms, at_ms)";
+        INSERT INTO transitions (intent, refund, from_state, to_state, cause, cause_id, reported_at_ms, at_ms, event_id)";
     let row = [
         id(intent),
         step.refund.map_or(sql::Value::Null, id),
@@ -72,6 +74,7 @@ pub(crate) async fn record(
         cause.id.as_str().into(),
         cause.reported_at_ms.map_or(sql::Value::Null, sql::Value::from),
         now_ms.into(),
+        step.event.map_or(sql::Value::Null, id),
     ];
     Ok(transaction.insert(INSERT, [row], "").await?)
 }
@@ -95,14 +98,14 @@ pub(crate) fn history(database: &Database, intent: Id) -> Result<Vec<Value>, Err
     database.read(FIND, &[id(intent), SHOWN_MAX.into()])?.into_iter().map(step).collect()
 }
 
-/// Tells others, in the transaction of the change. `intent` is as it stands after the change.
+/// Tells others, in the transaction of the change, and names the event. `intent` is as it stands after the change.
 pub(crate) async fn tell(
     transaction: &Transaction,
     intent: &Intent,
     what: &str,
     refund: Option<(Id, i64)>,
     now_ms: i64,
-) -> Result<(), Error> {
+) -> Result<Id, Error> {
     let money = |minor: i64| json!({"amount": minor, "currency": intent.amount.currency().code()});
     let mut data = json!({
         "order_id": intent.order_id,
@@ -115,5 +118,28 @@ pub(crate) async fn tell(
     if let Some((refund, minor)) = refund {
         data["refund"] = json!({"refund_id": refund, "amount": money(minor)});
     }
-    Event::new(format!("bodega.payment.{what}"), intent.order_id, now_ms, data).put(transaction).await
+    let event = Event::new(format!("bodega.payment.{what}"), intent.order_id, now_ms, data);
+    let id = event.id();
+    event.put(transaction).await?;
+    Ok(id)
+}
+
+/// Whether the events about these orders agree with the steps, and the last of them with where each intent and refund is.
+pub(crate) async fn audit(database: &Database, range: &outbox::Range) -> Result<outbox::Audit, Error> {
+    const TOLD: &str = "
+        SELECT event_id, order_id AS subject, at_ms,
+            'bodega.payment.' || iif(refund IS NULL, '', 'refund_') || to_state AS type
+        FROM transitions JOIN intents ON intents.id = intent
+        WHERE order_id > ?1 AND order_id <= ?2 AND from_state IS NOT NULL
+        UNION
+        SELECT event_id, order_id, ifnull(at_ms, updated_at_ms), 'bodega.payment.' || state
+        FROM intents LEFT JOIN transitions AS last
+            ON last.seq = (SELECT max(seq) FROM transitions WHERE intent = intents.id AND refund IS NULL)
+        WHERE order_id > ?1 AND order_id <= ?2 AND (state <> 'created' OR from_state IS NOT NULL)
+        UNION
+        SELECT event_id, order_id, ifnull(at_ms, updated_at_ms), 'bodega.payment.refund_' || refunds.state
+        FROM intents JOIN refunds ON refunds.intent = intents.id LEFT JOIN transitions AS last
+            ON last.seq = (SELECT max(seq) FROM transitions WHERE intent = intents.id AND refund = refunds.id)
+        WHERE order_id > ?1 AND order_id <= ?2 AND (refunds.state <> 'pending' OR from_state IS NOT NULL)";
+    outbox::audit(database, TOLD, range).await
 }

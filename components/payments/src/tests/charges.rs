@@ -230,7 +230,7 @@ fn what_is_not_there_is_not_found() {
     for id in [order.to_string(), "garbage".to_owned()] {
         let detail = format!("there is no intent {id:?}");
         shop.get(&format!("/internal/intents/{id}")).is_problem(404, "not-found", &detail, json!({}));
-        let confirm = shop.post(&format!("/api/payments/intents/{id}/confirm")).send();
+        let confirm = shop.post(&format!("/api/payments/intents/{id}/confirm")).staff().send();
         confirm.is_problem(404, "not-found", &detail, json!({}));
     }
     assert_eq!(shop.end(order, "capture").status, 404);

@@ -18,6 +18,9 @@ fn every_operation_answers_with_what_it_says() {
     let (order, other, refused) = (Id::new(), Id::new(), Id::new());
     let intent = contract.ask("post", "/internal/intents", charge(order, "tok_action")).is(200);
     contract.ask("post", &format!("/api/payments/intents/{order}/confirm"), Value::Null).is(200);
+    let path = format!("/api/payments/intents/{other}/confirm");
+    contract.check("post", &path, &shop.request(Method::POST, &path).send());
+    contract.check("post", &path, &shop.request(Method::POST, &path).header("x-order-token", "x").send());
     contract.ask("get", &format!("/internal/intents/{order}"), Value::Null);
     contract.ask("post", &format!("/internal/intents/{order}/capture"), Value::Null).is(200);
     let refund = json!({"refund_id": Id::new(), "amount": money(5), "reason": "returned"});
@@ -33,6 +36,9 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("get", "/internal/intents?limit=100", Value::Null);
     contract.ask("get", "/internal/webhooks/audit", Value::Null);
     contract.ask("get", "/internal/outbox?limit=100", Value::Null);
+    shop.change("UPDATE outbox SET type = 'bodega.payment.shaved' WHERE seq = 1");
+    let audit = contract.ask("get", "/internal/outbox/audit?after=&through=zzz", Value::Null);
+    assert_eq!(audit.is(200)["total"], 2);
     contract.ask("get", "/internal/test-provider/ledger", Value::Null);
     contract.ask("get", "/api/payments/openapi.json", Value::Null);
 
@@ -47,6 +53,7 @@ fn every_operation_answers_with_what_it_says() {
         ("post", format!("/internal/intents/{refused}/capture"), Value::Null),
         ("post", format!("/internal/intents/{}/capture", Id::new()), Value::Null),
         ("get", "/internal/outbox?limit=0".to_owned(), Value::Null),
+        ("get", "/internal/outbox/audit?limit=1".to_owned(), Value::Null),
         ("post", "/internal/intents".to_owned(), charge(order, "4242424242424242")),
     ] {
         let ask = shop.request(method.to_uppercase().parse().unwrap(), &path);

@@ -158,6 +158,13 @@ pub(crate) async fn events(State(app): State<Arc<App>>, headers: HeaderMap, pair
     Ok(answer::json(json!({"items": outbox::after(&app.database, after, limit).await?}).to_string()))
 }
 
+/// `GET /internal/outbox/audit?after=&through=`: whether the events about these orders agree with what happened.
+pub(crate) async fn audit(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Reply {
+    app.access.internal(&headers)?;
+    let audit = shipments::audit(&app.database, &outbox::Range::parse(pairs)?).await?;
+    Ok(answer::json(serde_json::to_string(&audit)?))
+}
+
 async fn move_on(transaction: &Transaction, shipment: Shipment, report: &Report) -> Result<Shipment, Error> {
     if shipment.events.len() >= EVENTS_MAX as usize {
         return Err(Refusal::TooManyEvents(EVENTS_MAX).into());

@@ -6,7 +6,8 @@ use service::Error;
 use service::column::name;
 use sql::{Database, Row, Transaction, Value};
 
-use crate::place::{CityKey, CityQuery, Place, PostcodeQuery, fold};
+use crate::destination::fold;
+use crate::place::{CityKey, CityQuery, Place, PostcodeQuery};
 
 /// Adds places; one that is there already gets the population of the new one. A `sample` gives way to imports.
 pub(crate) async fn save(transaction: &Transaction, places: &[Place], sample: bool) -> Result<(), Error> {

@@ -90,7 +90,9 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
     ];
     transaction.insert(SAVE, [row], MOVE).await?;
     let Some(event) = shipment.events.last() else { return Ok(()) };
-    const ADD: &str = "INSERT INTO shipment_events (shipment, position, state, at_ms, recorded_at_ms, actor, note)";
+    let told = tell(shipment, event.recorded_at_ms);
+    const ADD: &str =
+        "INSERT INTO shipment_events (shipment, position, state, at_ms, recorded_at_ms, actor, note, event_id)";
     let row = [
         id(shipment.id),
         sql::Value::Integer(shipment.events.len() as i64),
@@ -99,9 +101,26 @@ pub(crate) async fn save(transaction: &Transaction, shipment: &Shipment) -> Resu
         event.recorded_at_ms.into(),
         event.actor.as_str().into(),
         event.note.as_deref().into(),
+        id(told.id()),
     ];
     transaction.insert(ADD, [row], "").await?;
-    tell(shipment, event.recorded_at_ms).put(transaction).await
+    told.put(transaction).await
+}
+
+/// Whether the events about these orders agree with what happened to their shipments, and the last of them with where each
+/// shipment is.
+pub(crate) async fn audit(database: &Database, range: &outbox::Range) -> Result<outbox::Audit, Error> {
+    const TOLD: &str = "
+        SELECT event_id, order_id AS subject, recorded_at_ms AS at_ms,
+            'bodega.shipment.' || shipment_events.state AS type
+        FROM shipment_events JOIN shipments ON shipments.id = shipment
+        WHERE order_id > ?1 AND order_id <= ?2
+        UNION
+        SELECT event_id, order_id, ifnull(recorded_at_ms, created_at_ms), 'bodega.shipment.' || shipments.state
+        FROM shipments LEFT JOIN shipment_events AS last ON shipment = shipments.id
+            AND position = (SELECT max(position) FROM shipment_events WHERE shipment = shipments.id)
+        WHERE order_id > ?1 AND order_id <= ?2";
+    outbox::audit(database, TOLD, range).await
 }
 
 /// What others are told of where a shipment is now. Notes are the shop's own and stay here.

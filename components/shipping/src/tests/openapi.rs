@@ -54,6 +54,9 @@ fn every_operation_answers_with_what_it_says() {
     contract.ask("post", &format!("/internal/shipments/{order_id}/cancel"), Value::Null);
     contract.ask("post", "/internal/shipments/sweep", Value::Null);
     contract.ask("get", "/internal/outbox", Value::Null);
+    shop.database().read("UPDATE outbox SET type = 'bodega.shipment.shaved' WHERE seq = 1", &[]).unwrap();
+    let audit = contract.ask("get", "/internal/outbox/audit?after=&through=zzz", Value::Null);
+    assert_eq!(audit.is(200)["total"], 2);
     contract.ask("get", "/api/shipping/openapi.json", Value::Null);
     contract.finish();
 }

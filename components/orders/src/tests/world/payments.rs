@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, page, problem};
+use super::{Answer, breaches, page, problem};
 
 #[derive(Default)]
 pub(in super::super) struct Payments {
@@ -13,6 +13,8 @@ pub(in super::super) struct Payments {
     pub(in super::super) time_has_passed: bool,
     /// Webhooks that cannot be applied.
     pub(in super::super) unapplied: Vec<Value>,
+    /// Events that do not agree with what happened.
+    pub(in super::super) events: Vec<Value>,
 }
 
 pub(in super::super) struct Intent {
@@ -23,6 +25,7 @@ pub(in super::super) struct Intent {
     pub(in super::super) refunds: BTreeMap<String, (i64, &'static str)>,
     requests: u32,
     pub(in super::super) customer: Value,
+    pub(in super::super) order_token_digest: Value,
 }
 
 impl Intent {
@@ -39,6 +42,7 @@ impl Payments {
             ("GET", ["internal", "webhooks", "audit"]) => {
                 (200, json!({"total": self.unapplied.len(), "webhooks": self.unapplied}))
             }
+            ("GET", ["internal", "outbox", "audit"]) => breaches(&self.events),
             ("GET", ["internal", "intents", order]) => match self.intents.contains_key(*order) {
                 true => (200, self.shown(order)),
                 false => problem(404, "not-found", json!({})),
@@ -61,6 +65,7 @@ impl Payments {
             refunds: BTreeMap::new(),
             requests: 0,
             customer: body["customer"].clone(),
+            order_token_digest: body["order_token_digest"].clone(),
         });
         assert!(intent.amount > 0, "an intent is over something");
         if intent.amount != amount {

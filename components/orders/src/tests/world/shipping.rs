@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, problem};
+use super::{Answer, breaches, problem};
 
 #[derive(Default)]
 pub(in super::super) struct Shipping {
     /// By order.
     pub(in super::super) shipments: BTreeMap<String, Shipment>,
+    /// Events that do not agree with what happened.
+    pub(in super::super) events: Vec<Value>,
 }
 
 pub(in super::super) struct Shipment {
@@ -31,6 +33,7 @@ impl Shipping {
     pub(super) fn answer(&mut self, path: &[&str], body: &Value) -> Option<Answer> {
         Some(match path {
             ["internal", "quotes", "verify"] => verify(body),
+            ["internal", "outbox", "audit"] => breaches(&self.events),
             ["internal", "shipments"] => self.make(body),
             ["internal", "shipments", order] => self.show(order),
             ["internal", "shipments", order, "events"] => self.report(order, body),

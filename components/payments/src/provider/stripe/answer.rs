@@ -6,13 +6,17 @@ use commerce::Id;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::call::is_passing;
 use super::{declines, refused_refund};
 use crate::failure::Failure;
 use crate::intent::{Event, NextAction};
 use crate::operation::Kind;
 use crate::provider::{Finding, Report};
 use crate::refund;
+
+/// Whether another request may be answered otherwise: a lock or a key in use (409), too many requests, a fault.
+pub(super) fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+}
 
 /// An answer with any status.
 pub(super) struct Answer {

@@ -1,12 +1,12 @@
 //! Requests to Stripe, with the same key for every repeat of one.
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, Request, header};
 use commerce::unix_ms;
 use form_urlencoded::Serializer;
 use service::Transport;
 
-use super::answer::Answer;
+use super::answer::{Answer, is_passing};
 
 /// The version of the API that the requests and answers here are of.
 const VERSION: &str = "2024-06-20";
@@ -76,9 +76,4 @@ impl Api {
             .body(body)
             .map_err(|_| "the request cannot be written; look at stripe_url and stripe_secret_key".to_owned())
     }
-}
-
-/// Whether another request may be answered otherwise: a lock or a key in use (409), too many requests, a fault.
-pub(super) fn is_passing(status: StatusCode) -> bool {
-    status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }

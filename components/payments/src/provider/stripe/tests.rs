@@ -83,6 +83,7 @@ fn job(kind: Kind) -> Job {
         refund_pending: 0,
         payment_method: "pm_card_visa".to_owned(),
         customer: None,
+        order_token_digest: None,
         return_url: None,
         next_action: None,
         failure: None,
