@@ -1,10 +1,13 @@
 //! Which revisions of which component exist, and which one is in force: a database and a folder of artifacts in the state
 //! folder. Knows neither HTTP nor the engine.
 //!
-//! A revision is one artifact (a wasm file) that was put in force for a component, with who did it, when and why; revisions of
-//! a component are numbered from 1. The manifest's own file is a revision too. Everything is on disk before it is acted on, in
-//! one transaction, so that a host that dies at any moment starts again with exactly one recorded state. As long as nothing
-//! was ever deployed or migrated there is no database, and the manifest alone counts.
+//! A revision is one artifact (a wasm file) with one configuration that was put in force for a component, with who did it, when
+//! and why; revisions of a component are numbered from 1. What the manifest itself says is a revision too. Everything is on disk
+//! before it is acted on, in one transaction with the words about it in the log of actions, so that a host that dies at any moment
+//! starts again with exactly one recorded state. As long as nothing was ever done there is no database, and the manifest alone
+//! counts.
+//!
+//! A configuration is a text to the registry: the same one for the same configuration.
 
 mod artifacts;
 mod records;
@@ -28,6 +31,8 @@ const ACTIONS_KEPT: u32 = 10_000;
 pub const REVISIONS_KEPT: u32 = 10;
 /// Migrations of each component that are remembered; one that is forgotten is done again where it is needed.
 const MIGRATIONS_KEPT: u32 = 1_000;
+/// What came of an action that was done.
+const OK: &str = "ok";
 /// Who put a revision in force that came with the manifest.
 pub const BY_MANIFEST: &str = "manifest";
 
@@ -79,12 +84,24 @@ pub struct RevisionRecord {
     pub who: String,
     /// Why, in their words; may be empty.
     pub why: String,
-    /// How it was put in force, as JSON.
+    /// How it was put in force and what it changed, as JSON.
     pub settings: String,
+    /// What it was given. Empty where an earlier version of the host recorded it.
+    #[serde(skip)]
+    pub configuration: String,
     /// Whether it was taken back, by hand or by a rollout.
     pub is_rolled_back: bool,
     /// Whether it is the one in force.
     pub is_live: bool,
+}
+
+impl RevisionRecord {
+    /// What it has changed, as whoever put it in force has noted it.
+    pub fn changed(&self) -> Vec<String> {
+        let settings = serde_json::from_str::<serde_json::Value>(&self.settings).unwrap_or_default();
+        let changed = settings["changed"].as_array().into_iter().flatten();
+        changed.filter_map(|change| change.as_str().map(str::to_owned)).collect()
+    }
 }
 
 /// A revision that is to be put in force.
@@ -100,9 +117,13 @@ pub struct NewRevision<'a> {
     pub who: &'a str,
     /// Why.
     pub why: &'a str,
-    /// How it is put in force, as JSON.
+    /// How it is put in force and what it changes, as JSON.
     pub settings: &'a str,
-    /// The manifest's own artifact at this time.
+    /// What it is given.
+    pub configuration: &'a str,
+    /// What the manifest and its sources say that it be given, if nobody says otherwise.
+    pub configuration_of_sources: &'a Digest,
+    /// The manifest's own revision at this time.
     pub base: Base<'a>,
 }
 
@@ -115,6 +136,8 @@ pub struct RolloutRecord {
     pub number: u32,
     /// Its artifact.
     pub digest: Digest,
+    /// What it was given.
+    pub configuration: String,
     /// How it goes, in the words of whoever decides it.
     pub state: String,
 }
@@ -128,13 +151,15 @@ pub enum Outcome {
     TakenBack,
 }
 
-/// The artifact that the manifest names.
+/// The manifest's own revision.
 #[derive(Debug, Clone, Copy)]
 pub struct Base<'a> {
-    /// Its digest.
+    /// The digest of the artifact that the manifest names.
     pub digest: &'a Digest,
     /// Its path in the manifest.
     pub source: &'a str,
+    /// What it has been given until now.
+    pub configuration: &'a str,
 }
 
 /// What was done through the control API, and what came of it.
@@ -154,23 +179,44 @@ pub struct Action {
     pub outcome: String,
 }
 
-/// Which artifact of a component is in force at a start.
+/// What is in force of a component at a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InForce {
-    /// The manifest's, as nothing else was ever deployed or it was put in force again.
+    /// What the manifest says, as nothing else was ever deployed or it was put in force again.
     Manifest,
-    /// The manifest's, because its file is another one than when the recorded revision was deployed.
-    ManifestChanged {
-        /// The number of the revision that was in force and is no more.
-        instead_of: u32,
-    },
-    /// The one that was deployed.
-    Deployed {
-        /// Its number.
-        number: u32,
-        /// Its digest.
-        digest: Digest,
-    },
+    /// What the manifest says, because its file is another one than when this revision was deployed.
+    ManifestChanged(Recorded),
+    /// The artifact of this revision with the configuration that the manifest and its sources have now, which is another one
+    /// than when the revision was deployed.
+    ConfigurationChanged(Recorded),
+    /// This one, which was deployed.
+    Deployed(Recorded),
+}
+
+/// The revision that is noted to be in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its number.
+    pub number: u32,
+    /// Its artifact.
+    pub digest: Digest,
+    /// Where that came from.
+    pub source: String,
+    /// What it was given. Empty where an earlier version of the host recorded it.
+    pub configuration: String,
+}
+
+impl Action {
+    /// That something was done just now.
+    pub fn done(action: &str, component: &str, who: &str, why: &str) -> Self {
+        Self::ended(action, component, who, why, OK.to_owned())
+    }
+
+    /// That something was wanted and has just come to this.
+    pub fn ended(action: &str, component: &str, who: &str, why: &str, outcome: String) -> Self {
+        let (action, component, who, why) = (action.to_owned(), component.to_owned(), who.to_owned(), why.to_owned());
+        Self { at_ms: now_ms(), who, action, component, why, outcome }
+    }
 }
 
 /// The registry of one state folder, which one process has to itself.
@@ -225,26 +271,13 @@ impl Registry {
         record(self)
     }
 
-    /// Which artifact is in force for a component whose manifest names the artifact `base`.
-    pub fn in_force(&self, component: &str, base: &Digest) -> Result<InForce, RegistryError> {
+    /// What is in force for a component whose manifest names the artifact `base`, and is given `configuration` by the manifest and
+    /// its sources.
+    pub fn in_force(&self, component: &str, base: &Digest, configuration: &Digest) -> Result<InForce, RegistryError> {
         if !self.exists() {
             return Ok(InForce::Manifest);
         }
-        self.read(|database| records::in_force(database, component, base))
-    }
-
-    /// Records that the manifest's artifact is in force, because it is another one than when the recorded revision was deployed.
-    pub fn manifest_changed(&self, component: &str, base: Base<'_>) -> Result<(), RegistryError> {
-        let revision = NewRevision {
-            component,
-            digest: base.digest,
-            source: base.source,
-            who: BY_MANIFEST,
-            why: "the manifest's file changed",
-            settings: "{}",
-            base,
-        };
-        self.put_in_force(&revision).map(drop)
+        self.read(|database| records::in_force(database, component, base, configuration))
     }
 
     /// How many changes of revisions and rollouts this process has recorded.
@@ -252,22 +285,32 @@ impl Registry {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Records a revision and that it is in force; returns its number. On disk when this returns.
-    pub fn put_in_force(&self, revision: &NewRevision<'_>) -> Result<u32, RegistryError> {
+    /// Records a revision and that it is in force, and logs `actions`; returns its number. On disk when this returns.
+    pub fn put_in_force(&self, revision: &NewRevision<'_>, actions: &[Action]) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
             let number = records::add(transaction, revision, now_ms())?;
             // What was being rolled out is not what anybody wants any more.
             records::remove_rollout(transaction, revision.component)?;
             records::set_live(transaction, revision.component, number, Some(revision.base.digest))?;
+            records::set_sources(transaction, revision.component, revision.configuration_of_sources)?;
             records::forget_old(transaction, revision.component, before, self.revisions_kept)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             Ok(number)
         })
     }
 
-    /// Puts a recorded revision in force again; the one that it takes the place of counts as rolled back if it is `bad`.
-    pub fn return_to(&self, component: &str, number: u32, bad: Option<u32>) -> Result<(), RegistryError> {
+    /// Puts a recorded revision in force again, and logs `action`; the one that it takes the place of counts as rolled back if it is
+    /// `bad`.
+    pub fn return_to(
+        &self,
+        component: &str,
+        number: u32,
+        bad: Option<u32>,
+        action: &Action,
+    ) -> Result<(), RegistryError> {
         self.write(|transaction| {
+            records::log(transaction, action, ACTIONS_KEPT)?;
             records::set_live(transaction, component, number, None)?;
             records::set_rolled_back(transaction, component, number, false)?;
             if let Some(bad) = bad {
@@ -278,8 +321,14 @@ impl Registry {
         })
     }
 
-    /// Records a revision that is not in force yet, and its rollout; returns its number. On disk when this returns.
-    pub fn begin_rollout(&self, revision: &NewRevision<'_>, state: &str) -> Result<u32, RegistryError> {
+    /// Records a revision that is not in force yet, and its rollout, and logs `actions`; returns its number. On disk when this
+    /// returns.
+    pub fn begin_rollout(
+        &self,
+        revision: &NewRevision<'_>,
+        state: &str,
+        actions: &[Action],
+    ) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
             let number = records::add(transaction, revision, now_ms())?;
@@ -287,23 +336,42 @@ impl Registry {
                 // Nothing was recorded yet, so `add` has put the manifest's own in front.
                 records::set_live(transaction, revision.component, 1, Some(revision.base.digest))?;
             }
+            // What the sources have changed is in the new revision, and not a reason to change the old one at a start.
+            records::set_sources(transaction, revision.component, revision.configuration_of_sources)?;
             records::forget_old(transaction, revision.component, Some(number), self.revisions_kept)?;
             records::set_rollout(transaction, revision.component, number, state)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             Ok(number)
         })
     }
 
-    /// Records how a rollout goes. On disk when this returns.
-    pub fn save_rollout(&self, component: &str, number: u32, state: &str) -> Result<(), RegistryError> {
-        self.write(|transaction| records::set_rollout(transaction, component, number, state))
+    /// Records how a rollout goes, and logs `actions`. On disk when this returns.
+    pub fn save_rollout(
+        &self,
+        component: &str,
+        number: u32,
+        state: &str,
+        actions: &[Action],
+    ) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            records::set_rollout(transaction, component, number, state)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)
+        })
     }
 
-    /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    /// Records the end of a rollout and what is in force from then on, and logs `actions`. On disk when this returns.
     ///
     /// That it was taken back may be said late: a rollout that has begun since then, or a person's wish for just this
     /// revision, stays.
-    pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
+    pub fn end_rollout(
+        &self,
+        component: &str,
+        number: u32,
+        outcome: Outcome,
+        actions: &[Action],
+    ) -> Result<(), RegistryError> {
         self.write(|transaction| {
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             records::remove_rollout_of(transaction, component, number)?;
             match outcome {
                 Outcome::Promoted => records::set_live(transaction, component, number, None),
@@ -327,6 +395,14 @@ impl Registry {
             return Ok(Vec::new());
         }
         self.read(|database| records::history(database, component))
+    }
+
+    /// What each of the recorded revisions was given, of all components.
+    pub fn configurations(&self) -> Result<Vec<String>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(records::configurations)
     }
 
     /// Whether an artifact of a component has brought the component's stores to its schema.

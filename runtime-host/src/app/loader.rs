@@ -3,18 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use super::Parts;
+use super::configuration::{Configuration, Configurations, Configurer, Sources};
 use super::counts::GrowthCounts;
 use super::migration::Migration;
 use super::revision::Revision;
-use super::{Parts, files};
-use crate::allowed_hosts::AllowedHosts;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::state::GuestState;
 use crate::engine::{Engine, EngineError, compose};
@@ -28,9 +27,34 @@ use crate::variables::Values;
 
 /// Distinguishes what is composed from what another version of [`compose`] would make of the same parts.
 const COMPOSITION: &str = "composition 1 of";
+/// Hex digits by which a revision's name tells what it is given.
+const CONFIGURATION_DIGITS: usize = 6;
 
-/// The artifact in force of each component, by the component's id.
-pub(super) type InForce = BTreeMap<String, Digest>;
+/// What is in force of each component, by the component's id.
+#[derive(Clone, Default)]
+pub(super) struct InForce {
+    pub(super) artifacts: BTreeMap<String, Digest>,
+    /// Of those that have requests of their own.
+    pub(super) configurations: Configurations,
+}
+
+impl InForce {
+    /// The same with another artifact and configuration of one component.
+    pub(super) fn with(mut self, component: &str, digest: &Digest, configuration: &Arc<Configuration>) -> Self {
+        self.set(component, digest, configuration);
+        self
+    }
+
+    pub(super) fn set(&mut self, component: &str, digest: &Digest, configuration: &Arc<Configuration>) {
+        self.artifacts.insert(component.to_owned(), digest.clone());
+        self.configurations.insert(component.to_owned(), configuration.clone());
+    }
+
+    /// What the component is given; one that runs only as part of others is given nothing of its own.
+    pub(super) fn configuration(&self, component: &str) -> Arc<Configuration> {
+        self.configurations.get(component).cloned().unwrap_or_default()
+    }
+}
 
 /// Artifacts that need not be read, by the component's id.
 pub(super) type AtHand = BTreeMap<String, Arc<[u8]>>;
@@ -44,17 +68,19 @@ pub(super) struct Loader {
     memory_bytes_max: Option<u64>,
     /// Of each component that is served.
     grants: BTreeMap<String, Grants>,
+    pub(super) configurer: Configurer,
+    sources: Arc<Sources>,
+    /// What the manifest and its sources said when they were read last.
+    now: Mutex<Configurations>,
+    /// What revisions were given at the start, whose names in the metrics need not tell it.
+    at_start: Mutex<BTreeMap<String, Digest>>,
     /// Of each of them that has one.
     pub(super) migrations: BTreeMap<String, Migration>,
 }
 
-/// What the manifest grants every revision of a component.
+/// What the manifest grants every revision of a component from the start on.
 #[derive(Clone)]
 struct Grants {
-    environment: Vec<(String, String)>,
-    files: Option<PathBuf>,
-    allowed_hosts: AllowedHosts,
-    variables: Values,
     databases: HashMap<String, Arc<Database>>,
     key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
     stdout: Arc<GuestOutput>,
@@ -62,7 +88,7 @@ struct Grants {
 }
 
 impl Grants {
-    fn new(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Self> {
+    fn new(component: &manifest::Component, parts: &Parts) -> Self {
         let id = &component.id;
         let databases = component
             .sqlite_databases
@@ -72,27 +98,13 @@ impl Grants {
             .key_value_stores
             .iter()
             .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
-        Ok(Self {
-            environment: component.environment.clone().into_iter().collect(),
-            files: lay_out_files(component, parts)?,
-            allowed_hosts: parts.manifest.allowed_hosts(component, &parts.variables)?,
-            variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
+        Self {
             databases: databases.collect(),
             key_value_stores: key_value_stores.collect(),
             stdout: parts.telemetry.guest_output(id, "stdout"),
             stderr: parts.telemetry.guest_output(id, "stderr"),
-        })
+        }
     }
-}
-
-/// The folder that guests of the component see as `/`; `None` where the manifest grants no files.
-fn lay_out_files(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Option<PathBuf>> {
-    if component.files.is_empty() {
-        return Ok(None);
-    }
-    let folder = parts.state.guest_files().join(&component.id);
-    files::lay_out(&parts.manifest.files_of(component)?, parts.state.path(), &folder)?;
-    Ok(Some(folder))
 }
 
 /// A component with its dependencies as one, neither read nor compiled yet.
@@ -112,7 +124,13 @@ enum Artifact {
 impl Loader {
     /// For the components `served`, which have requests of their own.
     pub(super) fn new(parts: &Parts, engine: Arc<Engine>, served: &[manifest::Component]) -> anyhow::Result<Self> {
-        let grants = served.iter().map(|component| Ok((component.id.clone(), Grants::new(component, parts)?)));
+        let grants = served.iter().map(|component| (component.id.clone(), Grants::new(component, parts)));
+        let configurer = Configurer::new(&parts.state, parts.seal_key.clone());
+        let configurations = served.iter().map(|component| {
+            let configuration = configurer.read(&parts.manifest, component, &parts.variables)?;
+            Ok((component.id.clone(), Arc::new(configuration)))
+        });
+        let configurations = configurations.collect::<anyhow::Result<Configurations>>()?;
         let migrations = served.iter().filter_map(|component| {
             let migration = Migration::new(component.migration.as_ref()?, &component.id, &parts.variables);
             Some(migration.map(|migration| (component.id.clone(), migration)))
@@ -124,8 +142,69 @@ impl Loader {
             registry: parts.registry.clone(),
             telemetry: parts.telemetry.clone(),
             memory_bytes_max: parts.memory_bytes_max,
-            grants: grants.collect::<anyhow::Result<_>>()?,
+            grants: grants.collect(),
+            configurer,
+            sources: parts.sources.clone(),
+            now: Mutex::new(configurations),
+            at_start: Mutex::default(),
         })
+    }
+
+    /// What the manifest and its sources gave a component when they were read last.
+    pub(super) fn configuration_read(&self, component: &str) -> Arc<Configuration> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.get(component).cloned().unwrap_or_default()
+    }
+
+    /// Reads what the manifest and its sources give a component now, and what they would if these variables had these values; blocks.
+    pub(super) fn read_configuration(
+        &self,
+        component: &str,
+        variables: &Values,
+    ) -> anyhow::Result<(Arc<Configuration>, Arc<Configuration>)> {
+        if !self.grants.contains_key(component) {
+            anyhow::ensure!(
+                variables.names().next().is_none(),
+                "component `{component}` runs only as part of others and has no variables of its own"
+            );
+            return Ok(Default::default());
+        }
+        let read = |variables: &Values| {
+            let (manifest, resolved) = (self.sources)(variables)?;
+            let found = manifest.component(component);
+            let found = found.with_context(|| format!("the manifest has no component `{component}` any more"))?;
+            for name in variables.names() {
+                check_override(&manifest, found, name)?;
+            }
+            Ok::<_, anyhow::Error>(Arc::new(self.configurer.read(&manifest, found, &resolved)?))
+        };
+        let of_sources = read(&Values::default())?;
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.insert(component.to_owned(), of_sources.clone());
+        drop(now);
+        let wanted = match variables.names().next() {
+            None => of_sources.clone(),
+            Some(_) => read(variables)?,
+        };
+        Ok((of_sources, wanted))
+    }
+
+    /// From here on the names of revisions tell where they are given something else than this.
+    pub(super) fn started_with(&self, configurations: &Configurations) {
+        let digests = configurations.iter().map(|(id, configuration)| (id.clone(), configuration.digest()));
+        *self.at_start.lock().unwrap_or_else(PoisonError::into_inner) = digests.collect();
+    }
+
+    /// The name of a revision in the metrics: of what runs, and where that is not what the process has started with, of what it is
+    /// given.
+    fn name(&self, component: &str, digest: &Digest, configuration: &Digest) -> String {
+        let at_start = self.at_start.lock().unwrap_or_else(PoisonError::into_inner);
+        match at_start.get(component) {
+            Some(at_start) if at_start != configuration => {
+                format!("{}-{}", digest.short(), &configuration.short()[..CONFIGURATION_DIGITS])
+            }
+            _ => digest.short().to_owned(),
+        }
     }
 
     /// The components whose artifacts `component` consists of, itself among them.
@@ -145,7 +224,8 @@ impl Loader {
         at_hand: &AtHand,
     ) -> anyhow::Result<Composed<'a>> {
         let artifact = |id: &str| -> anyhow::Result<(Digest, Artifact)> {
-            let digest = in_force.get(id).with_context(|| format!("component `{id}` has no artifact"))?.clone();
+            let digest =
+                in_force.artifacts.get(id).with_context(|| format!("component `{id}` has no artifact"))?.clone();
             let artifact = at_hand.get(id).cloned().map_or_else(|| Artifact::Kept(digest.clone()), Artifact::Read);
             Ok((digest, artifact))
         };
@@ -197,8 +277,13 @@ impl Loader {
         Ok(composed.into())
     }
 
-    /// Compiles and links it; blocks. `source` says where it came from.
-    pub(super) fn load(&self, composed: Composed<'_>, source: &str) -> anyhow::Result<Arc<Revision>> {
+    /// Compiles and links it, to be given this; blocks. `source` says where it came from.
+    pub(super) fn load(
+        &self,
+        composed: Composed<'_>,
+        configuration: &Arc<Configuration>,
+        source: &str,
+    ) -> anyhow::Result<Arc<Revision>> {
         let Composed { component, digest, parts } = composed;
         let id = &component.id;
         let pre = match self.engine.find(id, digest.as_str())? {
@@ -213,21 +298,23 @@ impl Loader {
             limits.concurrency_max = 1;
         }
         let growth = GrowthCounts::default();
+        let name = self.name(id, &digest, &configuration.digest());
         let component = Arc::new(Component {
             growth: Arc::new(growth.clone()),
-            environment: grants.environment,
-            files: grants.files,
-            allowed_hosts: grants.allowed_hosts,
-            variables: grants.variables,
+            environment: configuration.environment.clone().into_iter().collect(),
+            files: configuration.files(),
+            allowed_hosts: configuration.allowed_hosts()?,
+            variables: configuration.values(),
             databases: grants.databases,
             key_value_stores: grants.key_value_stores,
             limits,
-            metrics: self.telemetry.component(id, digest.short()),
+            metrics: self.telemetry.component(id, &name),
             stdout: grants.stdout,
             stderr: grants.stderr,
             id: id.clone(),
         });
-        Ok(Arc::new(Revision { component, pre, growth, digest }))
+        let configuration = configuration.clone();
+        Ok(Arc::new(Revision { component, pre, growth, digest, configuration, name }))
     }
 
     /// Composes and loads the component `id`; blocks.
@@ -239,7 +326,7 @@ impl Loader {
         source: &str,
     ) -> anyhow::Result<Arc<Revision>> {
         let component = self.manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
-        self.load(self.compose(component, in_force, at_hand)?, source)
+        self.load(self.compose(component, in_force, at_hand)?, &in_force.configuration(id), source)
     }
 
     /// Of the components `served`, the places of those that `id` is or is a part of.
@@ -255,6 +342,19 @@ impl Loader {
     pub(super) async fn try_start(&self, revision: &Revision) -> Result<(), EngineError> {
         self.engine.try_start(&revision.pre, revision.component.clone()).await
     }
+}
+
+/// Whether a person may give the variable `name` another value for a revision of the component.
+fn check_override(manifest: &Manifest, component: &manifest::Component, name: &str) -> anyhow::Result<()> {
+    let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
+    let is_used = templates.into_iter().any(|template| template.variables().any(|used| used == name));
+    anyhow::ensure!(is_used, "component `{}` uses no application variable `{name}`", component.id);
+    anyhow::ensure!(
+        !manifest.variables.get(name).is_some_and(|declared| declared.secret),
+        "the variable `{name}` is secret, and no secret is kept with a revision; change it where the application has it from, \
+         and deploy again"
+    );
+    Ok(())
 }
 
 fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {

@@ -2,29 +2,81 @@
 
 use std::sync::Arc;
 
-use super::deploy::Change;
+use super::configuration::Configuration;
+use super::deploy::{ARTIFACT, Change};
 use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
-use super::rollouts::{BY_ROLLOUT, Entry, Running, change_in_words, in_words, now_unix_ms, outcome};
+use super::rollouts::{Entry, Running, actions_of, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
-use crate::registry::{Action, Base, Digest, Outcome, Registry, RegistryError, RolloutRecord, now_ms};
+use crate::registry::{
+    BY_MANIFEST, Base, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord,
+};
 use crate::rollout::{Change as What, Rollout, State, Transition};
 
 /// What a start has decided and not yet written down: until it serves, another process may, by what was recorded before.
 pub(super) struct Decided {
-    /// Components whose manifest's artifact is in force instead of a deployed one.
-    manifest_changed: Vec<ManifestChanged>,
+    changed: Vec<Changed>,
     rollouts: Vec<DecidedRollout>,
     /// Rollouts that go on, by the component's id.
     pub(super) entries: Vec<(String, Entry)>,
 }
 
-/// The artifact that the manifest has now.
-pub(super) struct ManifestChanged {
-    pub(super) component: String,
-    pub(super) digest: Digest,
-    pub(super) source: String,
+/// A component of which something else is in force than was recorded, because the manifest or its sources have changed.
+pub(super) struct Changed {
+    component: String,
+    /// The artifact in force, where that came from, and what it is given.
+    digest: Digest,
+    source: String,
+    configuration: String,
+    /// The manifest's own artifact.
+    base: Digest,
+    pub(super) why: &'static str,
+    /// What, in words.
+    pub(super) changes: Vec<String>,
+}
+
+impl Changed {
+    /// Instead of what was `recorded`, this artifact with this configuration; `base` is the manifest's own, which is at `path`.
+    pub(super) fn new(
+        component: &str,
+        recorded: &Recorded,
+        base: &Digest,
+        path: String,
+        digest: &Digest,
+        configuration: &Configuration,
+    ) -> Self {
+        let mut changes = configuration.changes_since_record(&recorded.configuration);
+        let is_other_artifact = *digest != recorded.digest;
+        if is_other_artifact {
+            changes.insert(0, ARTIFACT.to_owned());
+        }
+        Self {
+            component: component.to_owned(),
+            digest: digest.clone(),
+            source: if is_other_artifact { path } else { recorded.source.clone() },
+            configuration: configuration.record(),
+            base: base.clone(),
+            why: if is_other_artifact { "the manifest's file changed" } else { "the configuration changed" },
+            changes,
+        }
+    }
+
+    fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
+        let Self { component, digest, source, configuration, base, why, changes } = self;
+        let revision = NewRevision {
+            component,
+            digest,
+            source,
+            who: BY_MANIFEST,
+            why,
+            settings: &serde_json::json!({ "changed": changes }).to_string(),
+            configuration,
+            configuration_of_sources: &Digest::of(configuration.as_bytes()),
+            base: Base { digest: base, source, configuration },
+        };
+        registry.put_in_force(&revision, &[]).map(drop)
+    }
 }
 
 struct DecidedRollout {
@@ -39,29 +91,20 @@ struct DecidedRollout {
 }
 
 impl Decided {
-    pub(super) fn new(manifest_changed: Vec<ManifestChanged>) -> Self {
-        Self { manifest_changed, rollouts: Vec::new(), entries: Vec::new() }
+    pub(super) fn new(changed: Vec<Changed>) -> Self {
+        Self { changed, rollouts: Vec::new(), entries: Vec::new() }
     }
 
     /// Writes it down.
     pub(super) fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
-        for ManifestChanged { component, digest, source } in &self.manifest_changed {
-            registry.manifest_changed(component, Base { digest, source })?;
+        for changed in &self.changed {
+            changed.record(registry)?;
         }
         for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
+            let actions = actions_of(component, transitions);
             match outcome {
-                Some(outcome) => registry.end_rollout(component, *number, *outcome)?,
-                None => registry.save_rollout(component, *number, state)?,
-            }
-            for transition in transitions {
-                registry.log(&Action {
-                    at_ms: now_ms(),
-                    who: BY_ROLLOUT.to_owned(),
-                    action: change_in_words(transition.change).to_owned(),
-                    component: component.clone(),
-                    why: format!("{} ({} %)", transition.reason, transition.weight_percent),
-                    outcome: "ok".to_owned(),
-                })?;
+                Some(outcome) => registry.end_rollout(component, *number, *outcome, &actions)?,
+                None => registry.save_rollout(component, *number, state, &actions)?,
             }
         }
         Ok(())
@@ -88,9 +131,9 @@ pub(super) async fn resume(
     decided: &mut Decided,
 ) -> anyhow::Result<Table> {
     for record in loader.registry.rollouts()? {
-        let is_changed = decided.manifest_changed.iter().any(|changed| changed.component == record.component);
+        let is_changed = decided.changed.iter().any(|changed| changed.component == record.component);
         // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
-        let Some(former) = in_force.get(&record.component).filter(|_| !is_changed) else { continue };
+        let Some(former) = in_force.artifacts.get(&record.component).filter(|_| !is_changed) else { continue };
         let mut rollout: Rollout = match serde_json::from_str(&record.state) {
             Ok(rollout) => rollout,
             Err(error) => {
@@ -99,13 +142,13 @@ pub(super) async fn resume(
             }
         };
         let mut transitions = rollout.restarted(now_unix_ms());
-        let revisions = match outcome(&rollout) {
-            Some(_) => Vec::new(),
+        let (configuration, revisions) = match outcome(&rollout) {
+            Some(_) => Default::default(),
             None => match revisions(loader, served, in_force, &record).await {
-                Ok(revisions) => revisions,
+                Ok(found) => found,
                 Err(error) => {
                     transitions = rollout.fail(now_unix_ms(), format!("{error:#}"));
-                    Vec::new()
+                    Default::default()
                 }
             },
         };
@@ -131,8 +174,10 @@ pub(super) async fn resume(
             digest: record.digest,
             source: "a rollout that was going on".to_owned(),
             at_hand: AtHand::new(),
+            configuration,
         };
-        let running = Running::new(rollout, former.clone(), change, number, candidates);
+        let changes = change.changes_since(in_force);
+        let running = Running::new(rollout, former.clone(), change, changes, number, candidates);
         table = table.with(running.candidates.iter().map(|(place, live)| {
             let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
             (*place, Split { main: table.at(*place).main.clone(), candidate })
@@ -158,20 +203,24 @@ fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Er
     DecidedRollout { component, number, outcome, state, former: former.clone(), digest, transitions }
 }
 
-/// The recorded revision, for each component that it is or is a part of.
+/// The recorded revision, for each component that it is or is a part of, and what it is given.
 async fn revisions(
     loader: &Loader,
     served: &[String],
     in_force: &InForce,
     record: &RolloutRecord,
-) -> anyhow::Result<Vec<(usize, Arc<Revision>)>> {
-    let mut in_force = in_force.clone();
-    in_force.insert(record.component.clone(), record.digest.clone());
+) -> anyhow::Result<(Arc<Configuration>, Vec<(usize, Arc<Revision>)>)> {
+    let now = loader.configuration_read(&record.component);
+    let in_force_now = in_force.configuration(&record.component);
+    let restored = loader.configurer.restore(&record.configuration, [&*in_force_now], &now)?;
+    restored.warn(&record.component, record.number);
+    let configuration = Arc::new(restored.configuration);
+    let in_force = in_force.clone().with(&record.component, &record.digest, &configuration);
     let mut revisions = Vec::new();
     for place in loader.places_with(served, &record.component) {
         let revision = loader.load_place(&served[place], &in_force, &AtHand::new(), "a rollout that was going on")?;
         loader.try_start(&revision).await?;
         revisions.push((place, revision));
     }
-    Ok(revisions)
+    Ok((configuration, revisions))
 }

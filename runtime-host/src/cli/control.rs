@@ -17,10 +17,11 @@ use self::course::Course;
 use super::StateDirArgs;
 use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
-use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
+use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, IN_FORCE, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH, VARIABLE};
 use crate::generated;
 use crate::rollout::StrategyName;
 use crate::state_dir::StateDir;
+use crate::variables::read_overrides;
 
 /// How often `--wait` looks.
 const WAIT_POLL: Duration = Duration::from_millis(100);
@@ -194,6 +195,7 @@ struct WaitArgs {
 impl WaitArgs {
     async fn report(&self, control: &Control, done: &Value) -> anyhow::Result<()> {
         println!("{}", outcome_line(done));
+        warnings(done).for_each(|warning| eprintln!("{warning}"));
         if !self.wait || is_true(done, "unchanged") {
             return Ok(());
         }
@@ -213,8 +215,12 @@ impl WaitArgs {
 pub(super) struct Deploy {
     /// The component's id.
     component: String,
-    /// The wasm file.
-    artifact: PathBuf,
+    /// The wasm file; without it the artifact in force is given the configuration that the manifest and its sources have now.
+    artifact: Option<PathBuf>,
+    /// A variable's value for this revision, `NAME=VALUE` or `@FILE`, instead of the one that the application's sources have; may be
+    /// given several times. Not for secrets.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    variable: Vec<String>,
     /// How it takes over: `rolling`, `blue-green`, `canary` or `shadow`; by default as the manifest says.
     #[arg(long)]
     strategy: Option<StrategyName>,
@@ -232,13 +238,21 @@ pub(super) struct Deploy {
 
 impl Deploy {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let wasm =
-            std::fs::read(&self.artifact).with_context(|| format!("{} cannot be read", self.artifact.display()))?;
-        let source = std::path::absolute(&self.artifact)?.display().to_string();
+        let (wasm, source) = match &self.artifact {
+            Some(path) => {
+                let wasm = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                (wasm, std::path::absolute(path)?.display().to_string())
+            }
+            None => Default::default(),
+        };
+        let variables: Vec<String> =
+            read_overrides(&self.variable)?.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let control = self.admin.connect()?;
         let status = self.smoke_status.map(|status| status.to_string());
         let strategy = self.strategy.map(|strategy| strategy.to_string());
         let mut query = vec![("component", self.component.as_str()), ("source", &source), ("why", &self.wait.why)];
+        query.extend(self.artifact.is_none().then_some(("artifact", IN_FORCE)));
+        query.extend(variables.iter().map(|variable| (VARIABLE, variable.as_str())));
         query.extend(strategy.as_deref().map(|strategy| ("strategy", strategy)));
         query.extend(self.smoke.as_deref().map(|path| ("smoke", path)));
         query.extend(status.as_deref().map(|status| ("smoke_status", status)));
@@ -356,10 +370,12 @@ impl Status {
                 status["revision"].as_u64().map_or("manifest".to_owned(), |number| number.to_string()),
                 status["runs"].as_str().unwrap_or("(in others)").to_owned(),
                 status["instances"].to_string(),
+                texts(&status["changed"]),
                 draining.join(", "),
             ]
         };
-        let mut page = table(["component", "revision", "runs", "instances", "draining"], list(status).iter().map(row));
+        let head = ["component", "revision", "runs", "instances", "changed", "draining"];
+        let mut page = table(head, list(status).iter().map(row));
         for status in list(status).iter().filter(|status| !status["rollout"].is_null()) {
             page += &format!("\n{}: {}\n", text(status, "component"), rollout_line(&status["rollout"]));
             for finding in list(&status["rollout"]["findings"]).iter().filter_map(Value::as_str) {
@@ -400,6 +416,7 @@ impl History {
                 (_, Some(true)) => "taken back",
                 _ => "",
             };
+            let settings: Value = serde_json::from_str(text(record, "settings")).unwrap_or_default();
             let at = Duration::from_millis(record["created_at_ms"].as_u64().unwrap_or_default());
             [
                 record["number"].to_string(),
@@ -407,10 +424,12 @@ impl History {
                 text(record, "digest").chars().take(12).collect(),
                 humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at).to_string(),
                 text(record, "who").to_owned(),
+                texts(&settings["changed"]),
                 text(record, "why").to_owned(),
             ]
         };
-        print!("{}", table(["revision", "state", "digest", "since", "who", "why"], list(&history).iter().map(row)));
+        let head = ["revision", "state", "digest", "since", "who", "changed", "why"];
+        print!("{}", table(head, list(&history).iter().map(row)));
         Ok(())
     }
 }
@@ -422,11 +441,22 @@ pub(super) fn outcome_line(done: &Value) -> String {
     if is_true(done, "unchanged") {
         return format!("{component}: revision {revision} is in force already");
     }
+    let changed = texts(&done["changed"]);
     if is_true(done, "rollout") {
-        return format!("{component}: the rollout of revision {revision} has begun");
+        return format!("{component}: the rollout of revision {revision} has begun; changed: {changed}");
     }
     let (took_ms, switched) = (&done["took_ms"], switched(done).join(", "));
-    format!("{component}: revision {revision} is in force after {took_ms} ms (in {switched})")
+    format!("{component}: revision {revision} is in force after {took_ms} ms (in {switched}); changed: {changed}")
+}
+
+/// What whoever wanted a deployment should know of it.
+pub(super) fn warnings(done: &Value) -> impl Iterator<Item = String> {
+    let component = text(done, "component");
+    list(&done["warnings"]).iter().filter_map(Value::as_str).map(move |warning| format!("{component}: {warning}"))
+}
+
+fn texts(value: &Value) -> String {
+    list(value).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The components whose requests another revision answers.
@@ -442,9 +472,10 @@ fn is_true(value: &Value, name: &str) -> bool {
 fn rollout_line(rollout: &Value) -> String {
     let hold = rollout["hold"].as_str().map(|hold| format!(", {hold}")).unwrap_or_default();
     format!(
-        "{} of revision {} is {}{hold}, with {} % of requests ({} so far): {}",
+        "{} of revision {} ({}) is {}{hold}, with {} % of requests ({} so far): {}",
         text(rollout, "strategy"),
         rollout["revision"],
+        texts(&rollout["changed"]),
         text(rollout, "state"),
         rollout["weight_percent"],
         rollout["requests"],
