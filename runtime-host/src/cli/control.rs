@@ -99,11 +99,7 @@ impl Control {
         body: Bytes,
     ) -> anyhow::Result<Value> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let actor = std::env::var("USER").ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{path}?{query}"))
-            .header(ACTOR, actor.as_deref().unwrap_or("unnamed"));
+        let request = Request::builder().method(method).uri(format!("{path}?{query}")).header(ACTOR, remote::actor());
         let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
         let answer = self.0.send(request, body).await?.into_body().collect().await?.to_bytes();
         serde_json::from_slice(&answer).context("the host's answer is not understood")

@@ -77,7 +77,7 @@ impl Up {
             former: former_end,
             chores,
         });
-        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone());
+        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone(), &app);
         let routes = admin::control::add(routes, &token, &app);
         let routes = admin::upgrade::add(routes, &upgrade_token, &upgrader, &app);
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
