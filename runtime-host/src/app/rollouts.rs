@@ -15,7 +15,7 @@ use super::shadow::Shadow;
 use super::table::{Candidate, Split};
 use super::webhooks::News;
 use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
-use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Transition};
+use crate::rollout::{self, CounterRatio, Hold, Rollout, Samples, State, Sticky, Strategy, Transition, Window};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
@@ -234,6 +234,10 @@ impl App {
         let mut running = entry.running.lock().await;
         self.deployments.are_decided_here()?;
         let before = running.rollout.clone();
+        if matches!(steer, Steer::Promote | Steer::PromoteFully) {
+            let samples = self.samples(&running);
+            running.rollout.remember(&samples.old);
+        }
         let now = now_unix_ms();
         let why = if why.is_empty() { UNSAID } else { why };
         let rollout = &mut running.rollout;
@@ -243,17 +247,29 @@ impl App {
             Steer::Pause => rollout.pause(now, why),
             Steer::Resume => rollout.resume(now, why),
             Steer::Abort => rollout.abort(now, why),
-        }?;
+        };
+        let transitions = match transitions {
+            Ok(transitions) => transitions,
+            Err(refused) => {
+                running.rollout = before;
+                return Err(refused.into());
+            }
+        };
         self.record_and_carry_out(&entry, &mut running, &before, &transitions, Some(wanted.done())).await?;
         Ok(running.status())
     }
 
+    /// What was counted of the revisions in force at these places.
+    pub(super) fn counted(&self, places: impl Iterator<Item = usize> + Clone, ratios: &[CounterRatio]) -> Window {
+        let table = self.table.load();
+        window(places.map(|place| &table.at(place).main), ratios)
+    }
+
     /// What was counted of both revisions.
     fn samples(&self, running: &Running) -> Samples {
-        let table = self.table.load();
         let ratios = &running.rollout.plan().analysis.counters;
         Samples {
-            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main), ratios),
+            old: self.counted(running.candidates.iter().map(|(place, _)| *place), ratios),
             new: window(running.candidates.iter().map(|(_, live)| live), ratios),
             answers: running.shadow.as_ref().map(|shadow| shadow.count()).unwrap_or_default(),
         }

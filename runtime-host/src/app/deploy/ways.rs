@@ -267,7 +267,9 @@ impl App {
         let former = self.in_force(&deployment.component)?;
         // What is rolled out for hours is read from its file when it is needed again.
         let change = Change { at_hand: AtHand::new(), ..found.change(&deployment.component) };
+        let old = self.counted(candidates.iter().map(|(place, _)| *place), &plan.analysis.counters);
         let mut rollout = Rollout::new(plan, now, fastrand::u64(..));
+        rollout.remember(&old);
         let transitions = rollout.warmed(now);
         let changed = found.changed.clone();
         let recorded = blocking({
