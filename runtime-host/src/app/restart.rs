@@ -84,9 +84,10 @@ struct DecidedRollout {
     number: u32,
     outcome: Option<Outcome>,
     state: String,
-    /// From which artifact to which, and what happened to it at the start.
+    /// From which artifact to which, what is different, and what happened to it at the start.
     former: Digest,
     digest: Digest,
+    changed: Vec<String>,
     transitions: Vec<Transition>,
 }
 
@@ -112,9 +113,9 @@ impl Decided {
 
     /// Tells webhooks of it.
     pub(super) fn tell(&self, webhooks: &Webhooks) {
-        for DecidedRollout { component, former, digest, transitions, .. } in &self.rollouts {
+        for DecidedRollout { component, former, digest, changed, transitions, .. } in &self.rollouts {
             for transition in transitions {
-                webhooks.tell(&News::of(component, former, digest, transition));
+                webhooks.tell(&News::of(component, former, digest, changed, transition));
             }
         }
     }
@@ -134,10 +135,11 @@ pub(super) async fn resume(
         let is_changed = decided.changed.iter().any(|changed| changed.component == record.component);
         // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
         let Some(former) = in_force.artifacts.get(&record.component).filter(|_| !is_changed) else { continue };
+        let changed = changed(in_force, former, &record);
         let mut rollout: Rollout = match serde_json::from_str(&record.state) {
             Ok(rollout) => rollout,
             Err(error) => {
-                decided.rollouts.push(not_understood(former, record, &error));
+                decided.rollouts.push(not_understood(former, record, changed, &error));
                 continue;
             }
         };
@@ -162,6 +164,7 @@ pub(super) async fn resume(
             state,
             former: former.clone(),
             digest: record.digest.clone(),
+            changed: changed.clone(),
             transitions,
         });
         if outcome.is_some() {
@@ -176,8 +179,7 @@ pub(super) async fn resume(
             at_hand: AtHand::new(),
             configuration,
         };
-        let changes = change.changes_since(in_force);
-        let running = Running::new(rollout, former.clone(), change, changes, number, candidates);
+        let running = Running::new(rollout, former.clone(), change, changed, number, candidates);
         table = table.with(running.candidates.iter().map(|(place, live)| {
             let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
             (*place, Split { main: table.at(*place).main.clone(), candidate })
@@ -187,8 +189,20 @@ pub(super) async fn resume(
     Ok(table)
 }
 
+/// What a rollout changes, as far as the records tell.
+fn changed(in_force: &InForce, former: &Digest, record: &RolloutRecord) -> Vec<String> {
+    let artifact = (*former != record.digest).then(|| ARTIFACT.to_owned());
+    let given = in_force.configuration(&record.component).changes_since_record(&record.configuration);
+    artifact.into_iter().chain(given).collect()
+}
+
 /// Takes back a rollout of which nothing but its record is left.
-fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Error) -> DecidedRollout {
+fn not_understood(
+    former: &Digest,
+    record: RolloutRecord,
+    changed: Vec<String>,
+    error: &serde_json::Error,
+) -> DecidedRollout {
     let RolloutRecord { component, number, digest, state, .. } = record;
     let reason = format!("its record is not understood: {error}");
     tracing::error!(component, revision = number, "the rollout is taken back: {reason}");
@@ -200,7 +214,7 @@ fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Er
         reason,
     };
     let (outcome, transitions) = (Some(Outcome::TakenBack), vec![rolled_back]);
-    DecidedRollout { component, number, outcome, state, former: former.clone(), digest, transitions }
+    DecidedRollout { component, number, outcome, state, former: former.clone(), digest, changed, transitions }
 }
 
 /// The recorded revision, for each component that it is or is a part of, and what it is given.

@@ -355,7 +355,8 @@ impl App {
         for transition in transitions {
             let change = change_in_words(transition.change);
             self.telemetry.metrics.rollout_transition(&component, change);
-            self.webhooks.tell(&News::of(&component, &running.former, &running.change.digest, transition));
+            let (from, to) = (&running.former, &running.change.digest);
+            self.webhooks.tell(&News::of(&component, from, to, &running.changed, transition));
         }
         actions_of(&component, transitions).iter().for_each(tell);
     }

@@ -155,6 +155,7 @@ impl App {
             component: &deployed.component,
             from,
             to: &deployed.digest,
+            changed: &deployed.changed,
             change,
             weight_percent: 100,
             reason: if why.is_empty() { UNSAID } else { why },
