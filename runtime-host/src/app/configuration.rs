@@ -219,6 +219,11 @@ impl Configuration {
         self.variables.iter().map(|(name, given)| (name.clone(), given.value.clone())).collect()
     }
 
+    /// Whether there is any host that it may send requests to.
+    pub(super) fn allows_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     /// Where it may send requests.
     pub(super) fn allowed_hosts(&self) -> anyhow::Result<AllowedHosts> {
         let entries: Vec<&str> = self.hosts.iter().map(|given| given.value.as_str()).collect();

@@ -1,6 +1,8 @@
 //! Makes a revision out of artifacts: composes a component with its dependencies, compiles, links, and grants what the manifest
 //! grants.
 
+mod declared;
+
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use self::declared::{check_override, undeclared};
 use super::Parts;
 use super::configuration::{Configuration, Configurations, Configurer, Sources};
 use super::counts::GrowthCounts;
@@ -16,7 +19,7 @@ use super::migration::Migration;
 use super::revision::Revision;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::state::GuestState;
-use crate::engine::{Engine, EngineError, compose};
+use crate::engine::{self, Engine, EngineError, compose};
 use crate::manifest::{self, ComponentLimits, DependencySource, Manifest};
 use crate::registry::{Digest, Registry};
 use crate::stores::key_value::KeyValue;
@@ -299,6 +302,7 @@ impl Loader {
         }
         let growth = GrowthCounts::default();
         let name = self.name(id, &digest, &configuration.digest());
+        let manifest_component = component;
         let component = Arc::new(Component {
             growth: Arc::new(growth.clone()),
             environment: configuration.environment.clone().into_iter().collect(),
@@ -313,8 +317,12 @@ impl Loader {
             stderr: grants.stderr,
             id: id.clone(),
         });
+        let undeclared = undeclared(&engine::uses(&pre), manifest_component, configuration);
+        for what in &undeclared {
+            tracing::warn!(component = component.id, revision = name, "{what}");
+        }
         let configuration = configuration.clone();
-        Ok(Arc::new(Revision { component, pre, growth, digest, configuration, name }))
+        Ok(Arc::new(Revision { undeclared, component, pre, growth, digest, configuration, name }))
     }
 
     /// Composes and loads the component `id`; blocks.
@@ -342,19 +350,6 @@ impl Loader {
     pub(super) async fn try_start(&self, revision: &Revision) -> Result<(), EngineError> {
         self.engine.try_start(&revision.pre, revision.component.clone()).await
     }
-}
-
-/// Whether a person may give the variable `name` another value for a revision of the component.
-fn check_override(manifest: &Manifest, component: &manifest::Component, name: &str) -> anyhow::Result<()> {
-    let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
-    let is_used = templates.into_iter().any(|template| template.variables().any(|used| used == name));
-    anyhow::ensure!(is_used, "component `{}` uses no application variable `{name}`", component.id);
-    anyhow::ensure!(
-        !manifest.variables.get(name).is_some_and(|declared| declared.secret),
-        "the variable `{name}` is secret, and no secret is kept with a revision; change it where the application has it from, \
-         and deploy again"
-    );
-    Ok(())
 }
 
 fn default_limits(pre: &ProxyPre<GuestState>) -> InstanceLimits {

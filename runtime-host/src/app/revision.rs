@@ -40,6 +40,8 @@ pub(super) struct Revision {
     pub(super) configuration: Arc<Configuration>,
     /// By which metrics and people know it.
     pub(super) name: String,
+    /// What it makes use of and is not granted, in sentences for people.
+    pub(super) undeclared: Vec<String>,
 }
 
 impl Revision {

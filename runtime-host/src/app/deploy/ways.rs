@@ -114,7 +114,8 @@ impl App {
             move || app.record(&deployment, &found, None)
         });
         let number = recorded.await?;
-        let deployed = self.switch(change, prepared, Some(number), started);
+        let warnings = warnings(&prepared);
+        let deployed = Deployed { warnings, ..self.switch(change, prepared, Some(number), started) };
         self.tell_switch(&current, &deployed, "deployed", &deployment.why);
         Ok(deployed)
     }
@@ -272,7 +273,7 @@ impl App {
         let mut rollout = Rollout::new(plan, now, fastrand::u64(..));
         rollout.remember(&old);
         let transitions = rollout.warmed(now);
-        let changed = found.changed.clone();
+        let (changed, warnings) = (found.changed.clone(), warnings(&candidates));
         let recorded = blocking({
             let (app, deployment, transitions) = (self.clone(), deployment.clone(), transitions.clone());
             let state = in_words(&rollout);
@@ -296,10 +297,15 @@ impl App {
             unchanged: false,
             rollout: true,
             changed,
-            warnings: Vec::new(),
+            warnings,
             took_ms: started.elapsed().as_millis() as u64,
         })
     }
+}
+
+/// What whoever wanted these should know of them.
+fn warnings(prepared: &Prepared) -> Vec<String> {
+    prepared.iter().flat_map(|(_, live)| live.revision.undeclared.iter().cloned()).collect()
 }
 
 impl Found {
