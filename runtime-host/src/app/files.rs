@@ -85,7 +85,7 @@ impl Files {
         let mut used = self.used();
         let mut content = Content::default();
         for (guest_path, source) in &places {
-            content.add(guest_path, &fs::read(source).map_err(failed(source))?);
+            content.add(guest_path, source).map_err(failed(source))?;
         }
         if let Ok(folder) = self.find_in(&mut used, &content.digest()) {
             return Ok(folder);
@@ -96,9 +96,8 @@ impl Files {
         // The digest is of what was written: the originals may change meanwhile.
         let mut content = Content::default();
         for (guest_path, source) in places {
-            let bytes = fs::read(source).map_err(failed(source))?;
-            content.add(guest_path, &bytes);
-            place(&bytes, &aside.path().join(guest_path)).map_err(failed(source))?;
+            let copy = aside.path().join(guest_path);
+            place(source, &copy).and_then(|()| content.add(guest_path, &copy)).map_err(failed(source))?;
         }
         let digest = content.digest();
         let path = self.path(&digest);
@@ -172,9 +171,10 @@ impl Files {
 struct Content(BTreeMap<PathBuf, Digest>);
 
 impl Content {
-    fn add(&mut self, guest_path: &Path, bytes: &[u8]) {
+    fn add(&mut self, guest_path: &Path, file: &Path) -> io::Result<()> {
         // `a/./b` is where `a/b` is.
-        self.0.insert(guest_path.components().collect(), Digest::of(bytes));
+        self.0.insert(guest_path.components().collect(), Digest::of_file(file)?);
+        Ok(())
     }
 
     /// All files in `folder`, by their paths in `root`.
@@ -184,8 +184,7 @@ impl Content {
             if path.is_dir() {
                 self.add_all(root, &path)?;
             } else {
-                let bytes = fs::read(&path)?;
-                self.add(path.strip_prefix(root).unwrap_or(&path), &bytes);
+                self.add(path.strip_prefix(root).unwrap_or(&path), &path)?;
             }
         }
         Ok(())
@@ -203,12 +202,12 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> FilesError {
     move |source| FilesError::LayOut { path, source }
 }
 
-/// Writes a copy, because a link would let a mistake here reach the user's own file.
-fn place(bytes: &[u8], target: &Path) -> io::Result<()> {
+/// Copies, because a link would let a mistake here reach the user's own file.
+fn place(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
-    fs::write(target, bytes)?;
+    fs::copy(source, target)?;
     // A revision that is on disk has its files there.
     File::open(target)?.sync_all()
 }
