@@ -332,12 +332,15 @@ impl Found {
                 tracing::info!(component = id, revision = recorded.number, %digest, "a deployed revision is in force");
             }
             registry::InForce::ManifestChanged(recorded) | registry::InForce::ConfigurationChanged(recorded) => {
-                let changed = Changed::new(&id, recorded, &base, source, &digest, &configuration);
+                let why = match &in_force {
+                    registry::InForce::ManifestChanged(_) => "the manifest's file changed",
+                    _ => "the configuration changed",
+                };
+                let changed = Changed::new(&id, why, recorded, &base, source, &digest, &configuration);
                 tracing::warn!(
                     component = id,
                     changed = changed.changes.join(", "),
-                    "{}, so it is in force instead of revision {}",
-                    changed.why,
+                    "{why}, so it is in force instead of revision {}",
                     recorded.number
                 );
                 self.changed.push(changed);

@@ -81,6 +81,9 @@ async fn the_old_revision_keeps_what_it_was_given_while_and_after_the_new_one_is
     assert_eq!(both(&host).await, expected);
     let status = said(&host, &["status"]).await;
     assert!(status.contains(&format!("revision 2 ({changed})")), "{status}");
+    let status = host.status_of("variant").await;
+    let (old, new) = (status["runs"].as_str().expect("a name"), status["rollout"]["runs"].as_str().expect("a name"));
+    assert!(new.starts_with(&format!("{old}-")), "metrics tell them apart: {status}");
     host.kill_9().await;
     host.restart().await;
     assert_eq!(both(&host).await, expected, "also after a kill, whatever the manifest says");
@@ -165,7 +168,7 @@ async fn a_manifest_that_cannot_be_read_refuses_a_deployment_but_no_return() {
     edit(&host, "default = \"red\"", "default = ");
     let refused = host.operate(&["deploy", "variant"]).await;
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && words.contains("spin.toml:"), "{words}");
+    assert!(!refused.status.success() && words.contains("409") && words.contains("spin.toml:"), "{words}");
     assert_eq!(host.text("/variant/given").await, "pink low old page");
     said(&host, &["rollback", "variant"]).await;
     assert_eq!(host.text("/variant/given").await, "red low old page");

@@ -81,6 +81,14 @@ async fn a_changed_source_is_built_and_in_force_and_an_error_keeps_the_last_good
     says("changed: environment LEVEL").await;
     assert_eq!(host.text("/variant/").await, "six");
 
+    // A build is not lost on a manifest that somebody is about to change.
+    let manifest = fs::read(host.folder().join("spin.toml")).expect("readable");
+    host.write("spin.toml", b"half of a");
+    host.write("src/variant.wat", &variant("ten", &[]));
+    says("what was built is kept and offered again").await;
+    host.write("spin.toml", &manifest);
+    answers(&host, "ten").await;
+
     host.write("src/variant.wat", b"slow");
     let pid = async || fs::read_to_string(host.folder().join("build.pid")).unwrap_or_default();
     until("a slow build", async || pid().await.ends_with('\n')).await;
@@ -95,5 +103,5 @@ async fn a_changed_source_is_built_and_in_force_and_an_error_keeps_the_last_good
     let status = timeout(PATIENCE, watch.wait()).await.expect("it ends").expect("it has run");
     assert!(status.success(), "{status}");
     until("the end of the build", async || !is_alive()).await;
-    assert_eq!(host.text("/variant/").await, "six");
+    assert_eq!(host.text("/variant/").await, "ten");
 }

@@ -114,6 +114,8 @@ impl Failure {
             DeployError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "There is no such component"),
             DeployError::UnknownRevision { .. } => (StatusCode::NOT_FOUND, "There is no such revision"),
             DeployError::Refused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "The revision is refused"),
+            // Whoever edits the manifest has not finished: it may pass.
+            DeployError::Configuration { .. } => (StatusCode::CONFLICT, "The configuration cannot be read"),
             DeployError::NothingEarlier { .. } => (StatusCode::CONFLICT, "There is no earlier revision"),
             DeployError::RolloutGoesOn { .. } => (StatusCode::CONFLICT, "A rollout goes on"),
             DeployError::NoRollout { .. } => (StatusCode::CONFLICT, "No rollout goes on"),

@@ -159,37 +159,38 @@ impl Loader {
         now.get(component).cloned().unwrap_or_default()
     }
 
-    /// Reads what the manifest and its sources give a component now, and what they would if these variables had these values; blocks.
-    pub(super) fn read_configuration(
+    /// Reads what the manifest and its sources give a component now; blocks.
+    pub(super) fn read_configuration(&self, component: &str) -> anyhow::Result<Arc<Configuration>> {
+        if !self.grants.contains_key(component) {
+            return Ok(Arc::default());
+        }
+        let configuration = self.read(component, &Values::default())?;
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.insert(component.to_owned(), configuration.clone());
+        Ok(configuration)
+    }
+
+    /// Reads what they would give it if these application variables had these values; blocks.
+    pub(super) fn read_configuration_with(
         &self,
         component: &str,
         variables: &Values,
-    ) -> anyhow::Result<(Arc<Configuration>, Arc<Configuration>)> {
-        if !self.grants.contains_key(component) {
-            anyhow::ensure!(
-                variables.names().next().is_none(),
-                "component `{component}` runs only as part of others and has no variables of its own"
-            );
-            return Ok(Default::default());
+    ) -> anyhow::Result<Arc<Configuration>> {
+        anyhow::ensure!(
+            self.grants.contains_key(component),
+            "component `{component}` runs only as part of others and has no variables of its own"
+        );
+        self.read(component, variables)
+    }
+
+    fn read(&self, component: &str, variables: &Values) -> anyhow::Result<Arc<Configuration>> {
+        let (manifest, resolved) = (self.sources)(variables)?;
+        let found = manifest.component(component);
+        let found = found.with_context(|| format!("the manifest has no component `{component}` any more"))?;
+        for name in variables.names() {
+            check_override(&manifest, found, name)?;
         }
-        let read = |variables: &Values| {
-            let (manifest, resolved) = (self.sources)(variables)?;
-            let found = manifest.component(component);
-            let found = found.with_context(|| format!("the manifest has no component `{component}` any more"))?;
-            for name in variables.names() {
-                check_override(&manifest, found, name)?;
-            }
-            Ok::<_, anyhow::Error>(Arc::new(self.configurer.read(&manifest, found, &resolved)?))
-        };
-        let of_sources = read(&Values::default())?;
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.insert(component.to_owned(), of_sources.clone());
-        drop(now);
-        let wanted = match variables.names().next() {
-            None => of_sources.clone(),
-            Some(_) => read(variables)?,
-        };
-        Ok((of_sources, wanted))
+        Ok(Arc::new(self.configurer.read(&manifest, found, &resolved)?))
     }
 
     /// From here on the names of revisions tell where they are given something else than this.

@@ -31,15 +31,17 @@ pub(super) struct Changed {
     configuration: String,
     /// The manifest's own artifact.
     base: Digest,
-    pub(super) why: &'static str,
+    why: &'static str,
     /// What, in words.
     pub(super) changes: Vec<String>,
 }
 
 impl Changed {
-    /// Instead of what was `recorded`, this artifact with this configuration; `base` is the manifest's own, which is at `path`.
+    /// Instead of what was `recorded`, and because of `why`, this artifact with this configuration; `base` is the manifest's own,
+    /// which is at `path`.
     pub(super) fn new(
         component: &str,
+        why: &'static str,
         recorded: &Recorded,
         base: &Digest,
         path: String,
@@ -57,7 +59,7 @@ impl Changed {
             source: if is_other_artifact { path } else { recorded.source.clone() },
             configuration: configuration.record(),
             base: base.clone(),
-            why: if is_other_artifact { "the manifest's file changed" } else { "the configuration changed" },
+            why,
             changes,
         }
     }

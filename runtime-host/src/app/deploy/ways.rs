@@ -95,7 +95,7 @@ impl App {
             let (app, deployment, current) = (self.clone(), deployment.clone(), current.clone());
             move || app.find(&deployment, current)
         });
-        let found = found.await.map_err(|error| DeployError::Refused { reason: format!("{error:#}") })?;
+        let found = found.await?;
         if found.changed.is_empty() {
             return self.unchanged(component, current).await;
         }
@@ -121,9 +121,18 @@ impl App {
     }
 
     /// Reads what the deployment consists of; blocks. `current` is the artifact in force.
-    fn find(&self, deployment: &Deployment, current: Digest) -> anyhow::Result<Found> {
+    fn find(&self, deployment: &Deployment, current: Digest) -> Result<Found, DeployError> {
         let Deployment { component, wasm, source, variables, .. } = deployment;
-        let (of_sources, configuration) = self.loader.read_configuration(component, variables)?;
+        let reason = |error: anyhow::Error| format!("{error:#}");
+        let of_sources = self.loader.read_configuration(component);
+        let of_sources = of_sources.map_err(|error| DeployError::Configuration { reason: reason(error) })?;
+        let configuration = match variables.names().next() {
+            None => of_sources.clone(),
+            Some(_) => {
+                let with_variables = self.loader.read_configuration_with(component, variables);
+                with_variables.map_err(|error| DeployError::Refused { reason: reason(error) })?
+            }
+        };
         let (digest, wasm, source) = match wasm {
             Some(wasm) => (Digest::of(wasm), wasm.clone(), source.clone()),
             None => {

@@ -116,3 +116,24 @@ pub(super) fn adapter(dependency: &[u8], denied: &[&String]) -> Result<Vec<u8>, 
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().module(&module)?.encode()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_tells_which_right_is_made_use_of() {
+        for (import, expected) in [
+            ("spin:sqlite/sqlite@3.0.0", Some(Capability::SqliteDatabases)),
+            ("fermyon:spin/sqlite@2.0.0", Some(Capability::SqliteDatabases)),
+            ("wasi:keyvalue/store@0.2.0-draft2", Some(Capability::KeyValueStores)),
+            ("wasi:http/client@0.3.0", Some(Capability::AllowedOutboundHosts)),
+            ("wasi:http/outgoing-handler@0.2.0", Some(Capability::AllowedOutboundHosts)),
+            ("wasi:sockets/tcp@0.2.0", None),
+            ("wasi:http/types@0.3.0", None),
+            ("acme:tax/rates@1.0.0", None),
+        ] {
+            assert_eq!(capability_of(import), expected, "{import}");
+        }
+    }
+}
