@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use tests::app::App;
 use tests::control::variant;
 use tests::host::Host;
@@ -115,6 +116,23 @@ async fn what_changes_while_the_host_is_down_is_a_new_revision_of_the_deployed_a
     assert_eq!(history(&host).await.len(), 3, "nothing has changed since");
     said(&host, &["rollback", "variant"]).await;
     assert_eq!(after_kill(&mut host).await, "red low old page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_the_host_is_down_takes_back_what_was_rolled_out() {
+    let mut host = host(MANUAL).await;
+    let begun = said(&host, &["deploy", "variant", "--variable", "color=pink"]).await;
+    assert!(begun.contains("rollout of revision 2 has begun"), "{begun}");
+    host.write(".env", format!("{}SPIN_VARIABLE_COLOR=green\n", dotenv("s3cret")).as_bytes());
+    assert_eq!(after_kill(&mut host).await, "green low old page");
+    let lines = history(&host).await;
+    assert!(
+        lines[0].starts_with("3 ") && lines[0].contains("in force") && lines[1].contains("taken back"),
+        "{lines:?}"
+    );
+    let actions: Value = host.control("GET", "/v1/actions?limit=1", "").await.json().await.expect("JSON");
+    assert_eq!(actions[0]["action"], "rolled-back", "{actions}");
+    assert_eq!(actions[0]["why"], "the configuration changed while the host was not there (0 %)", "{actions}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,14 +134,20 @@ pub(super) async fn resume(
     decided: &mut Decided,
 ) -> anyhow::Result<Table> {
     for record in loader.registry.rollouts()? {
-        let is_changed = decided.changed.iter().any(|changed| changed.component == record.component);
-        // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
-        let Some(former) = in_force.artifacts.get(&record.component).filter(|_| !is_changed) else { continue };
+        // A component that is not to run keeps its rollout for another start.
+        let Some(former) = in_force.artifacts.get(&record.component) else { continue };
         let changed = changed(in_force, former, &record);
-        let mut rollout: Rollout = match serde_json::from_str(&record.state) {
+        let rollout = match decided.changed.iter().find(|changed| changed.component == record.component) {
+            // It was to take the place of something else.
+            Some(in_force) => Err(format!("{} while the host was not there", in_force.why)),
+            None => {
+                serde_json::from_str(&record.state).map_err(|error| format!("its record is not understood: {error}"))
+            }
+        };
+        let mut rollout: Rollout = match rollout {
             Ok(rollout) => rollout,
-            Err(error) => {
-                decided.rollouts.push(not_understood(former, record, changed, &error));
+            Err(reason) => {
+                decided.rollouts.push(given_up(former, record, changed, reason));
                 continue;
             }
         };
@@ -198,15 +204,9 @@ fn changed(in_force: &InForce, former: &Digest, record: &RolloutRecord) -> Vec<S
     artifact.into_iter().chain(given).collect()
 }
 
-/// Takes back a rollout of which nothing but its record is left.
-fn not_understood(
-    former: &Digest,
-    record: RolloutRecord,
-    changed: Vec<String>,
-    error: &serde_json::Error,
-) -> DecidedRollout {
+/// Takes back a rollout that cannot go on.
+fn given_up(former: &Digest, record: RolloutRecord, changed: Vec<String>, reason: String) -> DecidedRollout {
     let RolloutRecord { component, number, digest, state, .. } = record;
-    let reason = format!("its record is not understood: {error}");
     tracing::error!(component, revision = number, "the rollout is taken back: {reason}");
     let rolled_back = Transition {
         at_unix_ms: now_unix_ms(),
