@@ -8,6 +8,7 @@
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
 //! to component reads the table at each step, as it would between machines.
 
+mod audit;
 mod error;
 mod ways;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub(super) use audit::{Wanted, tell};
 pub use error::DeployError;
 pub(super) use error::with_causes;
 pub use ways::{Deployment, Rollback};
@@ -367,53 +369,6 @@ impl App {
             tracing::info!(component, revision = name, took = ?since.elapsed(), "the former revision has finished");
         });
     }
-
-    /// Says what came of an action, and writes it down unless that was done along with what it has changed.
-    pub(super) async fn log_action<T>(
-        &self,
-        wanted: &Wanted<'_>,
-        result: &Result<T, DeployError>,
-        is_recorded: impl FnOnce(&T) -> bool,
-    ) {
-        match result {
-            Ok(done) if is_recorded(done) => tell(&wanted.done()),
-            Ok(_) => self.audit(wanted.done()).await,
-            Err(error) => self.audit(wanted.ended(error.to_string())).await,
-        }
-    }
-
-    /// Writes down what was done through the control API and changes nothing that is written down.
-    pub async fn audit(&self, action: Action) {
-        tell(&action);
-        let registry = self.loader.registry.clone();
-        if let Err(error) = blocking(move || registry.log(&action)).await {
-            tracing::error!("an action is missing in the log of actions: {}", with_causes(&error));
-        }
-    }
-}
-
-/// What a person wants.
-pub(super) struct Wanted<'a> {
-    pub(super) action: &'static str,
-    pub(super) component: &'a str,
-    pub(super) who: &'a str,
-    pub(super) why: &'a str,
-}
-
-impl Wanted<'_> {
-    pub(super) fn done(&self) -> Action {
-        Action::done(self.action, self.component, self.who, self.why)
-    }
-
-    fn ended(&self, outcome: String) -> Action {
-        Action::ended(self.action, self.component, self.who, self.why, outcome)
-    }
-}
-
-/// Says in the log what was done.
-pub(super) fn tell(action: &Action) {
-    let Action { who, action: name, component, why, outcome, .. } = action;
-    tracing::info!(who, component, why, outcome, "control: {name}");
 }
 
 /// Does work to its end, even if nobody waits for it any more: what is on disk and what answers must not part in the middle.

@@ -2,16 +2,17 @@
 //! grants.
 
 mod declared;
+mod given;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use self::declared::{check_override, undeclared};
+use self::declared::undeclared;
 use super::Parts;
 use super::configuration::{Configuration, Configurations, Configurer, Sources};
 use super::counts::GrowthCounts;
@@ -26,12 +27,9 @@ use crate::stores::key_value::KeyValue;
 use crate::stores::sqlite::Database;
 use crate::telemetry::Telemetry;
 use crate::telemetry::guest_output::GuestOutput;
-use crate::variables::Values;
 
 /// Distinguishes what is composed from what another version of [`compose`] would make of the same parts.
 const COMPOSITION: &str = "composition 1 of";
-/// Hex digits by which a revision's name tells what it is given.
-const CONFIGURATION_DIGITS: usize = 6;
 
 /// What is in force of each component, by the component's id.
 #[derive(Clone, Default)]
@@ -151,64 +149,6 @@ impl Loader {
             now: Mutex::new(configurations),
             at_start: Mutex::default(),
         })
-    }
-
-    /// What the manifest and its sources gave a component when they were read last.
-    pub(super) fn configuration_read(&self, component: &str) -> Arc<Configuration> {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.get(component).cloned().unwrap_or_default()
-    }
-
-    /// Reads what the manifest and its sources give a component now; blocks.
-    pub(super) fn read_configuration(&self, component: &str) -> anyhow::Result<Arc<Configuration>> {
-        if !self.grants.contains_key(component) {
-            return Ok(Arc::default());
-        }
-        let configuration = self.read(component, &Values::default())?;
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.insert(component.to_owned(), configuration.clone());
-        Ok(configuration)
-    }
-
-    /// Reads what they would give it if these application variables had these values; blocks.
-    pub(super) fn read_configuration_with(
-        &self,
-        component: &str,
-        variables: &Values,
-    ) -> anyhow::Result<Arc<Configuration>> {
-        anyhow::ensure!(
-            self.grants.contains_key(component),
-            "component `{component}` runs only as part of others and has no variables of its own"
-        );
-        self.read(component, variables)
-    }
-
-    fn read(&self, component: &str, variables: &Values) -> anyhow::Result<Arc<Configuration>> {
-        let (manifest, resolved) = (self.sources)(variables)?;
-        let found = manifest.component(component);
-        let found = found.with_context(|| format!("the manifest has no component `{component}` any more"))?;
-        for name in variables.names() {
-            check_override(&manifest, found, name)?;
-        }
-        Ok(Arc::new(self.configurer.read(&manifest, found, &resolved)?))
-    }
-
-    /// From here on the names of revisions tell where they are given something else than this.
-    pub(super) fn started_with(&self, configurations: &Configurations) {
-        let digests = configurations.iter().map(|(id, configuration)| (id.clone(), configuration.digest()));
-        *self.at_start.lock().unwrap_or_else(PoisonError::into_inner) = digests.collect();
-    }
-
-    /// The name of a revision in the metrics: of what runs, and where that is not what the process has started with, of what it is
-    /// given.
-    fn name(&self, component: &str, digest: &Digest, configuration: &Digest) -> String {
-        let at_start = self.at_start.lock().unwrap_or_else(PoisonError::into_inner);
-        match at_start.get(component) {
-            Some(at_start) if at_start != configuration => {
-                format!("{}-{}", digest.short(), &configuration.short()[..CONFIGURATION_DIGITS])
-            }
-            _ => digest.short().to_owned(),
-        }
     }
 
     /// The components whose artifacts `component` consists of, itself among them.
