@@ -3,6 +3,7 @@
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
 mod choice;
+mod configuration;
 mod counts;
 mod deploy;
 mod files;
@@ -37,11 +38,12 @@ use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::WasiBody;
 
 pub use choice::PREVIEW;
+pub use configuration::Sources;
 use deploy::Deployments;
 pub use deploy::{DeployError, Deployed, Deployment, Rollback};
 pub use handover::RevisionsChanged;
 use loader::{AtHand, InForce, Loader, instances_max};
-use restart::{Decided, ManifestChanged};
+use restart::{Changed, Decided};
 use revision::{Live, WorkerThread};
 pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
@@ -113,6 +115,8 @@ pub struct Parts {
     pub manifest: Manifest,
     /// Its variables, resolved.
     pub variables: Variables,
+    /// Reads both again when something is deployed.
+    pub sources: Arc<Sources>,
     /// Its stores, open.
     pub stores: Stores,
     /// The state folder.
@@ -129,6 +133,8 @@ pub struct Parts {
     pub outbound: OutboundShared,
     /// What a tester has to show to be answered by a revision that is rolled out.
     pub preview_token: String,
+    /// By which the values of secret variables are told apart without being kept.
+    pub seal_key: String,
     /// Where to report.
     pub telemetry: Arc<Telemetry>,
 }
@@ -146,14 +152,15 @@ impl App {
         let engine = Engine::new(&parts.code_cache, room)?;
         let loader = Loader::new(&parts, engine.clone(), &wanted)?;
         let found = find_artifacts(&loader, &wanted)?;
+        loader.started_with(&found.in_force.configurations);
         let revisions = in_parallel(wanted.iter(), |component| {
             let source = component.source.display().to_string();
             let composed = loader.compose(component, &found.in_force, &found.at_hand)?;
-            loader.load(composed, &source)
+            loader.load(composed, &found.in_force.configuration(&component.id), &source)
         })?;
         for revision in &revisions {
             loader.try_start(revision).await?;
-            if let Some(artifact) = found.in_force.get(&revision.component.id) {
+            if let Some(artifact) = found.in_force.artifacts.get(&revision.component.id) {
                 loader.migrate(revision, artifact).await?;
             }
         }
@@ -184,7 +191,7 @@ impl App {
         let table = Table::new(live);
         let outbound = Arc::new(parts.outbound);
         let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
-        let mut decided = Decided::new(found.manifest_changed);
+        let mut decided = Decided::new(found.changed);
         let (in_force, token) = (&found.in_force, &preview_token);
         let table = restart::resume(&loader, &served, in_force, &workers, token, table, &mut decided).await?;
         let deployments = Deployments::new(found.in_force, found.bases);
@@ -215,10 +222,8 @@ impl App {
         let recorded = deploy::blocking({
             let app = self.clone();
             move || {
-                let registry = &app.loader.registry;
-                decided.record(registry)?;
-                let in_force = app.deployments.state().in_force.clone();
-                registry.remove_unreferenced(&in_force)?;
+                decided.record(&app.loader.registry)?;
+                app.remove_unreferenced();
                 Ok(decided)
             }
         });
@@ -266,11 +271,21 @@ impl App {
 #[derive(Default)]
 struct Found {
     /// The manifest's own artifacts.
-    bases: InForce,
+    bases: BTreeMap<String, Digest>,
     in_force: InForce,
     /// Those of the manifest that are in force.
     at_hand: AtHand,
-    manifest_changed: Vec<ManifestChanged>,
+    /// Components of which something else is in force than was.
+    changed: Vec<Changed>,
+}
+
+/// The artifact that the manifest names for a component.
+struct OfManifest {
+    id: String,
+    source: String,
+    digest: Digest,
+    wasm: Vec<u8>,
+    in_force: registry::InForce,
 }
 
 /// Reads the artifacts that `components` consist of, keeps a copy of each, and asks the registry which are in force.
@@ -283,35 +298,62 @@ fn find_artifacts(loader: &Loader, components: &[manifest::Component]) -> anyhow
         let source = component.source.display().to_string();
         let wasm =
             std::fs::read(&*component.source).with_context(|| format!("component `{id}`: {source} cannot be read"))?;
-        let base = Digest::of(&wasm);
+        let digest = Digest::of(&wasm);
         // A build may replace the file while the host runs; a return to this revision needs it as it was.
-        loader.registry.artifacts().keep(&base, &wasm, false)?;
-        let in_force = loader.registry.in_force(id, &base)?;
-        Ok((id.to_owned(), base, source, wasm, in_force))
+        loader.registry.artifacts().keep(&digest, &wasm, false)?;
+        let in_force = loader.registry.in_force(id, &digest, &loader.configuration_read(id).digest())?;
+        Ok(OfManifest { id: id.to_owned(), source, digest, wasm, in_force })
     })?;
     let mut found = Found::default();
-    for (id, base, source, wasm, in_force) in read {
-        match in_force {
-            registry::InForce::Deployed { number, digest } => {
-                tracing::info!(component = id, revision = number, %digest, "a deployed revision is in force");
-                found.in_force.insert(id.clone(), digest);
-            }
-            registry::InForce::Manifest | registry::InForce::ManifestChanged { .. } => {
-                if let registry::InForce::ManifestChanged { instead_of } = in_force {
-                    tracing::warn!(
-                        component = id,
-                        "the manifest's file changed, so it is in force instead of revision {instead_of}"
-                    );
-                    let (component, digest) = (id.clone(), base.clone());
-                    found.manifest_changed.push(ManifestChanged { component, digest, source });
-                }
-                found.in_force.insert(id.clone(), base.clone());
-                found.at_hand.insert(id.clone(), wasm.into());
-            }
-        }
-        found.bases.insert(id, base);
+    for of_manifest in read {
+        let id = of_manifest.id.clone();
+        found.add(loader, of_manifest).with_context(|| format!("component `{id}`"))?;
     }
     Ok(found)
+}
+
+impl Found {
+    /// Decides what is in force of a component.
+    fn add(&mut self, loader: &Loader, of_manifest: OfManifest) -> anyhow::Result<()> {
+        let OfManifest { id, source, digest: base, wasm, in_force } = of_manifest;
+        let now = loader.configuration_read(&id);
+        let (digest, configuration) = match &in_force {
+            registry::InForce::Manifest | registry::InForce::ManifestChanged(_) => (base.clone(), now),
+            registry::InForce::ConfigurationChanged(recorded) => (recorded.digest.clone(), now),
+            registry::InForce::Deployed(recorded) => {
+                let restored = loader.configurer.restore(&recorded.configuration, [], &now)?;
+                restored.warn(&id, recorded.number);
+                (recorded.digest.clone(), Arc::new(restored.configuration))
+            }
+        };
+        match &in_force {
+            registry::InForce::Manifest => {}
+            registry::InForce::Deployed(recorded) => {
+                tracing::info!(component = id, revision = recorded.number, %digest, "a deployed revision is in force");
+            }
+            registry::InForce::ManifestChanged(recorded) | registry::InForce::ConfigurationChanged(recorded) => {
+                let why = match &in_force {
+                    registry::InForce::ManifestChanged(_) => "the manifest's file changed",
+                    _ => "the configuration changed",
+                };
+                let changed = Changed::new(&id, why, recorded, &base, source, &digest, &configuration);
+                tracing::warn!(
+                    component = id,
+                    changed = changed.changes.join(", "),
+                    "{why}, so it is in force instead of revision {}",
+                    recorded.number
+                );
+                self.changed.push(changed);
+            }
+        }
+        if digest == base {
+            self.at_hand.insert(id.clone(), wasm.into());
+        }
+        self.in_force.artifacts.insert(id.clone(), digest);
+        self.in_force.configurations.insert(id.clone(), configuration);
+        self.bases.insert(id, base);
+        Ok(())
+    }
 }
 
 /// Does `work` for each item on a thread of its own.

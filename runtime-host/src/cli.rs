@@ -29,6 +29,9 @@ use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
 
+/// The runtime configuration that is read if it lies beside the manifest.
+const RUNTIME_CONFIG: &str = "runtime-config.toml";
+
 /// Runs a Spin application's components behind one HTTP listener.
 #[derive(Debug, Parser)]
 #[command(name = "bodega", version, propagate_version = true)]
@@ -83,7 +86,7 @@ enum Command {
 }
 
 /// The manifest, as most commands take it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct ManifestArgs {
     /// The application's manifest, or the folder that has it as `spin.toml`.
     #[arg(short = 'f', long = "from", visible_alias = "file", env = "BODEGA_FROM", default_value = "spin.toml")]
@@ -109,7 +112,7 @@ impl ManifestArgs {
 
 /// The runtime configuration that is named, or that lies beside the manifest.
 fn runtime_config(manifest: &ManifestArgs, named: Option<&Path>) -> Result<RuntimeConfig, ConfigError> {
-    let beside = manifest.path().with_file_name("runtime-config.toml");
+    let beside = manifest.path().with_file_name(RUNTIME_CONFIG);
     match named {
         Some(path) => RuntimeConfig::load(path),
         None if beside.is_file() => RuntimeConfig::load(&beside),
@@ -118,7 +121,7 @@ fn runtime_config(manifest: &ManifestArgs, named: Option<&Path>) -> Result<Runti
 }
 
 /// The state folder, as most commands take it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct StateDirArgs {
     /// Where stores, secrets and compiled code are kept.
     #[arg(long, env = "BODEGA_STATE_DIR", default_value = ".bodega")]

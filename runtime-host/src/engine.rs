@@ -24,6 +24,7 @@ mod queue;
 mod requests;
 pub mod state;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::{Component, Linker};
@@ -34,6 +35,7 @@ use wasmtime_wasi_http::{p2, p3};
 use self::code_cache::CodeCache;
 use self::epoch::EpochTicker;
 use self::state::GuestState;
+use crate::manifest::Capability;
 
 /// How many component instances may be alive at once in the whole process.
 pub const INSTANCES_MAX: u32 = 2_500;
@@ -168,6 +170,18 @@ impl Engine {
             refused(format!("it exports neither `wasi:http/handler@0.3.0` nor `wasi:http/incoming-handler@0.2.x`, which an HTTP trigger needs ({p3_error:#})"))
         })
     }
+}
+
+/// The rights that a component makes use of, by the interfaces of the host that it imports, each with one of these. A component may
+/// import what it never calls.
+pub fn uses(pre: &ProxyPre<GuestState>) -> BTreeMap<Capability, String> {
+    let component = match pre {
+        ProxyPre::P2(pre) => pre.instance_pre().component(),
+        ProxyPre::P3(pre) => pre.instance_pre().component(),
+    };
+    let component_type = component.component_type();
+    let imports = component_type.imports(component.engine());
+    imports.filter_map(|(name, _)| Some((compose::capability_of(name)?, name.to_owned()))).collect()
 }
 
 /// Does work that compiles while the application serves: on few threads of low priority. Blocks until it is done.

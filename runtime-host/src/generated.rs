@@ -64,6 +64,11 @@ pub fn preview_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("preview-token", state)
 }
 
+/// The key by which the values of secret variables are told apart without being kept, the same at every start.
+pub fn seal_key(state: &StateDir) -> Result<String, GenerateError> {
+    secret("seal-key", state)
+}
+
 /// A short-lived token of a role by which one of the host's own commands acts, good where the application's keys are
 /// the generated ones. Whoever can read the key in the state folder can do all that the host can.
 pub fn command_token(state: &StateDir, role: Role) -> Result<String, GenerateError> {

@@ -1,12 +1,16 @@
 //! Which revisions of which component exist, and which one is in force: a database and a folder of artifacts in the state
 //! folder. Knows neither HTTP nor the engine.
 //!
-//! A revision is one artifact (a wasm file) that was put in force for a component, with who did it, when and why; revisions of
-//! a component are numbered from 1. The manifest's own file is a revision too. Everything is on disk before it is acted on, in
-//! one transaction, so that a host that dies at any moment starts again with exactly one recorded state. As long as nothing
-//! was ever deployed or migrated there is no database, and the manifest alone counts.
+//! A revision is one artifact (a wasm file) with one configuration that was put in force for a component, with who did it, when
+//! and why; revisions of a component are numbered from 1. What the manifest itself says is a revision too. Everything is on disk
+//! before it is acted on, in one transaction with the words about it in the log of actions, so that a host that dies at any moment
+//! starts again with exactly one recorded state. As long as nothing was ever done there is no database, and the manifest alone
+//! counts.
+//!
+//! A configuration is a text to the registry: the same one for the same configuration.
 
 mod artifacts;
+mod entries;
 mod records;
 
 use std::collections::BTreeMap;
@@ -16,9 +20,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, TransactionBehavior};
-use serde::Serialize;
 
 pub use artifacts::{Artifacts, Digest};
+pub use entries::{Action, Base, InForce, NewRevision, Outcome, Recorded, RevisionRecord, RolloutRecord};
 
 /// The database's name in the state folder.
 const FILE: &str = "registry.db";
@@ -61,115 +65,6 @@ pub enum RegistryError {
     Damaged {
         /// The file.
         path: PathBuf,
-    },
-}
-
-/// A revision, as it is recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RevisionRecord {
-    /// From 1, for each component.
-    pub number: u32,
-    /// SHA-256 of the component's own artifact, in hex.
-    pub digest: Digest,
-    /// The file or address that it came from.
-    pub source: String,
-    /// When it was first put in force, in milliseconds since 1970.
-    pub created_at_ms: i64,
-    /// Who put it in force.
-    pub who: String,
-    /// Why, in their words; may be empty.
-    pub why: String,
-    /// How it was put in force, as JSON.
-    pub settings: String,
-    /// Whether it was taken back, by hand or by a rollout.
-    pub is_rolled_back: bool,
-    /// Whether it is the one in force.
-    pub is_live: bool,
-}
-
-/// A revision that is to be put in force.
-#[derive(Debug, Clone)]
-pub struct NewRevision<'a> {
-    /// The component's id.
-    pub component: &'a str,
-    /// Digest of the artifact, which is kept already.
-    pub digest: &'a Digest,
-    /// Where it came from.
-    pub source: &'a str,
-    /// Who asked for it.
-    pub who: &'a str,
-    /// Why.
-    pub why: &'a str,
-    /// How it is put in force, as JSON.
-    pub settings: &'a str,
-    /// The manifest's own artifact at this time.
-    pub base: Base<'a>,
-}
-
-/// A rollout that goes on, as it is recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RolloutRecord {
-    /// The component's id.
-    pub component: String,
-    /// The revision that is rolled out.
-    pub number: u32,
-    /// Its artifact.
-    pub digest: Digest,
-    /// How it goes, in the words of whoever decides it.
-    pub state: String,
-}
-
-/// How a rollout has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The new revision is in force.
-    Promoted,
-    /// The new revision was taken back.
-    TakenBack,
-}
-
-/// The artifact that the manifest names.
-#[derive(Debug, Clone, Copy)]
-pub struct Base<'a> {
-    /// Its digest.
-    pub digest: &'a Digest,
-    /// Its path in the manifest.
-    pub source: &'a str,
-}
-
-/// What was done through the control API, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Action {
-    /// When it ended, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// Who: the token's name, the name that the caller gave, and where it called from.
-    pub who: String,
-    /// `deploy`, `rollback`, ...
-    pub action: String,
-    /// The component's id.
-    pub component: String,
-    /// Why, in their words; may be empty.
-    pub why: String,
-    /// `ok` or the reason why not.
-    pub outcome: String,
-}
-
-/// Which artifact of a component is in force at a start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InForce {
-    /// The manifest's, as nothing else was ever deployed or it was put in force again.
-    Manifest,
-    /// The manifest's, because its file is another one than when the recorded revision was deployed.
-    ManifestChanged {
-        /// The number of the revision that was in force and is no more.
-        instead_of: u32,
-    },
-    /// The one that was deployed.
-    Deployed {
-        /// Its number.
-        number: u32,
-        /// Its digest.
-        digest: Digest,
     },
 }
 
@@ -225,26 +120,13 @@ impl Registry {
         record(self)
     }
 
-    /// Which artifact is in force for a component whose manifest names the artifact `base`.
-    pub fn in_force(&self, component: &str, base: &Digest) -> Result<InForce, RegistryError> {
+    /// What is in force for a component whose manifest names the artifact `base`, and is given `configuration` by the manifest and
+    /// its sources.
+    pub fn in_force(&self, component: &str, base: &Digest, configuration: &Digest) -> Result<InForce, RegistryError> {
         if !self.exists() {
             return Ok(InForce::Manifest);
         }
-        self.read(|database| records::in_force(database, component, base))
-    }
-
-    /// Records that the manifest's artifact is in force, because it is another one than when the recorded revision was deployed.
-    pub fn manifest_changed(&self, component: &str, base: Base<'_>) -> Result<(), RegistryError> {
-        let revision = NewRevision {
-            component,
-            digest: base.digest,
-            source: base.source,
-            who: BY_MANIFEST,
-            why: "the manifest's file changed",
-            settings: "{}",
-            base,
-        };
-        self.put_in_force(&revision).map(drop)
+        self.read(|database| records::in_force(database, component, base, configuration))
     }
 
     /// How many changes of revisions and rollouts this process has recorded.
@@ -252,22 +134,32 @@ impl Registry {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Records a revision and that it is in force; returns its number. On disk when this returns.
-    pub fn put_in_force(&self, revision: &NewRevision<'_>) -> Result<u32, RegistryError> {
+    /// Records a revision and that it is in force, and logs `actions`; returns its number. On disk when this returns.
+    pub fn put_in_force(&self, revision: &NewRevision<'_>, actions: &[Action]) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
             let number = records::add(transaction, revision, now_ms())?;
             // What was being rolled out is not what anybody wants any more.
             records::remove_rollout(transaction, revision.component)?;
             records::set_live(transaction, revision.component, number, Some(revision.base.digest))?;
+            records::set_sources(transaction, revision.component, revision.configuration_of_sources)?;
             records::forget_old(transaction, revision.component, before, self.revisions_kept)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             Ok(number)
         })
     }
 
-    /// Puts a recorded revision in force again; the one that it takes the place of counts as rolled back if it is `bad`.
-    pub fn return_to(&self, component: &str, number: u32, bad: Option<u32>) -> Result<(), RegistryError> {
+    /// Puts a recorded revision in force again, and logs `action`; the one that it takes the place of counts as rolled back if it is
+    /// `bad`.
+    pub fn return_to(
+        &self,
+        component: &str,
+        number: u32,
+        bad: Option<u32>,
+        action: &Action,
+    ) -> Result<(), RegistryError> {
         self.write(|transaction| {
+            records::log(transaction, action, ACTIONS_KEPT)?;
             records::set_live(transaction, component, number, None)?;
             records::set_rolled_back(transaction, component, number, false)?;
             if let Some(bad) = bad {
@@ -278,8 +170,14 @@ impl Registry {
         })
     }
 
-    /// Records a revision that is not in force yet, and its rollout; returns its number. On disk when this returns.
-    pub fn begin_rollout(&self, revision: &NewRevision<'_>, state: &str) -> Result<u32, RegistryError> {
+    /// Records a revision that is not in force yet, and its rollout, and logs `actions`; returns its number. On disk when this
+    /// returns.
+    pub fn begin_rollout(
+        &self,
+        revision: &NewRevision<'_>,
+        state: &str,
+        actions: &[Action],
+    ) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
             let number = records::add(transaction, revision, now_ms())?;
@@ -287,23 +185,42 @@ impl Registry {
                 // Nothing was recorded yet, so `add` has put the manifest's own in front.
                 records::set_live(transaction, revision.component, 1, Some(revision.base.digest))?;
             }
+            // What the sources have changed is in the new revision, and not a reason to change the old one at a start.
+            records::set_sources(transaction, revision.component, revision.configuration_of_sources)?;
             records::forget_old(transaction, revision.component, Some(number), self.revisions_kept)?;
             records::set_rollout(transaction, revision.component, number, state)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             Ok(number)
         })
     }
 
-    /// Records how a rollout goes. On disk when this returns.
-    pub fn save_rollout(&self, component: &str, number: u32, state: &str) -> Result<(), RegistryError> {
-        self.write(|transaction| records::set_rollout(transaction, component, number, state))
+    /// Records how a rollout goes, and logs `actions`. On disk when this returns.
+    pub fn save_rollout(
+        &self,
+        component: &str,
+        number: u32,
+        state: &str,
+        actions: &[Action],
+    ) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            records::set_rollout(transaction, component, number, state)?;
+            records::log_all(transaction, actions, ACTIONS_KEPT)
+        })
     }
 
-    /// Records the end of a rollout and what is in force from then on. On disk when this returns.
+    /// Records the end of a rollout and what is in force from then on, and logs `actions`. On disk when this returns.
     ///
     /// That it was taken back may be said late: a rollout that has begun since then, or a person's wish for just this
     /// revision, stays.
-    pub fn end_rollout(&self, component: &str, number: u32, outcome: Outcome) -> Result<(), RegistryError> {
+    pub fn end_rollout(
+        &self,
+        component: &str,
+        number: u32,
+        outcome: Outcome,
+        actions: &[Action],
+    ) -> Result<(), RegistryError> {
         self.write(|transaction| {
+            records::log_all(transaction, actions, ACTIONS_KEPT)?;
             records::remove_rollout_of(transaction, component, number)?;
             match outcome {
                 Outcome::Promoted => records::set_live(transaction, component, number, None),
@@ -327,6 +244,14 @@ impl Registry {
             return Ok(Vec::new());
         }
         self.read(|database| records::history(database, component))
+    }
+
+    /// What each of the recorded revisions was given, of all components.
+    pub fn configurations(&self) -> Result<Vec<String>, RegistryError> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(records::configurations)
     }
 
     /// Whether an artifact of a component has brought the component's stores to its schema.

@@ -62,21 +62,9 @@ impl StateDir {
         self.0.join("code")
     }
 
-    /// Where the manifest's files are laid out for the guests of this process. During an upgrade, two processes have guests.
+    /// Where the manifest's files are laid out for guests.
     pub fn guest_files(&self) -> PathBuf {
-        self.0.join(GUEST_FILES).join(std::process::id().to_string())
-    }
-
-    /// Removes what former processes have laid out, once they are gone.
-    pub fn remove_others_guest_files(&self) {
-        let own = self.guest_files();
-        let Ok(folders) = fs::read_dir(self.0.join(GUEST_FILES)) else { return };
-        for path in folders.flatten().map(|folder| folder.path()).filter(|path| *path != own) {
-            // What stays behind takes room and is in nobody's way.
-            if let Err(error) = fs::remove_dir_all(&path) {
-                tracing::warn!(path = %path.display(), "files of a former process stay behind: {error}");
-            }
-        }
+        self.0.join(GUEST_FILES)
     }
 
     /// The content of the secret file `name`; made by `generate` on first use, with mode 0600.

@@ -110,3 +110,24 @@ async fn a_copy_of_nothing_is_refused() {
     assert!(!output.status.success() && said.contains("there is no store") && said.contains("--state-dir"), "{said}");
     assert!(!app.folder().join("copy").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_made_a_copy_and_why_is_in_the_log_of_actions() {
+    let host = App::new().ledger().start().await;
+    let copy = host.folder().join("copy");
+    let state = host.app().state_dir();
+    let (to, state) = (copy.to_str().expect("UTF-8"), state.to_str().expect("UTF-8"));
+    let arguments = ["backup", to, "--why", "before the sale", "--state-dir", state];
+    assert_done(&host.app().command(&arguments).await.expect("the host's binary runs"));
+    let again = host.app().command(&arguments).await.expect("the host's binary runs");
+    assert!(!again.status.success(), "the folder is not empty");
+
+    let actions: Value = host.control("GET", "/v1/actions", "").await.json().await.expect("JSON");
+    let [refused, done] = &actions.as_array().expect("a list")[..] else { panic!("{actions}") };
+    for action in [refused, done] {
+        assert!(action["action"] == "backup" && action["why"] == "before the sale", "{action}");
+        assert!(action["who"].as_str().is_some_and(|who| who.starts_with("admin-token (")), "{action}");
+    }
+    assert_eq!(done["outcome"], format!("ok: copied to {to}"));
+    assert!(refused["outcome"].as_str().is_some_and(|outcome| outcome.contains("is not empty")), "{refused}");
+}

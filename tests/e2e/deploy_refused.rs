@@ -75,6 +75,27 @@ async fn what_cannot_work_is_refused_and_the_former_revision_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_imports_more_than_the_manifest_declares_is_deployed_with_a_warning() {
+    let host = host().await;
+    let artifact = programs::component("ledger");
+    let done = host.operate(&["deploy", "variant", artifact.to_str().expect("UTF-8")]).await;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "it may never call what it imports: {said}");
+    for words in ["`spin:sqlite/sqlite", "declares no `sqlite_databases`", "declares no `key_value_stores`"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("allowed_outbound_hosts"), "{said}");
+    host.log_line(&["spin:sqlite/sqlite", "declares no `sqlite_databases`"]).await;
+    let caller = programs::component("interfaces");
+    let done = host.operate(&["deploy", "variant", caller.to_str().expect("UTF-8")]).await;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("`wasi:http/client") && said.contains("declares no `allowed_outbound_hosts`"), "{said}");
+    let artifact = host.write("two.wasm", &variant("two", &[]));
+    let back = host.operate(&["deploy", "variant", artifact.to_str().expect("UTF-8")]).await;
+    assert!(back.status.success() && back.stderr.is_empty(), "{back:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_code_in_the_cache_is_compiled_again() {
     let app = App::new().cold().file("variant.wasm", variant("one", &[]));
     let source = app.folder().join("variant.wasm");

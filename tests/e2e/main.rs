@@ -19,6 +19,7 @@ mod checkout_kills;
 mod checkout_race;
 mod code_cache;
 mod command_line;
+mod configuration;
 mod conformance;
 mod contracts;
 mod counters;

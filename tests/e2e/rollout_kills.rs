@@ -25,6 +25,8 @@ const LIFE_MS: std::ops::Range<u64> = 0..500;
 const SHOPPERS: usize = 8;
 /// Requests that have to be answered as recorded after each start: too few for any decision.
 const REQUESTS: usize = 20;
+/// Answers of the old revision before a switch: enough to compare with.
+const PAST_REQUESTS: usize = 200;
 const POLL: Duration = Duration::from_micros(500);
 /// Sets when the host is killed, as an earlier run has printed it; what it is doing then also depends on the machine.
 const SEED_VARIABLE: &str = "BODEGA_TEST_SEED";
@@ -318,6 +320,31 @@ async fn a_host_that_is_killed_after_a_person_has_steered_obeys() {
     scene.kill_after("promote").await;
     let expected = ["waiting for a person", "paused", "baking", "one in force", "two in force"];
     assert_eq!(scene.met, expected.map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bake_goes_on_after_a_kill_and_is_held_against_what_the_old_revision_has_answered() {
+    let mut scene = Scene::start("strategy = \"blue-green\"\nbake = \"1h\"").await;
+    for _ in 0..PAST_REQUESTS {
+        assert_eq!(scene.host.text("/variant/").await, "one");
+    }
+    let before = scene.registry.read();
+    // Killed before the new one has answered anybody: nothing is left of the old one but what is recorded.
+    let deployment = scene.deploy(scene.bad.clone());
+    scene.registry.change(&before).await;
+    scene.host.kill_9().await;
+    deployment.await.expect("it is told to nobody");
+    scene.host.restart().await;
+    assert_eq!(scene.host.status_of("variant").await["rollout"]["state"], "baking");
+    let deadline = Instant::now() + PATIENCE;
+    while scene.host.status_of("variant").await["rollout"]["promoted"] != false {
+        assert!(Instant::now() < deadline, "half of its answers are errors, and it is not taken back");
+        scene.host.get("/variant/").await;
+    }
+    let status = scene.host.status_of("variant").await;
+    let reason = status["rollout"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains(&format!("of {PAST_REQUESTS} before")), "{reason}");
+    assert_eq!(scene.host.text("/variant/").await, "one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

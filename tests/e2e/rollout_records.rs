@@ -62,6 +62,16 @@ async fn logged(host: &Host, action: &str, count: usize) {
     }
 }
 
+/// Waits until what is recorded answers, which comes right after.
+async fn answers(host: &Host, name: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while host.text("/variant/").await != name {
+        assert!(Instant::now() < deadline, "`{name}` does not answer");
+        sleep(POLL).await;
+    }
+    assert_answers(host, name).await;
+}
+
 async fn assert_answers(host: &Host, name: &str) {
     for _ in 0..REQUESTS {
         assert_eq!(host.text("/variant/").await, name);
@@ -75,12 +85,12 @@ async fn an_operator_who_hangs_up_gets_a_revision_that_is_recorded_and_answers()
     hang_up(&host, "/v1/deploy?component=variant", variant("one", &[])).await;
     logged(&host, "deploy", 2).await;
     assert_eq!(host.status_of("variant").await["revision"], 3);
-    assert_answers(&host, "one").await;
+    answers(&host, "one").await;
 
     hang_up(&host, "/v1/rollback?component=variant", Vec::new()).await;
     logged(&host, "rollback", 1).await;
     assert_eq!(host.status_of("variant").await["revision"], 2);
-    assert_answers(&host, "two").await;
+    answers(&host, "two").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +98,11 @@ async fn an_operator_who_hangs_up_has_ended_the_rollout() {
     let host = host_with_canary().await;
     hang_up(&host, "/v1/abort?component=variant", Vec::new()).await;
     logged(&host, "abort", 1).await;
-    assert_eq!(host.status_of("variant").await["rollout"]["promoted"], false);
+    let deadline = Instant::now() + PATIENCE;
+    while host.status_of("variant").await["rollout"]["promoted"] != false {
+        assert!(Instant::now() < deadline, "the rollout goes on");
+        sleep(POLL).await;
+    }
     assert_answers(&host, "one").await;
     host.deploy("variant", &variant("new", &[])).await;
     assert_answers(&host, "new").await;

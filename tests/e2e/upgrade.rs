@@ -211,6 +211,7 @@ async fn files_of_guests_stay_while_the_former_process_has_some() {
     let mut host = app.start().await;
     let slow = tokio::spawn(host.request("/misbehave/slow?ms=2000").send());
     sleep(HEAD_START).await;
+    host.write("words.txt", b"better words");
     host.upgrade().await;
     let folders = || fs::read_dir(host.app().state_dir().join("files")).expect("files").count();
     assert_eq!(folders(), 2);

@@ -40,7 +40,9 @@ async fn a_changed_source_is_built_and_in_force_and_an_error_keeps_the_last_good
     let one = variant("one", &[]);
     let app = App::new().file("variant.wasm", &one).file("src/variant.wat", &one);
     let source = app.folder().join("variant.wasm");
-    let build = format!("[component.variant.build]\ncommand = {BUILD:?}\nwatch = [\"src/**/*.wat\"]");
+    let build = format!(
+        "environment = {{ LEVEL = \"low\" }}\n[component.variant.build]\ncommand = {BUILD:?}\nwatch = [\"src/**/*.wat\"]"
+    );
     let host = app.component("variant", "\"/variant/...\"", &source, &build).start().await;
     let output = host.folder().join("watch.log");
     let log = || Stdio::from(File::options().create(true).append(true).open(&output).expect("the folder is writable"));
@@ -72,6 +74,21 @@ async fn a_changed_source_is_built_and_in_force_and_an_error_keeps_the_last_good
     let history = String::from_utf8_lossy(&host.operate(&["history", "variant"]).await.stdout).into_owned();
     assert!(history.contains("its source changed"), "{history}");
 
+    // What it is given comes from the manifest, and needs no build.
+    let manifest = fs::read_to_string(host.folder().join("spin.toml")).expect("readable");
+    host.write("spin.toml", manifest.replace("LEVEL = \"low\"", "LEVEL = \"high\"").as_bytes());
+    until("another environment", async || host.text("/variant/given").await == " high ").await;
+    says("changed: environment LEVEL").await;
+    assert_eq!(host.text("/variant/").await, "six");
+
+    // A build is not lost on a manifest that somebody is about to change.
+    let manifest = fs::read(host.folder().join("spin.toml")).expect("readable");
+    host.write("spin.toml", b"half of a");
+    host.write("src/variant.wat", &variant("ten", &[]));
+    says("what was built is kept and offered again").await;
+    host.write("spin.toml", &manifest);
+    answers(&host, "ten").await;
+
     host.write("src/variant.wat", b"slow");
     let pid = async || fs::read_to_string(host.folder().join("build.pid")).unwrap_or_default();
     until("a slow build", async || pid().await.ends_with('\n')).await;
@@ -86,5 +103,5 @@ async fn a_changed_source_is_built_and_in_force_and_an_error_keeps_the_last_good
     let status = timeout(PATIENCE, watch.wait()).await.expect("it ends").expect("it has run");
     assert!(status.success(), "{status}");
     until("the end of the build", async || !is_alive()).await;
-    assert_eq!(host.text("/variant/").await, "six");
+    assert_eq!(host.text("/variant/").await, "ten");
 }

@@ -1,46 +1,73 @@
-//! `POST /v1/backup {"folder": "..."}`: copies all stores to a folder on this machine while the application runs.
+//! `POST /v1/backup {"folder": "...", "why": "..."}`: copies all stores to a folder on this machine while the application runs.
+//! Who has made a copy, where and why is in the log of actions.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
-use super::{Body, Routes, answer, problem};
+use super::{Body, Routes, Who, answer, problem};
+use crate::app::App;
 use crate::listener::IncomingBody;
+use crate::registry::Action;
 use crate::stores::Stores;
 
 /// The route's path.
 pub const BACKUP_PATH: &str = "/v1/backup";
+/// What the log of actions calls it.
+const ACTION: &str = "backup";
+/// Characters of a reason.
+const WHY_CHARS_MAX: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
     folder: PathBuf,
+    #[serde(default)]
+    why: String,
 }
 
 /// Adds the route.
-pub fn add(routes: Routes, token: &str, stores: Stores) -> Routes {
-    routes.control(token, Method::POST, BACKUP_PATH, move |request| back_up(request, stores.clone()))
+pub fn add(routes: Routes, token: &str, stores: Stores, app: &Arc<App>) -> Routes {
+    let app = app.clone();
+    routes.control(token, Method::POST, BACKUP_PATH, move |request| back_up(request, stores.clone(), app.clone()))
 }
 
-async fn back_up(request: Request<IncomingBody>, stores: Stores) -> Response<Body> {
+async fn back_up(request: Request<IncomingBody>, stores: Stores, app: Arc<App>) -> Response<Body> {
+    let who = Who::sent(&request);
     let Ok(body) = request.into_body().collect().await else {
         return problem(StatusCode::BAD_REQUEST, "The request body broke off");
     };
     let order = match serde_json::from_slice::<Order>(&body.to_bytes()) {
-        Ok(order) if order.folder.is_absolute() => order,
+        Ok(order) if order.folder.is_absolute() && order.why.chars().count() <= WHY_CHARS_MAX => order,
         _ => {
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, "The body has to be {\"folder\": \"/an/absolute/path\"}");
+            return problem(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The body has to be {\"folder\": \"/an/absolute/path\"}, with a \"why\" of at most 1,000 characters",
+            );
         }
     };
-    match stores.backup(&order.folder).await {
+    // On a task of its own: what was copied is in the log of actions also if nobody waits for the answer.
+    let copying = tokio::spawn(async move {
+        let copied = stores.backup(&order.folder).await;
+        let outcome = match &copied {
+            Ok(_) => format!("ok: copied to {}", order.folder.display()),
+            Err(error) => error.to_string(),
+        };
+        app.audit(Action::ended(ACTION, "", &who, &order.why, outcome)).await;
+        (copied, order.folder)
+    });
+    // It is never aborted, so it has panicked: a bug, which goes on as one.
+    let (copied, folder) = copying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    match copied {
         Ok(report) => {
             let report = serde_json::json!({ "files": report.files, "bytes": report.bytes });
             answer(StatusCode::OK, "application/json", report.to_string())
         }
         Err(error) => {
-            tracing::error!(folder = %order.folder.display(), "the backup failed: {error:#}");
+            tracing::error!(folder = %folder.display(), "the backup failed: {error:#}");
             problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
         }
     }

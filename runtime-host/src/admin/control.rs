@@ -2,7 +2,7 @@
 //!
 //! | route | what it does |
 //! |---|---|
-//! | `POST /v1/deploy?component=` | puts the artifact in the body in force, or begins its rollout; `source`, `why`, `strategy`, `smoke` (a path), `smoke_status` |
+//! | `POST /v1/deploy?component=` | puts the artifact in the body in force, or begins its rollout; with `artifact=in-force` the one that is, with the configuration of now; `variable` (`name=value`, several), `source`, `why`, `strategy`, `smoke` (a path), `smoke_status` |
 //! | `POST /v1/promote?component=` | lets a rollout go on to its next step, or with `full=true` to its end; `why` |
 //! | `POST /v1/pause`, `/v1/resume`, `/v1/abort` `?component=` | keeps a rollout where it is, lets it go on, takes it back; `why` |
 //! | `POST /v1/rollback?component=` | puts a former revision in force again; `to` (a number), `why` |
@@ -25,6 +25,7 @@ use super::{Body, Routes, Who, answer, detailed_problem, problem};
 use crate::app::{App, DeployError, Deployment, Rollback, Steer};
 use crate::listener::IncomingBody;
 use crate::manifest::Smoke;
+use crate::variables::Values;
 
 /// Where an artifact is put in force.
 pub const DEPLOY_PATH: &str = "/v1/deploy";
@@ -44,6 +45,11 @@ pub const STATUS_PATH: &str = "/v1/status";
 pub const HISTORY_PATH: &str = "/v1/history";
 /// What was done.
 pub const ACTIONS_PATH: &str = "/v1/actions";
+
+/// The value of `artifact` that names the one in force.
+pub const IN_FORCE: &str = "in-force";
+/// The parameter with the value of a variable.
+pub const VARIABLE: &str = "variable";
 
 /// Actions that are told where nothing is said, and at most.
 const ACTIONS_DEFAULT: u32 = 100;
@@ -72,7 +78,7 @@ pub fn add(routes: Routes, token: &str, app: &Arc<App>) -> Routes {
             with_app(|app, request| Box::pin(steer(app, request, Steer::Resume))),
         )
         .control(token, Method::POST, ABORT_PATH, with_app(|app, request| Box::pin(steer(app, request, Steer::Abort))))
-        .control(token, Method::GET, STATUS_PATH, with_app(|app, _| Box::pin(async move { json(&app.status()) })))
+        .control(token, Method::GET, STATUS_PATH, with_app(|app, _| Box::pin(async move { json(&app.status().await) })))
         .control(token, Method::GET, HISTORY_PATH, with_app(|app, request| Box::pin(history(app, request))))
         .control(token, Method::GET, ACTIONS_PATH, with_app(|app, request| Box::pin(actions(app, request))))
 }
@@ -108,6 +114,8 @@ impl Failure {
             DeployError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "There is no such component"),
             DeployError::UnknownRevision { .. } => (StatusCode::NOT_FOUND, "There is no such revision"),
             DeployError::Refused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "The revision is refused"),
+            // Whoever edits the manifest has not finished: it may pass.
+            DeployError::Configuration { .. } => (StatusCode::CONFLICT, "The configuration cannot be read"),
             DeployError::NothingEarlier { .. } => (StatusCode::CONFLICT, "There is no earlier revision"),
             DeployError::RolloutGoesOn { .. } => (StatusCode::CONFLICT, "A rollout goes on"),
             DeployError::NoRollout { .. } => (StatusCode::CONFLICT, "No rollout goes on"),
@@ -126,8 +134,17 @@ pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
     pub(super) fn of(request: &Request<IncomingBody>, known: &[&str]) -> Result<Self, Failure> {
-        let mut parameters = BTreeMap::new();
+        Ok(Self::with_list(request, known, "")?.0)
+    }
+
+    /// The parameters, and those named `list`, of which there may be several.
+    fn with_list(request: &Request<IncomingBody>, known: &[&str], list: &str) -> Result<(Self, Vec<String>), Failure> {
+        let (mut parameters, mut listed) = (BTreeMap::new(), Vec::new());
         for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+            if name == list && !list.is_empty() {
+                listed.push(value.into_owned());
+                continue;
+            }
             if !known.contains(&&*name) {
                 return Err(Failure::Request(format!("unknown parameter `{name}`; expected {}", known.join(", "))));
             }
@@ -138,7 +155,7 @@ impl Query {
                 return Err(Failure::Request(format!("`{name}` is there twice")));
             }
         }
-        Ok(Self(parameters))
+        Ok((Self(parameters), listed))
     }
 
     fn component(&mut self) -> Result<String, Failure> {
@@ -156,8 +173,18 @@ impl Query {
 }
 
 async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
-    let mut query = Query::of(&request, &["component", "source", "why", "strategy", "smoke", "smoke_status"])?;
+    let known = ["component", "artifact", "source", "why", "strategy", "smoke", "smoke_status"];
+    let (mut query, variables) = Query::with_list(&request, &known, VARIABLE)?;
     let component = query.component()?;
+    let is_in_force = match query.text("artifact").as_deref() {
+        None => false,
+        Some(IN_FORCE) => true,
+        Some(other) => return Err(Failure::Request(format!("`artifact` is {other:?}; expected `{IN_FORCE}`"))),
+    };
+    let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables: Option<Values> = variables.iter().map(pair).collect();
+    // What was sent may be a lone secret.
+    let variables = variables.ok_or_else(|| Failure::Request(format!("a `{VARIABLE}` is not `name=value`")))?;
     let strategy = query.text("strategy").map(|name| name.parse().map_err(Failure::Request)).transpose()?;
     let status = query.number("smoke_status")?.map(StatusCode::from_u16).transpose();
     let status = status.map_err(|_| Failure::Request("`smoke_status` is no status".to_owned()))?;
@@ -166,7 +193,8 @@ async fn deploy(app: Arc<App>, request: Request<IncomingBody>) -> Result<Respons
     let why = query.text("why").unwrap_or_default();
     let who = Who::sent(&request);
     let wasm = body(request).await?;
-    let deployment = Deployment { component, wasm: wasm.as_ref().into(), source, who, why, smoke, strategy };
+    let wasm = (!is_in_force).then(|| wasm.as_ref().into());
+    let deployment = Deployment { component, wasm, source, variables, who, why, smoke, strategy };
     json(&app.deploy(deployment).await?)
 }
 
@@ -201,12 +229,12 @@ async fn steer_with(app: &Arc<App>, mut query: Query, steer: Steer, who: String)
 
 async fn history(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
     let component = Query::of(&request, &["component"])?.component()?;
-    json(&app.history(&component)?)
+    json(&app.history(&component).await?)
 }
 
 async fn actions(app: Arc<App>, request: Request<IncomingBody>) -> Result<Response<Body>, Failure> {
     let limit = Query::of(&request, &["limit"])?.number("limit")?.unwrap_or(ACTIONS_DEFAULT);
-    json(&app.actions(limit.min(ACTIONS_MAX))?)
+    json(&app.actions(limit.min(ACTIONS_MAX)).await?)
 }
 
 async fn body(request: Request<IncomingBody>) -> Result<Bytes, Failure> {

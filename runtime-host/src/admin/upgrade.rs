@@ -14,7 +14,7 @@ use super::control::{Failure, Query};
 use super::{Body, Routes, Who, answer, detailed_problem};
 use crate::app::App;
 use crate::listener::IncomingBody;
-use crate::registry::{Action, now_ms};
+use crate::registry::Action;
 use crate::upgrade::{Order, TIMEOUT, UpgradeError, Upgrader};
 
 /// The route's path.
@@ -38,8 +38,7 @@ pub fn add(routes: Routes, token: &str, upgrader: &Arc<Upgrader>, app: &Arc<App>
 
 /// What the log of actions has about an upgrade, in whichever process.
 pub fn action(who: String, why: String, outcome: &str) -> Action {
-    let (action, component, outcome) = (ACTION.to_owned(), String::new(), outcome.to_owned());
-    Action { at_ms: now_ms(), who, action, component, why, outcome }
+    Action::ended(ACTION, "", &who, &why, outcome.to_owned())
 }
 
 fn order(request: &Request<IncomingBody>) -> Result<Order, Failure> {

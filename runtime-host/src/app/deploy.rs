@@ -8,6 +8,7 @@
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
 //! to component reads the table at each step, as it would between machines.
 
+mod audit;
 mod error;
 mod ways;
 
@@ -17,11 +18,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub(super) use audit::{Wanted, tell};
 pub use error::DeployError;
 pub(super) use error::with_causes;
 pub use ways::{Deployment, Rollback};
 
 use super::App;
+use super::configuration::{Configuration, files_of_records};
 use super::handover::HandedOver;
 use super::loader::{AtHand, InForce};
 use super::revision::{Draining, Live, Revision, drained};
@@ -30,8 +33,10 @@ use super::smoke;
 use super::table::Split;
 use crate::engine;
 use crate::manifest::{RolloutSettings, Smoke};
-use crate::registry::{Action, Digest, RevisionRecord, now_ms};
+use crate::registry::{Action, Digest, RevisionRecord};
 
+/// How a change of the artifact is called.
+pub(super) const ARTIFACT: &str = "artifact";
 /// How long a deployment waits for instances of former revisions to end when there is no room for more.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it looks whether there is room.
@@ -52,6 +57,10 @@ pub struct Deployed {
     pub unchanged: bool,
     /// Whether it is not in force yet, but takes over by a rollout that has begun.
     pub rollout: bool,
+    /// What is not as in the revision that was in force: the artifact, and what it is given, by name.
+    pub changed: Vec<String>,
+    /// What whoever wanted it should know.
+    pub warnings: Vec<String>,
     /// How long it took from the artifact to the switch, or to the beginning of the rollout.
     pub took_ms: u64,
 }
@@ -71,14 +80,14 @@ pub(super) struct Deployments {
 
 pub(super) struct State {
     /// The manifest's own artifacts as of the start.
-    bases: InForce,
+    bases: BTreeMap<String, Digest>,
     pub(super) in_force: InForce,
     /// The latest first.
     pub(super) warm: Vec<Arc<Revision>>,
 }
 
 impl Deployments {
-    pub(super) fn new(in_force: InForce, bases: InForce) -> Self {
+    pub(super) fn new(in_force: InForce, bases: BTreeMap<String, Digest>) -> Self {
         let state = Mutex::new(State { bases, in_force, warm: Vec::new() });
         Self {
             turn: tokio::sync::Mutex::default(),
@@ -125,13 +134,24 @@ impl State {
     }
 }
 
-/// An artifact that takes another one's place.
+/// An artifact, and what it is given, that take the place of others.
 #[derive(Clone)]
 pub(super) struct Change {
     pub(super) component: String,
     pub(super) digest: Digest,
     pub(super) source: String,
     pub(super) at_hand: AtHand,
+    pub(super) configuration: Arc<Configuration>,
+}
+
+impl Change {
+    /// What is different from what is in force, in words that tell no value.
+    pub(super) fn changes_since(&self, in_force: &InForce) -> Vec<String> {
+        let is_other_artifact = in_force.artifacts.get(&self.component) != Some(&self.digest);
+        let artifact = is_other_artifact.then(|| ARTIFACT.to_owned());
+        let given = self.configuration.changes_since(&in_force.configuration(&self.component));
+        artifact.into_iter().chain(given).collect()
+    }
 }
 
 /// Revisions that are ready to answer, by the components' places.
@@ -146,28 +166,63 @@ impl App {
     /// The artifact in force of the component.
     pub(super) fn in_force(&self, component: &str) -> Result<Digest, DeployError> {
         let state = self.deployments.state();
-        state.in_force.get(component).cloned().ok_or_else(|| DeployError::UnknownComponent {
+        let artifacts = &state.in_force.artifacts;
+        artifacts.get(component).cloned().ok_or_else(|| DeployError::UnknownComponent {
             component: component.to_owned(),
-            known: state.in_force.keys().cloned().collect(),
+            known: artifacts.keys().cloned().collect(),
         })
     }
 
     /// What was deployed of the component, the latest first.
-    pub fn history(&self, component: &str) -> Result<Vec<RevisionRecord>, DeployError> {
+    pub async fn history(&self, component: &str) -> Result<Vec<RevisionRecord>, DeployError> {
         self.in_force(component)?;
-        Ok(self.loader.registry.history(component)?)
+        let (registry, component) = (self.loader.registry.clone(), component.to_owned());
+        Ok(blocking(move || registry.history(&component)).await?)
     }
 
     /// What was done through the control API, the latest first.
-    pub fn actions(&self, count_max: u32) -> Result<Vec<Action>, DeployError> {
-        Ok(self.loader.registry.actions(count_max)?)
+    pub async fn actions(&self, count_max: u32) -> Result<Vec<Action>, DeployError> {
+        let registry = self.loader.registry.clone();
+        Ok(blocking(move || registry.actions(count_max)).await?)
     }
 
-    fn unchanged(&self, component: &str, digest: Digest) -> Result<Deployed, DeployError> {
-        let history = self.history(component)?;
+    async fn unchanged(&self, component: &str, digest: Digest) -> Result<Deployed, DeployError> {
+        let history = self.history(component).await?;
         let revision = history.iter().find(|record| record.is_live).map(|record| record.number);
-        let component = component.to_owned();
-        Ok(Deployed { component, revision, digest, switched: Vec::new(), unchanged: true, rollout: false, took_ms: 0 })
+        Ok(Deployed {
+            component: component.to_owned(),
+            revision,
+            digest,
+            switched: Vec::new(),
+            unchanged: true,
+            rollout: false,
+            changed: Vec::new(),
+            warnings: Vec::new(),
+            took_ms: 0,
+        })
+    }
+
+    /// Removes artifacts and files that nobody returns to any more; blocks.
+    pub(super) fn remove_unreferenced(&self) {
+        let in_force = self.deployments.state().in_force.artifacts.clone();
+        let registry = &self.loader.registry;
+        if let Err(error) = registry.remove_unreferenced(&in_force) {
+            tracing::warn!("artifacts that are no longer needed stay behind: {}", with_causes(&error));
+        }
+        let removed = registry
+            .configurations()
+            .map_err(anyhow::Error::from)
+            .and_then(|records| Ok(self.loader.configurer.files.keep_only(&files_of_records(&records))?));
+        if let Err(error) = removed {
+            tracing::warn!("files that are no longer needed stay behind: {error:#}");
+        }
+    }
+
+    /// Says that no other process has guests any more, and removes what former ones have laid out for theirs.
+    pub async fn has_no_former(self: &Arc<Self>) {
+        let app = self.clone();
+        app.loader.configurer.files.are_own();
+        blocking(move || app.remove_unreferenced()).await;
     }
 
     /// Makes all that the change needs ready to answer, or says why that cannot be.
@@ -188,8 +243,8 @@ impl App {
         }
         let loaded = blocking({
             let app = self.clone();
-            let mut in_force = self.deployments.state().in_force.clone();
-            in_force.insert(change.component.clone(), change.digest.clone());
+            let in_force = self.deployments.state().in_force.clone();
+            let in_force = in_force.with(&change.component, &change.digest, &change.configuration);
             let (at_hand, source) = (change.at_hand.clone(), change.source.clone());
             move || {
                 engine::quietly(|| {
@@ -223,9 +278,10 @@ impl App {
         let component = self.loader.manifest.component(id);
         let component = component.ok_or_else(|| anyhow::anyhow!("there is no component `{id}`"))?;
         let composed = self.loader.compose(component, in_force, at_hand)?;
-        let is_it = |warm: &&Arc<Revision>| warm.component.id == *id && warm.digest == composed.digest;
+        let configuration = in_force.configuration(id);
+        let is_it = |warm: &&Arc<Revision>| warm.is_of(id, &composed.digest, &configuration);
         let warm = self.deployments.state().warm.iter().find(is_it).cloned();
-        warm.map_or_else(|| self.loader.load(composed, source), Ok)
+        warm.map_or_else(|| self.loader.load(composed, &configuration, source), Ok)
     }
 
     /// Waits until `instances` more may live at once.
@@ -271,22 +327,23 @@ impl App {
             former
         };
         let mut state = self.deployments.state();
+        let changed = change.changes_since(&state.in_force);
         for (former, (_, current)) in former.iter().zip(&prepared) {
             let kept = self.rollout_settings(&former.component().id).revisions_kept;
             state.switched(former.revision.clone(), &current.revision, kept);
         }
-        state.in_force.insert(change.component.clone(), change.digest.clone());
-        let in_force = state.in_force.clone();
+        state.in_force.set(&change.component, &change.digest, &change.configuration);
         drop(state);
         drop(prepared);
         former.iter().for_each(|live| self.drain(live));
-        if let Err(error) = self.loader.registry.remove_unreferenced(&in_force) {
-            tracing::warn!("artifacts that are no longer needed stay behind: {}", with_causes(&error));
-        }
+        // Nobody waits for it.
+        let app = self.clone();
+        tokio::task::spawn_blocking(move || app.remove_unreferenced());
         let switched = places.into_iter().map(|place| self.served[place].clone()).collect();
         let Change { component, digest, .. } = change;
         let took = started.elapsed();
-        tracing::info!(component, revision = number, %digest, ?switched, ?took, "another revision is in force");
+        let what = changed.join(", ");
+        tracing::info!(component, revision = number, %digest, changed = what, ?switched, ?took, "another revision is in force");
         Deployed {
             component,
             revision: number,
@@ -294,6 +351,8 @@ impl App {
             switched,
             unchanged: false,
             rollout: false,
+            changed,
+            warnings: Vec::new(),
             took_ms: took.as_millis() as u64,
         }
     }
@@ -306,35 +365,9 @@ impl App {
         tokio::spawn(async move {
             drained(&draining).await;
             app.deployments.draining().retain(|other| !Arc::ptr_eq(other, &draining));
-            let Draining { component, digest, since, .. } = &*draining;
-            tracing::info!(component, %digest, took = ?since.elapsed(), "the former revision has finished");
+            let Draining { component, name, since, .. } = &*draining;
+            tracing::info!(component, revision = name, took = ?since.elapsed(), "the former revision has finished");
         });
-    }
-
-    pub(super) async fn log_action<T>(
-        self: &Arc<Self>,
-        action: &str,
-        component: String,
-        who: String,
-        why: String,
-        result: &Result<T, DeployError>,
-    ) {
-        let outcome = match result {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let action = Action { at_ms: now_ms(), who, action: action.to_owned(), component, why, outcome };
-        self.audit(action).await;
-    }
-
-    /// Writes down what was done through the control API.
-    pub async fn audit(self: &Arc<Self>, action: Action) {
-        let Action { who, action: name, component, why, outcome, .. } = &action;
-        tracing::info!(who, component, why, outcome, "control: {name}");
-        let registry = self.loader.registry.clone();
-        if let Err(error) = blocking(move || registry.log(&action)).await {
-            tracing::error!("an action is missing in the log of actions: {}", with_causes(&error));
-        }
     }
 }
 

@@ -1,36 +1,61 @@
 //! Makes a revision out of artifacts: composes a component with its dependencies, compiles, links, and grants what the manifest
 //! grants.
 
+mod declared;
+mod given;
+
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use self::declared::undeclared;
+use super::Parts;
+use super::configuration::{Configuration, Configurations, Configurer, Sources};
 use super::counts::GrowthCounts;
 use super::migration::Migration;
 use super::revision::Revision;
-use super::{Parts, files};
-use crate::allowed_hosts::AllowedHosts;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::state::GuestState;
-use crate::engine::{Engine, EngineError, compose};
+use crate::engine::{self, Engine, EngineError, compose};
 use crate::manifest::{self, ComponentLimits, DependencySource, Manifest};
 use crate::registry::{Digest, Registry};
 use crate::stores::key_value::KeyValue;
 use crate::stores::sqlite::Database;
 use crate::telemetry::Telemetry;
 use crate::telemetry::guest_output::GuestOutput;
-use crate::variables::Values;
 
 /// Distinguishes what is composed from what another version of [`compose`] would make of the same parts.
 const COMPOSITION: &str = "composition 1 of";
 
-/// The artifact in force of each component, by the component's id.
-pub(super) type InForce = BTreeMap<String, Digest>;
+/// What is in force of each component, by the component's id.
+#[derive(Clone, Default)]
+pub(super) struct InForce {
+    pub(super) artifacts: BTreeMap<String, Digest>,
+    /// Of those that have requests of their own.
+    pub(super) configurations: Configurations,
+}
+
+impl InForce {
+    /// The same with another artifact and configuration of one component.
+    pub(super) fn with(mut self, component: &str, digest: &Digest, configuration: &Arc<Configuration>) -> Self {
+        self.set(component, digest, configuration);
+        self
+    }
+
+    pub(super) fn set(&mut self, component: &str, digest: &Digest, configuration: &Arc<Configuration>) {
+        self.artifacts.insert(component.to_owned(), digest.clone());
+        self.configurations.insert(component.to_owned(), configuration.clone());
+    }
+
+    /// What the component is given; one that runs only as part of others is given nothing of its own.
+    pub(super) fn configuration(&self, component: &str) -> Arc<Configuration> {
+        self.configurations.get(component).cloned().unwrap_or_default()
+    }
+}
 
 /// Artifacts that need not be read, by the component's id.
 pub(super) type AtHand = BTreeMap<String, Arc<[u8]>>;
@@ -44,17 +69,19 @@ pub(super) struct Loader {
     memory_bytes_max: Option<u64>,
     /// Of each component that is served.
     grants: BTreeMap<String, Grants>,
+    pub(super) configurer: Configurer,
+    sources: Arc<Sources>,
+    /// What the manifest and its sources said when they were read last.
+    now: Mutex<Configurations>,
+    /// What revisions were given at the start, whose names in the metrics need not tell it.
+    at_start: Mutex<BTreeMap<String, Digest>>,
     /// Of each of them that has one.
     pub(super) migrations: BTreeMap<String, Migration>,
 }
 
-/// What the manifest grants every revision of a component.
+/// What the manifest grants every revision of a component from the start on.
 #[derive(Clone)]
 struct Grants {
-    environment: Vec<(String, String)>,
-    files: Option<PathBuf>,
-    allowed_hosts: AllowedHosts,
-    variables: Values,
     databases: HashMap<String, Arc<Database>>,
     key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
     stdout: Arc<GuestOutput>,
@@ -62,7 +89,7 @@ struct Grants {
 }
 
 impl Grants {
-    fn new(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Self> {
+    fn new(component: &manifest::Component, parts: &Parts) -> Self {
         let id = &component.id;
         let databases = component
             .sqlite_databases
@@ -72,27 +99,13 @@ impl Grants {
             .key_value_stores
             .iter()
             .filter_map(|label| Some((label.value.clone(), parts.stores.key_value(label)?)));
-        Ok(Self {
-            environment: component.environment.clone().into_iter().collect(),
-            files: lay_out_files(component, parts)?,
-            allowed_hosts: parts.manifest.allowed_hosts(component, &parts.variables)?,
-            variables: parts.variables.of_component(id).cloned().unwrap_or_default(),
+        Self {
             databases: databases.collect(),
             key_value_stores: key_value_stores.collect(),
             stdout: parts.telemetry.guest_output(id, "stdout"),
             stderr: parts.telemetry.guest_output(id, "stderr"),
-        })
+        }
     }
-}
-
-/// The folder that guests of the component see as `/`; `None` where the manifest grants no files.
-fn lay_out_files(component: &manifest::Component, parts: &Parts) -> anyhow::Result<Option<PathBuf>> {
-    if component.files.is_empty() {
-        return Ok(None);
-    }
-    let folder = parts.state.guest_files().join(&component.id);
-    files::lay_out(&parts.manifest.files_of(component)?, parts.state.path(), &folder)?;
-    Ok(Some(folder))
 }
 
 /// A component with its dependencies as one, neither read nor compiled yet.
@@ -112,7 +125,13 @@ enum Artifact {
 impl Loader {
     /// For the components `served`, which have requests of their own.
     pub(super) fn new(parts: &Parts, engine: Arc<Engine>, served: &[manifest::Component]) -> anyhow::Result<Self> {
-        let grants = served.iter().map(|component| Ok((component.id.clone(), Grants::new(component, parts)?)));
+        let grants = served.iter().map(|component| (component.id.clone(), Grants::new(component, parts)));
+        let configurer = Configurer::new(&parts.state, parts.seal_key.clone());
+        let configurations = served.iter().map(|component| {
+            let configuration = configurer.read(&parts.manifest, component, &parts.variables)?;
+            Ok((component.id.clone(), Arc::new(configuration)))
+        });
+        let configurations = configurations.collect::<anyhow::Result<Configurations>>()?;
         let migrations = served.iter().filter_map(|component| {
             let migration = Migration::new(component.migration.as_ref()?, &component.id, &parts.variables);
             Some(migration.map(|migration| (component.id.clone(), migration)))
@@ -124,7 +143,11 @@ impl Loader {
             registry: parts.registry.clone(),
             telemetry: parts.telemetry.clone(),
             memory_bytes_max: parts.memory_bytes_max,
-            grants: grants.collect::<anyhow::Result<_>>()?,
+            grants: grants.collect(),
+            configurer,
+            sources: parts.sources.clone(),
+            now: Mutex::new(configurations),
+            at_start: Mutex::default(),
         })
     }
 
@@ -145,7 +168,8 @@ impl Loader {
         at_hand: &AtHand,
     ) -> anyhow::Result<Composed<'a>> {
         let artifact = |id: &str| -> anyhow::Result<(Digest, Artifact)> {
-            let digest = in_force.get(id).with_context(|| format!("component `{id}` has no artifact"))?.clone();
+            let digest =
+                in_force.artifacts.get(id).with_context(|| format!("component `{id}` has no artifact"))?.clone();
             let artifact = at_hand.get(id).cloned().map_or_else(|| Artifact::Kept(digest.clone()), Artifact::Read);
             Ok((digest, artifact))
         };
@@ -197,8 +221,13 @@ impl Loader {
         Ok(composed.into())
     }
 
-    /// Compiles and links it; blocks. `source` says where it came from.
-    pub(super) fn load(&self, composed: Composed<'_>, source: &str) -> anyhow::Result<Arc<Revision>> {
+    /// Compiles and links it, to be given this; blocks. `source` says where it came from.
+    pub(super) fn load(
+        &self,
+        composed: Composed<'_>,
+        configuration: &Arc<Configuration>,
+        source: &str,
+    ) -> anyhow::Result<Arc<Revision>> {
         let Composed { component, digest, parts } = composed;
         let id = &component.id;
         let pre = match self.engine.find(id, digest.as_str())? {
@@ -213,21 +242,28 @@ impl Loader {
             limits.concurrency_max = 1;
         }
         let growth = GrowthCounts::default();
+        let name = self.name(id, &digest, &configuration.digest());
+        let manifest_component = component;
         let component = Arc::new(Component {
             growth: Arc::new(growth.clone()),
-            environment: grants.environment,
-            files: grants.files,
-            allowed_hosts: grants.allowed_hosts,
-            variables: grants.variables,
+            environment: configuration.environment.clone().into_iter().collect(),
+            files: configuration.files(),
+            allowed_hosts: configuration.allowed_hosts()?,
+            variables: configuration.values(),
             databases: grants.databases,
             key_value_stores: grants.key_value_stores,
             limits,
-            metrics: self.telemetry.component(id, digest.short()),
+            metrics: self.telemetry.component(id, &name),
             stdout: grants.stdout,
             stderr: grants.stderr,
             id: id.clone(),
         });
-        Ok(Arc::new(Revision { component, pre, growth, digest }))
+        let undeclared = undeclared(&engine::uses(&pre), manifest_component, configuration);
+        for what in &undeclared {
+            tracing::warn!(component = component.id, revision = name, "{what}");
+        }
+        let configuration = configuration.clone();
+        Ok(Arc::new(Revision { undeclared, component, pre, growth, digest, configuration, name }))
     }
 
     /// Composes and loads the component `id`; blocks.
@@ -239,7 +275,7 @@ impl Loader {
         source: &str,
     ) -> anyhow::Result<Arc<Revision>> {
         let component = self.manifest.component(id).with_context(|| format!("there is no component `{id}`"))?;
-        self.load(self.compose(component, in_force, at_hand)?, source)
+        self.load(self.compose(component, in_force, at_hand)?, &in_force.configuration(id), source)
     }
 
     /// Of the components `served`, the places of those that `id` is or is a part of.

@@ -2,29 +2,83 @@
 
 use std::sync::Arc;
 
-use super::deploy::Change;
+use super::configuration::Configuration;
+use super::deploy::{ARTIFACT, Change};
 use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
-use super::rollouts::{BY_ROLLOUT, Entry, Running, change_in_words, in_words, now_unix_ms, outcome};
+use super::rollouts::{Entry, Running, actions_of, in_words, now_unix_ms, outcome};
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
-use crate::registry::{Action, Base, Digest, Outcome, Registry, RegistryError, RolloutRecord, now_ms};
+use crate::registry::{
+    BY_MANIFEST, Base, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord,
+};
 use crate::rollout::{Change as What, Rollout, State, Transition};
 
 /// What a start has decided and not yet written down: until it serves, another process may, by what was recorded before.
 pub(super) struct Decided {
-    /// Components whose manifest's artifact is in force instead of a deployed one.
-    manifest_changed: Vec<ManifestChanged>,
+    changed: Vec<Changed>,
     rollouts: Vec<DecidedRollout>,
     /// Rollouts that go on, by the component's id.
     pub(super) entries: Vec<(String, Entry)>,
 }
 
-/// The artifact that the manifest has now.
-pub(super) struct ManifestChanged {
-    pub(super) component: String,
-    pub(super) digest: Digest,
-    pub(super) source: String,
+/// A component of which something else is in force than was recorded, because the manifest or its sources have changed.
+pub(super) struct Changed {
+    component: String,
+    /// The artifact in force, where that came from, and what it is given.
+    digest: Digest,
+    source: String,
+    configuration: String,
+    /// The manifest's own artifact.
+    base: Digest,
+    why: &'static str,
+    /// What, in words.
+    pub(super) changes: Vec<String>,
+}
+
+impl Changed {
+    /// Instead of what was `recorded`, and because of `why`, this artifact with this configuration; `base` is the manifest's own,
+    /// which is at `path`.
+    pub(super) fn new(
+        component: &str,
+        why: &'static str,
+        recorded: &Recorded,
+        base: &Digest,
+        path: String,
+        digest: &Digest,
+        configuration: &Configuration,
+    ) -> Self {
+        let mut changes = configuration.changes_since_record(&recorded.configuration);
+        let is_other_artifact = *digest != recorded.digest;
+        if is_other_artifact {
+            changes.insert(0, ARTIFACT.to_owned());
+        }
+        Self {
+            component: component.to_owned(),
+            digest: digest.clone(),
+            source: if is_other_artifact { path } else { recorded.source.clone() },
+            configuration: configuration.record(),
+            base: base.clone(),
+            why,
+            changes,
+        }
+    }
+
+    fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
+        let Self { component, digest, source, configuration, base, why, changes } = self;
+        let revision = NewRevision {
+            component,
+            digest,
+            source,
+            who: BY_MANIFEST,
+            why,
+            settings: &serde_json::json!({ "changed": changes }).to_string(),
+            configuration,
+            configuration_of_sources: &Digest::of(configuration.as_bytes()),
+            base: Base { digest: base, source, configuration },
+        };
+        registry.put_in_force(&revision, &[]).map(drop)
+    }
 }
 
 struct DecidedRollout {
@@ -32,36 +86,28 @@ struct DecidedRollout {
     number: u32,
     outcome: Option<Outcome>,
     state: String,
-    /// From which artifact to which, and what happened to it at the start.
+    /// From which artifact to which, what is different, and what happened to it at the start.
     former: Digest,
     digest: Digest,
+    changed: Vec<String>,
     transitions: Vec<Transition>,
 }
 
 impl Decided {
-    pub(super) fn new(manifest_changed: Vec<ManifestChanged>) -> Self {
-        Self { manifest_changed, rollouts: Vec::new(), entries: Vec::new() }
+    pub(super) fn new(changed: Vec<Changed>) -> Self {
+        Self { changed, rollouts: Vec::new(), entries: Vec::new() }
     }
 
     /// Writes it down.
     pub(super) fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
-        for ManifestChanged { component, digest, source } in &self.manifest_changed {
-            registry.manifest_changed(component, Base { digest, source })?;
+        for changed in &self.changed {
+            changed.record(registry)?;
         }
         for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
+            let actions = actions_of(component, transitions);
             match outcome {
-                Some(outcome) => registry.end_rollout(component, *number, *outcome)?,
-                None => registry.save_rollout(component, *number, state)?,
-            }
-            for transition in transitions {
-                registry.log(&Action {
-                    at_ms: now_ms(),
-                    who: BY_ROLLOUT.to_owned(),
-                    action: change_in_words(transition.change).to_owned(),
-                    component: component.clone(),
-                    why: format!("{} ({} %)", transition.reason, transition.weight_percent),
-                    outcome: "ok".to_owned(),
-                })?;
+                Some(outcome) => registry.end_rollout(component, *number, *outcome, &actions)?,
+                None => registry.save_rollout(component, *number, state, &actions)?,
             }
         }
         Ok(())
@@ -69,9 +115,9 @@ impl Decided {
 
     /// Tells webhooks of it.
     pub(super) fn tell(&self, webhooks: &Webhooks) {
-        for DecidedRollout { component, former, digest, transitions, .. } in &self.rollouts {
+        for DecidedRollout { component, former, digest, changed, transitions, .. } in &self.rollouts {
             for transition in transitions {
-                webhooks.tell(&News::of(component, former, digest, transition));
+                webhooks.tell(&News::of(component, former, digest, changed, transition));
             }
         }
     }
@@ -88,24 +134,31 @@ pub(super) async fn resume(
     decided: &mut Decided,
 ) -> anyhow::Result<Table> {
     for record in loader.registry.rollouts()? {
-        let is_changed = decided.manifest_changed.iter().any(|changed| changed.component == record.component);
-        // A component that is not to run keeps its rollout for another start; one whose manifest changed has none any more.
-        let Some(former) = in_force.get(&record.component).filter(|_| !is_changed) else { continue };
-        let mut rollout: Rollout = match serde_json::from_str(&record.state) {
+        // A component that is not to run keeps its rollout for another start.
+        let Some(former) = in_force.artifacts.get(&record.component) else { continue };
+        let changed = changed(in_force, former, &record);
+        let rollout = match decided.changed.iter().find(|changed| changed.component == record.component) {
+            // It was to take the place of something else.
+            Some(in_force) => Err(format!("{} while the host was not there", in_force.why)),
+            None => {
+                serde_json::from_str(&record.state).map_err(|error| format!("its record is not understood: {error}"))
+            }
+        };
+        let mut rollout: Rollout = match rollout {
             Ok(rollout) => rollout,
-            Err(error) => {
-                decided.rollouts.push(not_understood(former, record, &error));
+            Err(reason) => {
+                decided.rollouts.push(given_up(former, record, changed, reason));
                 continue;
             }
         };
         let mut transitions = rollout.restarted(now_unix_ms());
-        let revisions = match outcome(&rollout) {
-            Some(_) => Vec::new(),
+        let (configuration, revisions) = match outcome(&rollout) {
+            Some(_) => Default::default(),
             None => match revisions(loader, served, in_force, &record).await {
-                Ok(revisions) => revisions,
+                Ok(found) => found,
                 Err(error) => {
                     transitions = rollout.fail(now_unix_ms(), format!("{error:#}"));
-                    Vec::new()
+                    Default::default()
                 }
             },
         };
@@ -119,6 +172,7 @@ pub(super) async fn resume(
             state,
             former: former.clone(),
             digest: record.digest.clone(),
+            changed: changed.clone(),
             transitions,
         });
         if outcome.is_some() {
@@ -131,8 +185,9 @@ pub(super) async fn resume(
             digest: record.digest,
             source: "a rollout that was going on".to_owned(),
             at_hand: AtHand::new(),
+            configuration,
         };
-        let running = Running::new(rollout, former.clone(), change, number, candidates);
+        let running = Running::new(rollout, former.clone(), change, changed, number, candidates);
         table = table.with(running.candidates.iter().map(|(place, live)| {
             let candidate = Some(Arc::new(running.candidate(live.clone(), preview_token)));
             (*place, Split { main: table.at(*place).main.clone(), candidate })
@@ -142,10 +197,16 @@ pub(super) async fn resume(
     Ok(table)
 }
 
-/// Takes back a rollout of which nothing but its record is left.
-fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Error) -> DecidedRollout {
+/// What a rollout changes, as far as the records tell.
+fn changed(in_force: &InForce, former: &Digest, record: &RolloutRecord) -> Vec<String> {
+    let artifact = (*former != record.digest).then(|| ARTIFACT.to_owned());
+    let given = in_force.configuration(&record.component).changes_since_record(&record.configuration);
+    artifact.into_iter().chain(given).collect()
+}
+
+/// Takes back a rollout that cannot go on.
+fn given_up(former: &Digest, record: RolloutRecord, changed: Vec<String>, reason: String) -> DecidedRollout {
     let RolloutRecord { component, number, digest, state, .. } = record;
-    let reason = format!("its record is not understood: {error}");
     tracing::error!(component, revision = number, "the rollout is taken back: {reason}");
     let rolled_back = Transition {
         at_unix_ms: now_unix_ms(),
@@ -155,23 +216,27 @@ fn not_understood(former: &Digest, record: RolloutRecord, error: &serde_json::Er
         reason,
     };
     let (outcome, transitions) = (Some(Outcome::TakenBack), vec![rolled_back]);
-    DecidedRollout { component, number, outcome, state, former: former.clone(), digest, transitions }
+    DecidedRollout { component, number, outcome, state, former: former.clone(), digest, changed, transitions }
 }
 
-/// The recorded revision, for each component that it is or is a part of.
+/// The recorded revision, for each component that it is or is a part of, and what it is given.
 async fn revisions(
     loader: &Loader,
     served: &[String],
     in_force: &InForce,
     record: &RolloutRecord,
-) -> anyhow::Result<Vec<(usize, Arc<Revision>)>> {
-    let mut in_force = in_force.clone();
-    in_force.insert(record.component.clone(), record.digest.clone());
+) -> anyhow::Result<(Arc<Configuration>, Vec<(usize, Arc<Revision>)>)> {
+    let now = loader.configuration_read(&record.component);
+    let in_force_now = in_force.configuration(&record.component);
+    let restored = loader.configurer.restore(&record.configuration, [&*in_force_now], &now)?;
+    restored.warn(&record.component, record.number);
+    let configuration = Arc::new(restored.configuration);
+    let in_force = in_force.clone().with(&record.component, &record.digest, &configuration);
     let mut revisions = Vec::new();
     for place in loader.places_with(served, &record.component) {
         let revision = loader.load_place(&served[place], &in_force, &AtHand::new(), "a rollout that was going on")?;
         loader.try_start(&revision).await?;
         revisions.push((place, revision));
     }
-    Ok(revisions)
+    Ok((configuration, revisions))
 }

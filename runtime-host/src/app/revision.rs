@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use super::configuration::Configuration;
 use super::counts::{Answers, GrowthCounts};
 use super::pools::Pools;
 use crate::engine::admission::Admission;
@@ -35,12 +36,25 @@ pub(super) struct Revision {
     pub(super) growth: GrowthCounts,
     /// Of the wasm that runs: the component's own with that of its dependencies.
     pub(super) digest: Digest,
+    /// What it is given.
+    pub(super) configuration: Arc<Configuration>,
+    /// By which metrics and people know it.
+    pub(super) name: String,
+    /// What it makes use of and is not granted, in sentences for people.
+    pub(super) undeclared: Vec<String>,
 }
 
 impl Revision {
-    /// Whether both are the same code of the same component.
+    /// Whether both are the same code of the same component and are given the same.
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.component.id == other.component.id && self.digest == other.digest
+        self.is_of(&other.component.id, &other.digest, &other.configuration)
+    }
+
+    /// Whether it is this code of this component and is given this.
+    pub(super) fn is_of(&self, component: &str, digest: &Digest, configuration: &Configuration) -> bool {
+        self.component.id == component
+            && self.digest == *digest
+            && self.configuration.digest() == configuration.digest()
     }
 }
 
@@ -135,7 +149,7 @@ impl Live {
     pub(super) fn retire(self: &Arc<Self>) -> Draining {
         let draining = Draining {
             component: self.component().id.clone(),
-            digest: self.revision.digest.clone(),
+            name: self.revision.name.clone(),
             since: Instant::now(),
             live: Arc::downgrade(self),
             remains: self.pools.iter().map(|pool| pool.instances.remains()).collect(),
@@ -173,7 +187,7 @@ pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone, rat
 pub(super) struct Draining {
     /// The component's id.
     pub(super) component: String,
-    pub(super) digest: Digest,
+    pub(super) name: String,
     /// When new requests began to go elsewhere.
     pub(super) since: Instant,
     live: Weak<Live>,

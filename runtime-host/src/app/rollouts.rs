@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Prepared, blocking, to_the_end, with_causes};
+use super::deploy::{Change, DeployError, Prepared, Wanted, blocking, tell, to_the_end, with_causes};
 use super::revision::{Live, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
 use super::webhooks::News;
 use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
-use crate::rollout::{self, Hold, Rollout, Samples, State, Sticky, Strategy, Transition};
+use crate::rollout::{self, CounterRatio, Hold, Rollout, Samples, State, Sticky, Strategy, Transition, Window};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
 /// Who does what the comparison decides.
-pub(super) const BY_ROLLOUT: &str = "rollout";
+const BY_ROLLOUT: &str = "rollout";
 /// The reason of who gives none.
 pub(super) const UNSAID: &str = "somebody wanted it";
 
@@ -30,12 +30,14 @@ pub(super) struct Running {
     /// The artifact in force when it began.
     former: Digest,
     pub(super) change: Change,
+    /// What it changes, in words.
+    changed: Vec<String>,
     pub(super) number: u32,
     /// The new revision, by the places of the components that it is or is a part of.
     pub(super) candidates: Prepared,
     pub(super) shadow: Option<Arc<Shadow>>,
-    /// Whether it has gone back and that is not written down yet.
-    is_end_unwritten: bool,
+    /// What is to be logged with a way back that is gone and not written down yet.
+    unwritten_end: Option<Vec<Action>>,
 }
 
 /// What somebody wants of a rollout that goes on.
@@ -71,6 +73,8 @@ pub struct RolloutStatus {
     pub revision: u32,
     /// Its name in the metrics, where it runs by itself.
     pub runs: Option<String>,
+    /// What it changes: the artifact, and what it is given, by name.
+    pub changed: Vec<String>,
     /// How it takes over.
     pub strategy: String,
     /// Where it is, in words.
@@ -97,10 +101,17 @@ pub(super) fn now_unix_ms() -> u64 {
 }
 
 impl Running {
-    pub(super) fn new(rollout: Rollout, former: Digest, change: Change, number: u32, candidates: Prepared) -> Self {
+    pub(super) fn new(
+        rollout: Rollout,
+        former: Digest,
+        change: Change,
+        changed: Vec<String>,
+        number: u32,
+        candidates: Prepared,
+    ) -> Self {
         let is_shadow = matches!(rollout.plan().strategy, Strategy::Shadow { .. });
         let shadow = is_shadow.then(Arc::default);
-        Self { rollout, former, change, number, candidates, shadow, is_end_unwritten: false }
+        Self { rollout, former, change, changed, number, candidates, shadow, unwritten_end: None }
     }
 
     /// What requests see of it.
@@ -122,9 +133,10 @@ impl Running {
         RolloutStatus {
             revision: *number,
             runs: match &candidates[..] {
-                [(_, live)] => Some(live.revision.digest.to_string()),
+                [(_, live)] => Some(live.revision.name.clone()),
                 _ => None,
             },
+            changed: self.changed.clone(),
             strategy: rollout.plan().strategy.name().to_string(),
             state: rollout.state().to_string(),
             promoted: rollout.is_over().then(|| rollout.state() == State::Promoted),
@@ -187,7 +199,7 @@ impl App {
                 let samples = app.samples(&running);
                 let before = running.rollout.clone();
                 let transitions = running.rollout.advance(now_unix_ms(), &samples);
-                if let Err(error) = app.record_and_carry_out(&entry, &mut running, &before, &transitions).await {
+                if let Err(error) = app.record_and_carry_out(&entry, &mut running, &before, &transitions, None).await {
                     let error = with_causes(&error);
                     tracing::error!(component, "the rollout cannot go on, since that cannot be written down: {error}");
                 }
@@ -206,25 +218,26 @@ impl App {
     ) -> Result<RolloutStatus, DeployError> {
         let (app, component) = (self.clone(), component.to_owned());
         let steering = async move {
-            let result = app.steer_in_turn(&component, steer, &why).await;
-            app.log_action(steer.name(), component, who, why, &result).await;
+            let wanted = Wanted { action: steer.name(), component: &component, who: &who, why: &why };
+            let result = app.steer_in_turn(&wanted, steer).await;
+            app.log_action(&wanted, &result, |_| true).await;
             result
         };
         to_the_end(steering).await
     }
 
-    async fn steer_in_turn(
-        self: &Arc<Self>,
-        component: &str,
-        steer: Steer,
-        why: &str,
-    ) -> Result<RolloutStatus, DeployError> {
+    async fn steer_in_turn(self: &Arc<Self>, wanted: &Wanted<'_>, steer: Steer) -> Result<RolloutStatus, DeployError> {
+        let Wanted { component, why, .. } = *wanted;
         self.in_force(component)?;
         let entry = self.deployments.rollouts().get(component).filter(|entry| !entry.is_over()).cloned();
         let entry = entry.ok_or_else(|| DeployError::NoRollout { component: component.to_owned() })?;
         let mut running = entry.running.lock().await;
         self.deployments.are_decided_here()?;
         let before = running.rollout.clone();
+        if matches!(steer, Steer::Promote | Steer::PromoteFully) {
+            let samples = self.samples(&running);
+            running.rollout.remember(&samples.old);
+        }
         let now = now_unix_ms();
         let why = if why.is_empty() { UNSAID } else { why };
         let rollout = &mut running.rollout;
@@ -234,74 +247,95 @@ impl App {
             Steer::Pause => rollout.pause(now, why),
             Steer::Resume => rollout.resume(now, why),
             Steer::Abort => rollout.abort(now, why),
-        }?;
-        self.record_and_carry_out(&entry, &mut running, &before, &transitions).await?;
+        };
+        let transitions = match transitions {
+            Ok(transitions) => transitions,
+            Err(refused) => {
+                running.rollout = before;
+                return Err(refused.into());
+            }
+        };
+        self.record_and_carry_out(&entry, &mut running, &before, &transitions, Some(wanted.done())).await?;
         Ok(running.status())
+    }
+
+    /// What was counted of the revisions in force at these places.
+    pub(super) fn counted(&self, places: impl Iterator<Item = usize> + Clone, ratios: &[CounterRatio]) -> Window {
+        let table = self.table.load();
+        window(places.map(|place| &table.at(place).main), ratios)
     }
 
     /// What was counted of both revisions.
     fn samples(&self, running: &Running) -> Samples {
-        let table = self.table.load();
         let ratios = &running.rollout.plan().analysis.counters;
         Samples {
-            old: window(running.candidates.iter().map(|(place, _)| &table.at(*place).main), ratios),
+            old: self.counted(running.candidates.iter().map(|(place, _)| *place), ratios),
             new: window(running.candidates.iter().map(|(_, live)| live), ratios),
             answers: running.shadow.as_ref().map(|shadow| shadow.count()).unwrap_or_default(),
         }
     }
 
-    /// Writes transitions down and does what they say. What cannot be written down is not done, except the way back.
+    /// Writes transitions down, with the action that they come from, and does what they say. What cannot be written down is not
+    /// done, except the way back.
     async fn record_and_carry_out(
         self: &Arc<Self>,
         entry: &Entry,
         running: &mut Running,
         before: &Rollout,
         transitions: &[Transition],
+        action: Option<Action>,
     ) -> Result<(), RegistryError> {
         if transitions.is_empty() {
             return Ok(());
         }
+        let component = running.change.component.clone();
+        let actions: Vec<Action> = action.into_iter().chain(actions_of(&component, transitions)).collect();
         let recorded = blocking({
-            let registry = self.loader.registry.clone();
-            let (component, number) = (running.change.component.clone(), running.number);
+            let (registry, number, actions) = (self.loader.registry.clone(), running.number, actions.clone());
             let (outcome, state) = (outcome(&running.rollout), in_words(&running.rollout));
             move || match outcome {
-                Some(outcome) => registry.end_rollout(&component, number, outcome),
-                None => registry.save_rollout(&component, number, &state),
+                Some(outcome) => registry.end_rollout(&component, number, outcome, &actions),
+                None => registry.save_rollout(&component, number, &state, &actions),
             }
         });
         match recorded.await {
             Ok(()) => {}
             Err(error) if outcome(&running.rollout) == Some(Outcome::TakenBack) => {
                 tracing::error!("a way back is not written down, and is gone all the same: {}", with_causes(&error));
-                running.is_end_unwritten = true;
+                running.unwritten_end = Some(actions);
             }
             Err(error) => {
                 running.rollout = before.clone();
                 return Err(error);
             }
         }
-        self.carry_out(entry, running, transitions).await;
+        self.carry_out(entry, running, transitions);
         Ok(())
     }
 
     /// Tries again to write a way back down; returns whether nothing is left to write. Without it, the next start would give
     /// the revision its share again.
     async fn write_end(&self, running: &mut Running) -> bool {
-        if running.is_end_unwritten {
-            let registry = self.loader.registry.clone();
+        let Some(actions) = running.unwritten_end.take() else { return true };
+        let written = blocking({
+            let (registry, actions) = (self.loader.registry.clone(), actions.clone());
             let (component, number) = (running.change.component.clone(), running.number);
-            let written = blocking(move || registry.end_rollout(&component, number, Outcome::TakenBack)).await;
-            running.is_end_unwritten = written.is_err();
-            if written.is_ok() {
+            move || registry.end_rollout(&component, number, Outcome::TakenBack, &actions)
+        });
+        match written.await {
+            Ok(()) => {
                 tracing::info!(component = running.change.component, "the way back is written down now");
+                true
+            }
+            Err(_) => {
+                running.unwritten_end = Some(actions);
+                false
             }
         }
-        !running.is_end_unwritten
     }
 
     /// Does what transitions say that are written down.
-    pub(super) async fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
+    pub(super) fn carry_out(self: &Arc<Self>, entry: &Entry, running: &mut Running, transitions: &[Transition]) {
         match outcome(&running.rollout) {
             Some(Outcome::Promoted) => {
                 let candidates = running.candidates.clone();
@@ -321,17 +355,10 @@ impl App {
         for transition in transitions {
             let change = change_in_words(transition.change);
             self.telemetry.metrics.rollout_transition(&component, change);
-            self.webhooks.tell(&News::of(&component, &running.former, &running.change.digest, transition));
-            let action = Action {
-                at_ms: now_ms(),
-                who: BY_ROLLOUT.to_owned(),
-                action: change.to_owned(),
-                component: component.clone(),
-                why: format!("{} ({} %)", transition.reason, transition.weight_percent),
-                outcome: "ok".to_owned(),
-            };
-            self.audit(action).await;
+            let (from, to) = (&running.former, &running.change.digest);
+            self.webhooks.tell(&News::of(&component, from, to, &running.changed, transition));
         }
+        actions_of(&component, transitions).iter().for_each(tell);
     }
 
     /// Has the new revision answer its share from now on.
@@ -367,6 +394,15 @@ pub(super) fn outcome(rollout: &Rollout) -> Option<Outcome> {
         State::RolledBack | State::Aborted => Some(Outcome::TakenBack),
         _ => None,
     }
+}
+
+/// What the log of actions has about transitions.
+pub(super) fn actions_of(component: &str, transitions: &[Transition]) -> Vec<Action> {
+    let action = |transition: &Transition| {
+        let why = format!("{} ({} %)", transition.reason, transition.weight_percent);
+        Action::done(change_in_words(transition.change), component, BY_ROLLOUT, &why)
+    };
+    transitions.iter().map(action).collect()
 }
 
 /// A rollout as it is recorded.

@@ -1,8 +1,11 @@
 //! What runs at this moment, for people.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::App;
+use super::deploy::blocking;
 use super::rollouts::RolloutStatus;
 use crate::registry::{Digest, RevisionRecord};
 
@@ -15,6 +18,8 @@ pub struct ComponentStatus {
     pub revision: Option<u32>,
     /// The artifact in force.
     pub digest: Digest,
+    /// What its revision has changed: the artifact, and what it is given, by name.
+    pub changed: Vec<String>,
     /// The revision by its name in the metrics, which is of the whole that runs; `None` for a component that runs only as part of
     /// others.
     pub runs: Option<String>,
@@ -41,37 +46,42 @@ pub struct DrainingStatus {
 
 impl App {
     /// What runs of each component, in the order of their ids.
-    pub fn status(&self) -> Vec<ComponentStatus> {
+    pub async fn status(self: &Arc<Self>) -> Vec<ComponentStatus> {
+        let app = self.clone();
+        blocking(move || app.status_now()).await
+    }
+
+    fn status_now(&self) -> Vec<ComponentStatus> {
         let rollouts = self.deployments.rollouts().clone();
         let draining: Vec<_> = self.deployments.draining().iter().cloned().collect();
-        let state = self.deployments.state();
+        let (artifacts, warm) = {
+            let state = self.deployments.state();
+            (state.in_force.artifacts.clone(), state.warm.clone())
+        };
         let status = |(id, digest): (&String, &Digest)| {
             let live = self.place_of(id).map(|place| self.table.load().at(place).main.clone());
             let of_it = draining.iter().filter(|draining| draining.component == *id);
             // A status without numbers is worth more than none.
             let history = self.loader.registry.history(id).unwrap_or_default();
+            let record = history.iter().find(|record| record.is_live);
             ComponentStatus {
                 component: id.clone(),
-                revision: history.iter().find(|record| record.is_live).map(|record: &RevisionRecord| record.number),
+                revision: record.map(|record| record.number),
                 digest: digest.clone(),
-                runs: live.as_ref().map(|live| live.revision.digest.to_string()),
+                changed: record.map(RevisionRecord::changed).unwrap_or_default(),
+                runs: live.as_ref().map(|live| live.revision.name.clone()),
                 instances: live.as_ref().map_or(0, |live| live.instances()),
                 draining: of_it
                     .map(|draining| DrainingStatus {
-                        runs: draining.digest.to_string(),
+                        runs: draining.name.clone(),
                         instances: draining.instances(),
                         for_ms: draining.since.elapsed().as_millis() as u64,
                     })
                     .collect(),
-                warm: state
-                    .warm
-                    .iter()
-                    .filter(|warm| warm.component.id == *id)
-                    .map(|warm| warm.digest.to_string())
-                    .collect(),
+                warm: warm.iter().filter(|warm| warm.component.id == *id).map(|warm| warm.name.clone()).collect(),
                 rollout: rollouts.get(id).map(|entry| entry.status().clone()),
             }
         };
-        state.in_force.iter().map(status).collect()
+        artifacts.iter().map(status).collect()
     }
 }

@@ -23,6 +23,8 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
         state,
         memory_bytes_max: None,
         preview_token: "preview".to_owned(),
+        seal_key: "key".to_owned(),
+        sources: Arc::new(|_| anyhow::bail!("nothing is deployed")),
         workers: std::num::NonZeroUsize::MIN,
         outbound: OutboundShared::new(&OutboundHttp::default(), &[]).unwrap(),
         telemetry: Arc::new(Telemetry::new("shop", "1")),

@@ -48,6 +48,8 @@ pub(super) struct News<'a> {
     pub(super) from: &'a Digest,
     /// The artifact that takes its place, or was to.
     pub(super) to: &'a Digest,
+    /// What is different: the artifact, and what it is given, by name.
+    pub(super) changed: &'a [String],
     /// One of a few fixed words.
     pub(super) change: &'static str,
     /// The share of requests that `to` has now.
@@ -83,11 +85,18 @@ enum Failure {
 
 impl<'a> News<'a> {
     /// What has changed in a rollout.
-    pub(super) fn of(component: &'a str, from: &'a Digest, to: &'a Digest, transition: &'a Transition) -> Self {
+    pub(super) fn of(
+        component: &'a str,
+        from: &'a Digest,
+        to: &'a Digest,
+        changed: &'a [String],
+        transition: &'a Transition,
+    ) -> Self {
         Self {
             component,
             from,
             to,
+            changed,
             change: change_in_words(transition.change),
             weight_percent: transition.weight_percent,
             reason: &transition.reason,
@@ -96,11 +105,12 @@ impl<'a> News<'a> {
     }
 
     fn message(&self) -> Bytes {
-        let Self { component, from, to, change, weight_percent, reason, at_unix_ms } = *self;
+        let Self { component, from, to, changed, change, weight_percent, reason, at_unix_ms } = *self;
         let text = format!(
-            "{component}: {change}, {weight_percent} % of requests to {} (before: {}): {reason}",
+            "{component}: {change}, {weight_percent} % of requests to {} (before: {}; changed: {}): {reason}",
             to.short(),
-            from.short()
+            from.short(),
+            changed.join(", ")
         );
         let at = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_unix_ms)).to_string();
         let message = json!({
@@ -108,6 +118,7 @@ impl<'a> News<'a> {
             "component": component,
             "from": from.as_str(),
             "to": to.as_str(),
+            "changed": changed,
             "change": change,
             "weight_percent": weight_percent,
             "reason": reason,
@@ -235,14 +246,16 @@ mod tests {
             weight_percent: 0,
             reason: "errors: p < 0.001 & \"more\"".to_owned(),
         };
-        let message = News::of("catalog", &from, &to, &transition).message();
+        let changed = ["artifact", "variable color"].map(str::to_owned);
+        let message = News::of("catalog", &from, &to, &changed, &transition).message();
         let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
         let (short, before) = (to.short(), from.short());
         let expected = json!({
-            "text": format!("catalog: rolled-back, 0 % of requests to {short} (before: {before}): errors: p &lt; 0.001 &amp; \"more\""),
+            "text": format!("catalog: rolled-back, 0 % of requests to {short} (before: {before}; changed: artifact, variable color): errors: p &lt; 0.001 &amp; \"more\""),
             "component": "catalog",
             "from": from.as_str(),
             "to": to.as_str(),
+            "changed": ["artifact", "variable color"],
             "change": "rolled-back",
             "weight_percent": 0,
             "reason": "errors: p < 0.001 & \"more\"",

@@ -9,7 +9,7 @@ use anyhow::bail;
 
 use super::advice::about_stores;
 use super::{ManifestArgs, StateDirArgs, runtime_config};
-use crate::app::{App, Parts, stores_config};
+use crate::app::{App, Parts, Sources, stores_config};
 use crate::engine::outbound_client::OutboundShared;
 use crate::generated;
 use crate::manifest::Manifest;
@@ -21,7 +21,7 @@ use crate::telemetry::Telemetry;
 use crate::variables::{Values, Variables, read_overrides};
 
 /// Which application, with which settings.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ApplicationArgs {
     #[command(flatten)]
     pub(super) manifest: ManifestArgs,
@@ -87,7 +87,7 @@ impl ApplicationArgs {
         lock: Option<File>,
     ) -> anyhow::Result<Loaded> {
         let Described { manifest, config } = described;
-        let variables = self.variables(manifest, config, state)?;
+        let variables = self.variables(manifest, config, state, &Values::default())?;
         let telemetry = Arc::new(Telemetry::new(&manifest.application.name, &manifest.application.version));
         let stores_config = self.stores(described, state);
         let stores = match lock {
@@ -98,12 +98,14 @@ impl ApplicationArgs {
         let app = App::load(Parts {
             manifest: manifest.clone(),
             variables,
+            sources: self.sources(state),
             stores: stores.clone(),
             state: state.clone(),
             registry: Arc::new(Registry::open(registry, REVISIONS_KEPT)?),
             code_cache: self.code_cache.clone().unwrap_or_else(|| state.code_cache()),
             memory_bytes_max: self.max_instance_memory,
             preview_token: generated::preview_token(state)?,
+            seal_key: generated::seal_key(state)?,
             workers,
             outbound: OutboundShared::new(&config.outbound_http, &config.client_tls)?,
             telemetry: telemetry.clone(),
@@ -124,11 +126,30 @@ impl ApplicationArgs {
         Ok(())
     }
 
-    fn variables(&self, manifest: &Manifest, config: &RuntimeConfig, state: &StateDir) -> anyhow::Result<Variables> {
+    /// Reads manifest and variables again, as they are by then.
+    fn sources(&self, state: &StateDir) -> Arc<Sources> {
+        let (application, state) = (self.clone(), state.clone());
+        Arc::new(move |overrides| {
+            let Described { manifest, config } = application.read()?;
+            let variables = application.variables(&manifest, &config, &state, overrides)?;
+            Ok((manifest, variables))
+        })
+    }
+
+    /// The values of variables; those of `overrides` before all others.
+    fn variables(
+        &self,
+        manifest: &Manifest,
+        config: &RuntimeConfig,
+        state: &StateDir,
+        overrides: &Values,
+    ) -> anyhow::Result<Variables> {
         let generated = manifest.application.settings.generate.iter();
         let generated = generated.map(|(name, kind)| Ok((name.clone(), kind.value.value(name, state)?)));
         let generated = generated.collect::<anyhow::Result<Values>>()?;
-        let overrides = read_overrides(&self.variable)?;
+        let given = read_overrides(&self.variable)?;
+        let overrides = given.iter().chain(overrides.iter()).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let overrides = overrides.collect();
         Ok(Variables::resolve(manifest, overrides, &config.variables_providers, generated, &|name| {
             std::env::var(name).ok()
         })?)

@@ -8,8 +8,9 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
 
 use super::advice::{about_stores, advise};
-use super::remote::{Application, TlsArgs};
+use super::remote::{Application, TlsArgs, actor};
 use super::{ManifestArgs, StateDirArgs, runtime_config};
+use crate::admin::ACTOR;
 use crate::admin::backup::BACKUP_PATH;
 use crate::app::stores_config;
 use crate::generated::admin_token;
@@ -43,6 +44,9 @@ impl StoreArgs {
 pub(super) struct Backup {
     /// The folder to copy to; it is made, or has to be empty.
     folder: PathBuf,
+    /// Why, for those who read the log of actions of a running host.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
     #[command(flatten)]
     stores: StoreArgs,
     /// The admin token of the host that has the stores; by default the one in the state folder. Better given in the environment,
@@ -77,7 +81,7 @@ impl Backup {
                         .running_host()
                         .context("another process has the state folder and does not say where it answers")?;
                     let token = self.admin_token.clone().map_or_else(|| admin_token(&state), Ok)?;
-                    ask_host(host, token, self.tls.clone(), &folder).await?;
+                    self.ask(host, token, &folder).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -85,14 +89,15 @@ impl Backup {
             Ok(())
         })
     }
-}
 
-async fn ask_host(host: RunningHost, token: String, tls: TlsArgs, folder: &Path) -> anyhow::Result<()> {
-    let body = serde_json::json!({ "folder": folder }).to_string();
-    let request = Request::post(BACKUP_PATH).header(CONTENT_TYPE, "application/json");
-    let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
-    let host = Application { url: host.admin_url, token, token_is_given: true, tls };
-    host.send(request, body).await.map(drop).context("the host could not make the backup")
+    /// Has the host that has the stores copy them.
+    async fn ask(&self, host: RunningHost, token: String, folder: &Path) -> anyhow::Result<()> {
+        let body = serde_json::json!({ "folder": folder, "why": self.why }).to_string();
+        let request = Request::post(BACKUP_PATH).header(CONTENT_TYPE, "application/json").header(ACTOR, actor());
+        let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
+        let host = Application { url: host.admin_url, token, token_is_given: true, tls: self.tls.clone() };
+        host.send(request, body).await.map(drop).context("the host could not make the backup")
+    }
 }
 
 /// Arguments of `bodega restore`.

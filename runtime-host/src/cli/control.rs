@@ -2,6 +2,7 @@
 //! serves.
 
 mod course;
+mod look;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,21 +15,18 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use self::course::Course;
+pub(super) use self::look::{History, Status};
 use super::StateDirArgs;
 use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
-use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH};
+use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, IN_FORCE, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH, VARIABLE};
 use crate::generated;
 use crate::rollout::StrategyName;
 use crate::state_dir::StateDir;
+use crate::variables::read_overrides;
 
 /// How often `--wait` looks.
 const WAIT_POLL: Duration = Duration::from_millis(100);
-/// How often a live status is shown.
-const LIVE_PERIOD: Duration = Duration::from_secs(1);
-/// Has a terminal clear itself and go to its first line.
-const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
-
 /// How to find the host.
 #[derive(Debug, clap::Args)]
 pub(super) struct HostArgs {
@@ -98,11 +96,7 @@ impl Control {
         body: Bytes,
     ) -> anyhow::Result<Value> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let actor = std::env::var("USER").ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{path}?{query}"))
-            .header(ACTOR, actor.as_deref().unwrap_or("unnamed"));
+        let request = Request::builder().method(method).uri(format!("{path}?{query}")).header(ACTOR, remote::actor());
         let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
         let answer = self.0.send(request, body).await?.into_body().collect().await?.to_bytes();
         serde_json::from_slice(&answer).context("the host's answer is not understood")
@@ -194,6 +188,7 @@ struct WaitArgs {
 impl WaitArgs {
     async fn report(&self, control: &Control, done: &Value) -> anyhow::Result<()> {
         println!("{}", outcome_line(done));
+        warnings(done).for_each(|warning| eprintln!("{warning}"));
         if !self.wait || is_true(done, "unchanged") {
             return Ok(());
         }
@@ -213,8 +208,12 @@ impl WaitArgs {
 pub(super) struct Deploy {
     /// The component's id.
     component: String,
-    /// The wasm file.
-    artifact: PathBuf,
+    /// The wasm file; without it the artifact in force is given the configuration that the manifest and its sources have now.
+    artifact: Option<PathBuf>,
+    /// A variable's value for this revision, `NAME=VALUE` or `@FILE`, instead of the one that the application's sources have; may be
+    /// given several times. Not for secrets.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    variable: Vec<String>,
     /// How it takes over: `rolling`, `blue-green`, `canary` or `shadow`; by default as the manifest says.
     #[arg(long)]
     strategy: Option<StrategyName>,
@@ -232,13 +231,21 @@ pub(super) struct Deploy {
 
 impl Deploy {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let wasm =
-            std::fs::read(&self.artifact).with_context(|| format!("{} cannot be read", self.artifact.display()))?;
-        let source = std::path::absolute(&self.artifact)?.display().to_string();
+        let (wasm, source) = match &self.artifact {
+            Some(path) => {
+                let wasm = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                (wasm, std::path::absolute(path)?.display().to_string())
+            }
+            None => Default::default(),
+        };
+        let variables: Vec<String> =
+            read_overrides(&self.variable)?.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let control = self.admin.connect()?;
         let status = self.smoke_status.map(|status| status.to_string());
         let strategy = self.strategy.map(|strategy| strategy.to_string());
         let mut query = vec![("component", self.component.as_str()), ("source", &source), ("why", &self.wait.why)];
+        query.extend(self.artifact.is_none().then_some(("artifact", IN_FORCE)));
+        query.extend(variables.iter().map(|variable| (VARIABLE, variable.as_str())));
         query.extend(strategy.as_deref().map(|strategy| ("strategy", strategy)));
         query.extend(self.smoke.as_deref().map(|path| ("smoke", path)));
         query.extend(status.as_deref().map(|status| ("smoke_status", status)));
@@ -314,107 +321,6 @@ impl Steer {
     }
 }
 
-/// Arguments of `bodega status`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Status {
-    /// Print the host's own JSON.
-    #[arg(long)]
-    json: bool,
-    /// Show it again and again, until the command is ended.
-    #[arg(long, conflicts_with = "json")]
-    live: bool,
-    #[command(flatten)]
-    admin: AdminArgs,
-}
-
-impl Status {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let control = self.admin.connect()?;
-        remote::runtime()?.block_on(async {
-            loop {
-                let status = control.get(STATUS_PATH, &[]).await?;
-                match (self.json, self.live) {
-                    (true, _) => println!("{status}"),
-                    (_, true) => print!("{CLEAR_SCREEN}{}", Self::page(&status)),
-                    _ => print!("{}", Self::page(&status)),
-                }
-                if !self.live {
-                    return Ok(());
-                }
-                tokio::time::sleep(LIVE_PERIOD).await;
-            }
-        })
-    }
-
-    fn page(status: &Value) -> String {
-        let row = |status: &Value| {
-            let draining = list(&status["draining"]).iter();
-            let draining: Vec<String> =
-                draining.map(|old| format!("{} ({} instances)", text(old, "runs"), old["instances"])).collect();
-            [
-                text(status, "component").to_owned(),
-                status["revision"].as_u64().map_or("manifest".to_owned(), |number| number.to_string()),
-                status["runs"].as_str().unwrap_or("(in others)").to_owned(),
-                status["instances"].to_string(),
-                draining.join(", "),
-            ]
-        };
-        let mut page = table(["component", "revision", "runs", "instances", "draining"], list(status).iter().map(row));
-        for status in list(status).iter().filter(|status| !status["rollout"].is_null()) {
-            page += &format!("\n{}: {}\n", text(status, "component"), rollout_line(&status["rollout"]));
-            for finding in list(&status["rollout"]["findings"]).iter().filter_map(Value::as_str) {
-                page += &format!("  {finding}\n");
-            }
-        }
-        page
-    }
-}
-
-/// Arguments of `bodega history`.
-#[derive(Debug, clap::Args)]
-pub(super) struct History {
-    /// The component's id.
-    component: String,
-    /// Print the host's own JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    admin: AdminArgs,
-}
-
-impl History {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let control = self.admin.connect()?;
-        let history = remote::runtime()?.block_on(control.get(HISTORY_PATH, &[("component", &self.component)]))?;
-        if self.json {
-            println!("{history}");
-            return Ok(());
-        }
-        if list(&history).is_empty() {
-            println!("{}: nothing was deployed; the manifest's own revision is in force", self.component);
-            return Ok(());
-        }
-        let row = |record: &Value| {
-            let state = match (record["is_live"].as_bool(), record["is_rolled_back"].as_bool()) {
-                (Some(true), _) => "in force",
-                (_, Some(true)) => "taken back",
-                _ => "",
-            };
-            let at = Duration::from_millis(record["created_at_ms"].as_u64().unwrap_or_default());
-            [
-                record["number"].to_string(),
-                state.to_owned(),
-                text(record, "digest").chars().take(12).collect(),
-                humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at).to_string(),
-                text(record, "who").to_owned(),
-                text(record, "why").to_owned(),
-            ]
-        };
-        print!("{}", table(["revision", "state", "digest", "since", "who", "why"], list(&history).iter().map(row)));
-        Ok(())
-    }
-}
-
 /// What came of a deployment, in a line.
 pub(super) fn outcome_line(done: &Value) -> String {
     let component = text(done, "component");
@@ -422,11 +328,22 @@ pub(super) fn outcome_line(done: &Value) -> String {
     if is_true(done, "unchanged") {
         return format!("{component}: revision {revision} is in force already");
     }
+    let changed = texts(&done["changed"]);
     if is_true(done, "rollout") {
-        return format!("{component}: the rollout of revision {revision} has begun");
+        return format!("{component}: the rollout of revision {revision} has begun; changed: {changed}");
     }
     let (took_ms, switched) = (&done["took_ms"], switched(done).join(", "));
-    format!("{component}: revision {revision} is in force after {took_ms} ms (in {switched})")
+    format!("{component}: revision {revision} is in force after {took_ms} ms (in {switched}); changed: {changed}")
+}
+
+/// What whoever wanted a deployment should know of it.
+pub(super) fn warnings(done: &Value) -> impl Iterator<Item = String> {
+    let component = text(done, "component");
+    list(&done["warnings"]).iter().filter_map(Value::as_str).map(move |warning| format!("{component}: {warning}"))
+}
+
+fn texts(value: &Value) -> String {
+    list(value).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The components whose requests another revision answers.
@@ -442,9 +359,10 @@ fn is_true(value: &Value, name: &str) -> bool {
 fn rollout_line(rollout: &Value) -> String {
     let hold = rollout["hold"].as_str().map(|hold| format!(", {hold}")).unwrap_or_default();
     format!(
-        "{} of revision {} is {}{hold}, with {} % of requests ({} so far): {}",
+        "{} of revision {} ({}) is {}{hold}, with {} % of requests ({} so far): {}",
         text(rollout, "strategy"),
         rollout["revision"],
+        texts(&rollout["changed"]),
         text(rollout, "state"),
         rollout["weight_percent"],
         rollout["requests"],
@@ -460,27 +378,9 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Columns as wide as their widest text.
-fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: impl Iterator<Item = [String; COLUMNS]>) -> String {
-    let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let line = |row: &[String; COLUMNS]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_text() {
-        let rows = [["cart", "12"], ["c", "1"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(["component", "n"], rows.into_iter()), "component  n\ncart       12\nc          1\n");
-    }
 
     #[test]
     fn who_gives_no_address_needs_a_running_host() {

@@ -163,6 +163,12 @@ fn advice(status: StatusCode, token_is_given: bool) -> &'static str {
     }
 }
 
+/// The name by which the log of actions knows the user of a command.
+pub(super) fn actor() -> String {
+    let name = std::env::var("USER").ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
+    name.unwrap_or_else(|| "unnamed".to_owned())
+}
+
 /// The runtime of a command that asks one thing after the other.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)

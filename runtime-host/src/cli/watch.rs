@@ -1,7 +1,8 @@
 //! `bodega watch`: builds a component again when its sources change, and puts what came of it in force in the running host.
 //!
 //! Sources are looked at regularly, by the globs of `[component.x.build] watch`. That costs a few hundred `stat` calls, and unlike
-//! notices of the system it works on every file system that a container or a virtual machine may have mounted. What does not
+//! notices of the system it works on every file system that a container or a virtual machine may have mounted. Where the manifest,
+//! `.env`, the runtime configuration or the files of a component change, its artifact in force is given what they say now. What does not
 //! build or is refused is shown, and the last good revision goes on; what the host cannot take at this moment is kept and offered
 //! again. A signal ends it, and the build that it is at.
 
@@ -21,8 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::pending::Pending;
 use super::build::{self, Running};
 use super::control::{self, AdminArgs, Control};
-use super::{ManifestArgs, remote};
-use crate::admin::control::DEPLOY_PATH;
+use super::{ManifestArgs, RUNTIME_CONFIG, remote};
+use crate::admin::control::{DEPLOY_PATH, IN_FORCE};
 use crate::manifest::{self, Manifest};
 use crate::rollout::StrategyName;
 
@@ -48,6 +49,9 @@ pub(super) struct Watch {
     admin: AdminArgs,
 }
 
+/// The file in the current folder that completes the environment.
+const DOTENV: &str = ".env";
+
 /// The sources of a component, by their paths: how long they are, and when they were written.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sources(BTreeMap<PathBuf, (u64, Option<SystemTime>)>);
@@ -58,11 +62,22 @@ impl Sources {
         let Some(build) = &component.build else { return Self::default() };
         let folder = Pattern::escape(&build.workdir.to_string_lossy());
         let paths = build.watch.iter().filter_map(|pattern| glob::glob(&format!("{folder}/{pattern}")).ok());
+        Self::at(paths.flatten().flatten())
+    }
+
+    /// What the component is given comes from these.
+    fn of_configuration(manifest: &Manifest, component: &manifest::Component) -> Self {
+        let files = manifest.files_of(component).unwrap_or_default().into_iter().map(|file| file.source);
+        let beside = manifest.path.with_file_name(RUNTIME_CONFIG);
+        Self::at(files.chain([manifest.path.clone(), beside, PathBuf::from(DOTENV)]))
+    }
+
+    fn at(paths: impl Iterator<Item = PathBuf>) -> Self {
         let source = |path: PathBuf| {
             let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
             Some((path, (metadata.len(), metadata.modified().ok())))
         };
-        Self(paths.flatten().flatten().filter_map(source).collect())
+        Self(paths.filter_map(source).collect())
     }
 
     /// One that is not in `other` as it is here, or is in `other` alone.
@@ -76,21 +91,35 @@ impl Sources {
 
 /// A component that is watched.
 struct Watched<'m> {
+    manifest: &'m Manifest,
     component: &'m manifest::Component,
     sources: Sources,
+    configuration: Sources,
+}
+
+/// What has changed.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    /// What it is given, by this file.
+    Configuration(PathBuf),
+    /// This one of its sources.
+    Source(PathBuf),
 }
 
 impl<'m> Watched<'m> {
-    fn new(component: &'m manifest::Component) -> Self {
-        Self { component, sources: Sources::of(component) }
+    fn new(manifest: &'m Manifest, component: &'m manifest::Component) -> Self {
+        let configuration = Sources::of_configuration(manifest, component);
+        Self { manifest, component, sources: Sources::of(component), configuration }
     }
 
-    /// What has changed since it was last asked.
-    fn take_change(&mut self) -> Option<PathBuf> {
-        let now = Sources::of(self.component);
-        let changed = now.difference(&self.sources).map(Path::to_owned);
-        self.sources = now;
-        changed
+    /// What has changed since it was last asked. Where its sources have, it is built, and given what has changed besides.
+    fn take_change(&mut self) -> Option<Changed> {
+        let sources = Sources::of(self.component);
+        let configuration = Sources::of_configuration(self.manifest, self.component);
+        let source = sources.difference(&self.sources).map(|path| Changed::Source(path.to_owned()));
+        let given = configuration.difference(&self.configuration).map(|path| Changed::Configuration(path.to_owned()));
+        (self.sources, self.configuration) = (sources, configuration);
+        source.or(given)
     }
 }
 
@@ -110,8 +139,13 @@ impl Watch {
         let mut pending = Pending::default();
         loop {
             std::thread::sleep(POLL);
-            for (id, path) in changes(&mut watched) {
+            for (id, changed) in changes(&mut watched) {
+                let (Changed::Source(path) | Changed::Configuration(path)) = &changed;
                 println!("{id}: {} has changed", path.display());
+                if let Changed::Configuration(_) = changed {
+                    pending.add_configuration(id);
+                    continue;
+                }
                 // What was built before is not what anybody wants any more.
                 pending.forget(id);
                 match built(&manifest, id, &running) {
@@ -139,16 +173,21 @@ impl Watch {
         if with.is_empty() {
             bail!("there is nothing to watch; name sources in `watch` of [component.x.build]");
         }
-        Ok(with.into_iter().map(Watched::new).collect())
+        Ok(with.into_iter().map(|component| Watched::new(manifest, component)).collect())
     }
 
     /// Puts what was built of a component in force; returns what came of it, in a line.
-    fn deploy(&self, manifest: &Manifest, id: &str, wasm: Bytes) -> anyhow::Result<String> {
+    fn deploy(&self, manifest: &Manifest, id: &str, wasm: Option<Bytes>) -> anyhow::Result<String> {
         let source = component(manifest, id)?.source.display().to_string();
         let control: Control = self.admin.connect()?;
         let strategy = self.strategy.to_string();
-        let query = [("component", id), ("source", &source), ("why", "its source changed"), ("strategy", &strategy)];
-        let done = remote::runtime()?.block_on(control.post(DEPLOY_PATH, &query, wasm))?;
+        let mut query = vec![("component", id), ("strategy", &strategy)];
+        match wasm {
+            Some(_) => query.extend([("source", source.as_str()), ("why", "its source changed")]),
+            None => query.extend([("artifact", IN_FORCE), ("why", "its configuration changed")]),
+        }
+        let done = remote::runtime()?.block_on(control.post(DEPLOY_PATH, &query, wasm.unwrap_or_default()))?;
+        control::warnings(&done).for_each(|warning| eprintln!("{warning}"));
         Ok(control::outcome_line(&done))
     }
 }
@@ -194,8 +233,8 @@ fn hangup_is_ignored() -> bool {
 }
 
 /// The components whose sources have changed and are quiet now, each with one of them.
-fn changes<'m>(watched: &mut [Watched<'m>]) -> Vec<(&'m str, PathBuf)> {
-    let mut changes = BTreeMap::new();
+fn changes<'m>(watched: &mut [Watched<'m>]) -> Vec<(&'m str, Changed)> {
+    let mut changes: BTreeMap<&str, Changed> = BTreeMap::new();
     for _ in 0..=QUIET_WAITS_MAX {
         let found: Vec<_> = watched
             .iter_mut()
@@ -204,7 +243,17 @@ fn changes<'m>(watched: &mut [Watched<'m>]) -> Vec<(&'m str, PathBuf)> {
         if found.is_empty() {
             break;
         }
-        changes.extend(found);
+        for (id, changed) in found {
+            // A change of sources counts for both.
+            let known = changes.remove(id);
+            changes.insert(
+                id,
+                match known {
+                    Some(known) => known.max(changed),
+                    None => changed,
+                },
+            );
+        }
         std::thread::sleep(QUIET);
     }
     changes.into_iter().collect()
@@ -230,27 +279,31 @@ mod tests {
     fn a_change_is_a_file_that_is_new_or_other_or_gone() {
         let (dir, manifest) = application();
         let file = dir.path().join("src/deep/lib.rs");
-        let mut watched = Watched::new(&manifest.components[0]);
+        let mut watched = Watched::new(&manifest, &manifest.components[0]);
+        let source = |path: &PathBuf| Some(Changed::Source(path.clone()));
         assert_eq!(watched.take_change(), None);
         std::fs::write(dir.path().join("src/notes.txt"), "no source").unwrap();
         assert_eq!(watched.take_change(), None);
         std::fs::write(&file, "one").unwrap();
-        assert_eq!(watched.take_change(), Some(file.clone()));
+        assert_eq!(watched.take_change(), source(&file));
         assert_eq!(watched.take_change(), None);
         std::fs::write(&file, "longer").unwrap();
-        assert_eq!(watched.take_change(), Some(file.clone()));
+        assert_eq!(watched.take_change(), source(&file));
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(watched.take_change(), Some(file));
+        assert_eq!(watched.take_change(), source(&file));
     }
 
     #[test]
     fn several_changes_are_one() {
         let (dir, manifest) = application();
-        let mut watched = [Watched::new(&manifest.components[0])];
+        let mut watched = [Watched::new(&manifest, &manifest.components[0])];
         for name in ["a.rs", "b.rs"] {
             std::fs::write(dir.path().join("src").join(name), name).unwrap();
         }
-        assert_eq!(changes(&mut watched).len(), 1);
+        std::fs::write(dir.path().join("runtime-config.toml"), "").unwrap();
+        assert!(matches!(&changes(&mut watched)[..], [("cart", Changed::Source(_))]), "the build is given the rest");
         assert!(changes(&mut watched).is_empty());
+        std::fs::write(dir.path().join("runtime-config.toml"), "[outbound_http]").unwrap();
+        assert!(matches!(&changes(&mut watched)[..], [("cart", Changed::Configuration(_))]));
     }
 }

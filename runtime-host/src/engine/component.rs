@@ -1,7 +1,7 @@
 //! What the host grants one revision of a component: variables, files, hosts, stores, limits.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub struct Component {
     pub id: String,
     /// Environment variables of the guest.
     pub environment: Vec<(String, String)>,
-    /// A folder on the host that the guest sees, read-only, as `/`.
-    pub files: Option<PathBuf>,
+    /// A folder on the host that the guest sees, read-only, as `/`. Whoever made it may remove it once nobody holds this.
+    pub files: Option<Arc<dyn AsRef<Path> + Send + Sync>>,
     /// Where the guest may send requests.
     pub allowed_hosts: AllowedHosts,
     /// Variables by name, templates resolved.

@@ -16,6 +16,7 @@ use std::error::Error;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeError, NodeId, PackageId};
 
+pub(super) use self::deny::capability_of;
 use crate::manifest::{DependencyName, Inheritance};
 
 /// An error of the libraries that read and write components; they are of many types.

@@ -128,7 +128,7 @@ fn wasi_context(component: &Arc<Component>, requests: &Arc<Requests>) -> wasmtim
         Box::pin(std::future::ready(allowed))
     });
     if let Some(files) = &component.files {
-        builder.preopened_dir(files, "/", FsPerms::ReadOnly)?;
+        builder.preopened_dir((**files).as_ref(), "/", FsPerms::ReadOnly)?;
     }
     Ok(builder.build())
 }

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::rollout::{NO_WEBHOOK, webhook_uri};
 use super::{Component, Dependency, DependencySource, Manifest, TriggerTarget};
-use crate::allowed_hosts::{AllowedHost, AllowedHosts};
+use crate::allowed_hosts::AllowedHost;
 use crate::config_file::{ConfigError, Located, suggestion};
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
@@ -209,15 +209,19 @@ impl Manifest {
         Err(self.error(path.position, problem))
     }
 
-    /// Where `component` may send requests, with the variables' values in place.
-    pub fn allowed_hosts(&self, component: &Component, variables: &Variables) -> Result<AllowedHosts, ConfigError> {
-        let parse = |template: &Located<Template>| {
+    /// Where `component` may send requests, with the variables' values in place: the texts of its entries.
+    pub fn allowed_hosts(&self, component: &Component, variables: &Variables) -> Result<Vec<String>, ConfigError> {
+        let render = |template: &Located<Template>| {
+            let entry = variables.render(template);
             // The value may be a secret, so that the error shows the template.
-            AllowedHost::parse(&variables.render(template)).map_err(|problem| {
-                self.error(template.position, format!("the allowed host \"{}\" {problem}", template.value))
-            })
+            match AllowedHost::parse(&entry) {
+                Ok(_) => Ok(entry),
+                Err(problem) => {
+                    Err(self.error(template.position, format!("the allowed host \"{}\" {problem}", template.value)))
+                }
+            }
         };
-        component.allowed_outbound_hosts.iter().map(parse).collect()
+        component.allowed_outbound_hosts.iter().map(render).collect()
     }
 
     /// Who is told how rollouts of `component` go, with the variables' values in place.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -16,6 +16,8 @@ use super::RegistryError;
 const FOLDER: &str = "revisions";
 /// What a file begins with that is still written.
 const UNFINISHED_PREFIX: &str = ".unfinished-";
+/// Bytes of a file that are read at once.
+const PIECE_BYTES: usize = 64 << 10;
 /// Hex digits of a SHA-256.
 const DIGEST_DIGITS: usize = 64;
 /// Hex digits by which people and metrics know a digest.
@@ -35,6 +37,18 @@ impl Digest {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(hex::encode(Sha256::digest(bytes)))
+    }
+
+    /// Of a file's content, which need not fit into memory.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let (mut file, mut hasher) = (File::open(path)?, Sha256::new());
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(Self(hex::encode(hasher.finalize()))),
+                bytes => hasher.update(&piece[..bytes]),
+            }
+        }
     }
 
     /// All digits.

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use super::{Action, Digest, InForce, NewRevision, RevisionRecord, RolloutRecord};
+use super::{Action, Digest, InForce, NewRevision, Recorded, RevisionRecord, RolloutRecord};
 
 /// The version of the schema below, as `user_version` has it.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
     CREATE TABLE revision (
         component TEXT NOT NULL,
@@ -56,6 +56,13 @@ const SCHEMA_2: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 3 has besides: what a revision was given, and the digest of what the sources gave when what is in force was decided.
+/// Both are empty where an earlier version recorded it.
+const SCHEMA_3: &str = "
+    ALTER TABLE revision ADD COLUMN configuration TEXT NOT NULL DEFAULT '';
+    ALTER TABLE live ADD COLUMN sources_digest TEXT NOT NULL DEFAULT '';
+";
+
 /// Opens the database; makes it, readable by its owner alone, where it is missing.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     // SQLite gives its other files the mode of this one. Where it cannot be made, SQLite says why.
@@ -69,27 +76,43 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
     }
-    if version < SCHEMA_VERSION {
+    if version < 2 {
         transaction.execute_batch(SCHEMA_2)?;
+    }
+    if version < SCHEMA_VERSION {
+        transaction.execute_batch(SCHEMA_3)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;
     Ok(database)
 }
 
-pub(super) fn in_force(database: &Connection, component: &str, base: &Digest) -> rusqlite::Result<InForce> {
-    let live = database
-        .query_row(
-            "SELECT number, digest, base_digest FROM live JOIN revision USING (component, number) WHERE component = ?1",
-            [component],
-            |row| Ok((row.get::<_, u32>(0)?, digest(row, 1)?, digest(row, 2)?)),
-        )
-        .optional()?;
-    Ok(match live {
-        None => InForce::Manifest,
-        Some((instead_of, _, recorded)) if recorded != *base => InForce::ManifestChanged { instead_of },
-        Some((_, digest, _)) if digest == *base => InForce::Manifest,
-        Some((number, digest, _)) => InForce::Deployed { number, digest },
+pub(super) fn in_force(
+    database: &Connection,
+    component: &str,
+    base: &Digest,
+    configuration: &Digest,
+) -> rusqlite::Result<InForce> {
+    let sql = "SELECT number, digest, source, configuration, base_digest, sources_digest
+               FROM live JOIN revision USING (component, number) WHERE component = ?1";
+    let read = |row: &Row<'_>| {
+        let (number, source, configuration) = (row.get(0)?, row.get(2)?, row.get(3)?);
+        let recorded = Recorded { number, digest: digest(row, 1)?, source, configuration };
+        Ok((recorded, digest(row, 4)?, row.get::<_, String>(5)?))
+    };
+    let Some((live, base_then, sources_then)) = database.query_row(sql, [component], read).optional()? else {
+        return Ok(InForce::Manifest);
+    };
+    if base_then != *base {
+        return Ok(InForce::ManifestChanged(live));
+    }
+    let is_as_sources_say =
+        live.configuration.is_empty() || Digest::of(live.configuration.as_bytes()) == *configuration;
+    let have_sources_changed = !sources_then.is_empty() && sources_then != configuration.as_str();
+    Ok(match (is_as_sources_say, have_sources_changed) {
+        (true, _) if live.digest == *base => InForce::Manifest,
+        (false, true) => InForce::ConfigurationChanged(live),
+        _ => InForce::Deployed(live),
     })
 }
 
@@ -100,16 +123,19 @@ pub(super) fn add(transaction: &Transaction<'_>, revision: &NewRevision<'_>, now
         [revision.component],
         |row| row.get(0),
     )?;
-    let insert = "INSERT INTO revision (component, number, digest, source, created_at_ms, who, why, settings)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let NewRevision { component, digest, source, who, why, settings, base } = *revision;
+    let insert = "INSERT INTO revision
+                  (component, number, digest, source, created_at_ms, who, why, settings, configuration)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let NewRevision { component, digest, source, who, why, settings, configuration, base, .. } = *revision;
     let mut number = latest + 1;
-    if latest == 0 && base.digest != digest {
-        let row = params![component, number, base.digest.as_str(), base.source, now_ms, super::BY_MANIFEST, "", "{}"];
+    if latest == 0 && (base.digest != digest || base.configuration != configuration) {
+        let (base_digest, by) = (base.digest.as_str(), super::BY_MANIFEST);
+        let row = params![component, number, base_digest, base.source, now_ms, by, "", "{}", base.configuration];
         transaction.execute(insert, row)?;
         number += 1;
     }
-    transaction.execute(insert, params![component, number, digest.as_str(), source, now_ms, who, why, settings])?;
+    let row = params![component, number, digest.as_str(), source, now_ms, who, why, settings, configuration];
+    transaction.execute(insert, row)?;
     Ok(number)
 }
 
@@ -129,6 +155,12 @@ pub(super) fn set_live(
         None => transaction.execute("UPDATE live SET number = ?2 WHERE component = ?1", params![component, number])?,
     };
     Ok(())
+}
+
+/// Notes what the manifest and its sources gave when what is in force was decided.
+pub(super) fn set_sources(transaction: &Transaction<'_>, component: &str, digest: &Digest) -> rusqlite::Result<()> {
+    let sql = "UPDATE live SET sources_digest = ?2 WHERE component = ?1";
+    transaction.execute(sql, params![component, digest.as_str()]).map(drop)
 }
 
 pub(super) fn set_rolled_back(
@@ -186,10 +218,16 @@ pub(super) fn remove_rollout_of(transaction: &Transaction<'_>, component: &str, 
 
 pub(super) fn rollouts(database: &Connection) -> rusqlite::Result<Vec<RolloutRecord>> {
     let mut statement = database.prepare_cached(
-        "SELECT component, number, digest, state FROM rollout JOIN revision USING (component, number)",
+        "SELECT component, number, digest, configuration, state FROM rollout JOIN revision USING (component, number)",
     )?;
     let record = |row: &Row<'_>| {
-        Ok(RolloutRecord { component: row.get(0)?, number: row.get(1)?, digest: digest(row, 2)?, state: row.get(3)? })
+        Ok(RolloutRecord {
+            component: row.get(0)?,
+            number: row.get(1)?,
+            digest: digest(row, 2)?,
+            configuration: row.get(3)?,
+            state: row.get(4)?,
+        })
     };
     statement.query_map((), record)?.collect()
 }
@@ -219,7 +257,7 @@ pub(super) fn migrated(
 pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Result<Vec<RevisionRecord>> {
     let mut statement = database.prepare_cached(
         "SELECT number, digest, source, created_at_ms, who, why, settings, is_rolled_back,
-                number = (SELECT number FROM live WHERE live.component = revision.component)
+                number = (SELECT number FROM live WHERE live.component = revision.component), configuration
          FROM revision WHERE component = ?1 ORDER BY number DESC",
     )?;
     let record = |row: &Row<'_>| {
@@ -233,6 +271,7 @@ pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Resul
             settings: row.get(6)?,
             is_rolled_back: row.get(7)?,
             is_live: row.get::<_, Option<bool>>(8)?.unwrap_or_default(),
+            configuration: row.get(9)?,
         })
     };
     statement.query_map([component], record)?.collect()
@@ -242,6 +281,16 @@ pub(super) fn history(database: &Connection, component: &str) -> rusqlite::Resul
 pub(super) fn digests(database: &Connection) -> rusqlite::Result<Vec<Digest>> {
     let mut statement = database.prepare_cached("SELECT DISTINCT digest FROM revision")?;
     statement.query_map((), |row| digest(row, 0))?.collect()
+}
+
+/// What each revision was given, of all components.
+pub(super) fn configurations(database: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = database.prepare_cached("SELECT DISTINCT configuration FROM revision")?;
+    statement.query_map((), |row| row.get(0))?.collect()
+}
+
+pub(super) fn log_all(transaction: &Transaction<'_>, actions: &[Action], kept: u32) -> rusqlite::Result<()> {
+    actions.iter().try_for_each(|action| log(transaction, action, kept))
 }
 
 pub(super) fn log(transaction: &Transaction<'_>, action: &Action, kept: u32) -> rusqlite::Result<()> {

@@ -26,26 +26,34 @@ impl Shop {
     }
 
     fn deploy(&self, wasm: &[u8], base: &[u8]) -> u32 {
-        let (digest, base) = (Digest::of(wasm), Digest::of(base));
-        self.registry.artifacts().keep(&digest, wasm, true).unwrap();
-        let revision = NewRevision {
-            component: "cart",
-            digest: &digest,
-            source: "new.wasm",
-            who: "ann",
-            why: "faster",
-            settings: "{}",
-            base: Base { digest: &base, source: "cart.wasm" },
-        };
-        self.registry.put_in_force(&revision).unwrap()
+        self.deploy_given(wasm, base, "red", "red")
+    }
+
+    /// Deploys an artifact that is given one colour where the sources say another one.
+    fn deploy_given(&self, wasm: &[u8], base: &[u8], configuration: &str, of_sources: &str) -> u32 {
+        self.registry.artifacts().keep(&Digest::of(wasm), wasm, true).unwrap();
+        with_revision(wasm, base, configuration, of_sources, |revision| {
+            self.registry.put_in_force(revision, &[action(1)]).unwrap()
+        })
     }
 
     fn in_force(&self, base: &[u8]) -> InForce {
-        let digest = Digest::of(base);
-        let in_force = self.registry.in_force("cart", &digest).unwrap();
-        if let InForce::ManifestChanged { .. } = in_force {
-            self.registry.manifest_changed("cart", Base { digest: &digest, source: "cart.wasm" }).unwrap();
-        }
+        self.in_force_with(base, "red")
+    }
+
+    /// What a start finds where the sources say this colour; it writes down what it decides.
+    fn in_force_with(&self, base: &[u8], of_sources: &str) -> InForce {
+        let configuration = Digest::of(of_sources.as_bytes());
+        let in_force = self.registry.in_force("cart", &Digest::of(base), &configuration).unwrap();
+        let wasm = match &in_force {
+            InForce::ManifestChanged(_) => Digest::of(base),
+            InForce::ConfigurationChanged(recorded) => recorded.digest.clone(),
+            _ => return in_force,
+        };
+        with_revision(b"", base, of_sources, of_sources, |revision| {
+            let revision = NewRevision { digest: &wasm, who: BY_MANIFEST, ..revision.clone() };
+            self.registry.put_in_force(&revision, &[]).unwrap();
+        });
         in_force
     }
 
@@ -59,7 +67,36 @@ impl Shop {
 }
 
 fn deployed(number: u32, wasm: &[u8]) -> InForce {
-    InForce::Deployed { number, digest: Digest::of(wasm) }
+    InForce::Deployed(recorded(number, wasm, "red"))
+}
+
+fn recorded(number: u32, wasm: &[u8], configuration: &str) -> Recorded {
+    let source = if number == 1 { "cart.wasm" } else { "new.wasm" };
+    Recorded { number, digest: Digest::of(wasm), source: source.to_owned(), configuration: configuration.to_owned() }
+}
+
+fn with_revision<T>(
+    wasm: &[u8],
+    base: &[u8],
+    configuration: &str,
+    of_sources: &str,
+    record: impl FnOnce(&NewRevision<'_>) -> T,
+) -> T {
+    record(&NewRevision {
+        component: "cart",
+        digest: &Digest::of(wasm),
+        source: "new.wasm",
+        who: "ann",
+        why: "faster",
+        settings: "{}",
+        configuration,
+        configuration_of_sources: &Digest::of(of_sources.as_bytes()),
+        base: Base { digest: &Digest::of(base), source: "cart.wasm", configuration: "red" },
+    })
+}
+
+fn action(n: i64) -> Action {
+    Action { at_ms: n, ..Action::done("deploy", "cart", "ann", "") }
 }
 
 #[test]
@@ -89,7 +126,7 @@ fn what_was_deployed_is_in_force_after_a_death() {
 fn another_file_of_the_manifest_wins_once() {
     let shop = Shop::new(10);
     shop.deploy(b"new", b"base");
-    assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged { instead_of: 2 });
+    assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged(recorded(2, b"new", "red")));
     let shop = shop.after_death();
     assert_eq!(shop.in_force(b"rebuilt"), InForce::Manifest);
     assert_eq!(shop.numbers(), [(3, true), (2, false), (1, false)]);
@@ -103,15 +140,15 @@ fn a_return_is_in_force_and_marks_what_was_bad() {
     let shop = Shop::new(10);
     shop.deploy(b"good", b"base");
     shop.deploy(b"bad", b"base");
-    shop.registry.return_to("cart", 2, Some(3)).unwrap();
+    shop.registry.return_to("cart", 2, Some(3), &action(1)).unwrap();
     let shop = shop.after_death();
     assert_eq!(shop.in_force(b"base"), deployed(2, b"good"));
     let rolled_back: Vec<bool> =
         shop.registry.history("cart").unwrap().iter().map(|record| record.is_rolled_back).collect();
     assert_eq!(rolled_back, [true, false, false]);
-    shop.registry.return_to("cart", 1, None).unwrap();
+    shop.registry.return_to("cart", 1, None, &action(1)).unwrap();
     assert_eq!(shop.in_force(b"base"), InForce::Manifest);
-    shop.registry.return_to("cart", 3, None).unwrap();
+    shop.registry.return_to("cart", 3, None, &action(1)).unwrap();
     assert!(!shop.registry.history("cart").unwrap()[0].is_rolled_back, "somebody wants it after all");
 }
 
@@ -120,12 +157,12 @@ fn old_revisions_go_with_their_artifacts_and_the_one_in_force_stays() {
     let shop = Shop::new(2);
     shop.registry.artifacts().keep(&Digest::of(b"base"), b"base", false).unwrap();
     shop.deploy(b"2", b"base");
-    shop.registry.return_to("cart", 1, None).unwrap();
+    shop.registry.return_to("cart", 1, None, &action(1)).unwrap();
     shop.deploy(b"3", b"base");
-    shop.registry.return_to("cart", 1, None).unwrap();
+    shop.registry.return_to("cart", 1, None, &action(1)).unwrap();
     for wasm in [b"4", b"5", b"6"] {
         shop.deploy(wasm, b"base");
-        shop.registry.return_to("cart", 1, None).unwrap();
+        shop.registry.return_to("cart", 1, None, &action(1)).unwrap();
     }
     assert_eq!(shop.numbers(), [(6, false), (5, false), (4, false), (1, true)], "one was in force when 6 came");
     let in_use = BTreeMap::from([("cart".to_owned(), Digest::of(b"base"))]);
@@ -150,10 +187,7 @@ fn an_artifact_is_not_removed_before_it_is_recorded() {
         let record = |registry: &Registry| {
             begins.wait();
             std::thread::sleep(REMOVAL_TIME);
-            let base = Base { digest: &Digest::of(b"base"), source: "cart.wasm" };
-            let (source, who, why, settings) = ("new.wasm", "ann", "", "{}");
-            let revision = NewRevision { component: "cart", digest: &digest, source, who, why, settings, base };
-            registry.put_in_force(&revision)
+            with_revision(b"new", b"base", "red", "red", |revision| registry.put_in_force(revision, &[]))
         };
         assert_eq!(shop.registry.keep_and_record(&digest, b"new", record).unwrap(), 3);
         removal.join().unwrap().unwrap();
@@ -179,14 +213,6 @@ fn a_damaged_artifact_is_found() {
 #[test]
 fn actions_are_logged_in_order_and_bounded() {
     let shop = Shop::new(10);
-    let action = |n: u32| Action {
-        at_ms: n.into(),
-        who: "ann".to_owned(),
-        action: "deploy".to_owned(),
-        component: "cart".to_owned(),
-        why: String::new(),
-        outcome: "ok".to_owned(),
-    };
     for n in 0..5 {
         shop.registry.log(&action(n)).unwrap();
     }
@@ -196,38 +222,40 @@ fn actions_are_logged_in_order_and_bounded() {
 }
 
 fn begin(shop: &Shop, wasm: &[u8]) -> u32 {
-    let (digest, base) = (Digest::of(wasm), Digest::of(b"base"));
-    shop.registry.artifacts().keep(&digest, wasm, true).unwrap();
-    let revision = NewRevision {
-        component: "cart",
-        digest: &digest,
-        source: "new.wasm",
-        who: "ann",
-        why: "",
-        settings: "{}",
-        base: Base { digest: &base, source: "cart.wasm" },
-    };
-    shop.registry.begin_rollout(&revision, "10 %").unwrap()
+    begin_given(shop, wasm, "red")
+}
+
+/// Begins to roll out an artifact that is given this colour, as the sources say.
+fn begin_given(shop: &Shop, wasm: &[u8], configuration: &str) -> u32 {
+    shop.registry.artifacts().keep(&Digest::of(wasm), wasm, true).unwrap();
+    with_revision(wasm, b"base", configuration, configuration, |revision| {
+        shop.registry.begin_rollout(revision, "10 %", &[action(1)]).unwrap()
+    })
 }
 
 #[test]
 fn a_rollout_is_recorded_until_it_ends_and_the_old_revision_is_in_force_meanwhile() {
     let shop = Shop::new(10);
     let number = begin(&shop, b"new");
-    shop.registry.save_rollout("cart", number, "25 %").unwrap();
+    shop.registry.save_rollout("cart", number, "25 %", &[action(2)]).unwrap();
     let shop = shop.after_death();
     assert_eq!(shop.in_force(b"base"), InForce::Manifest);
-    let record =
-        RolloutRecord { component: "cart".to_owned(), number: 2, digest: Digest::of(b"new"), state: "25 %".to_owned() };
+    let record = RolloutRecord {
+        component: "cart".to_owned(),
+        number: 2,
+        digest: Digest::of(b"new"),
+        configuration: "red".to_owned(),
+        state: "25 %".to_owned(),
+    };
     assert_eq!(shop.registry.rollouts().unwrap(), [record]);
     assert_eq!(shop.numbers(), [(2, false), (1, true)]);
-    shop.registry.end_rollout("cart", number, Outcome::Promoted).unwrap();
+    shop.registry.end_rollout("cart", number, Outcome::Promoted, &[action(3)]).unwrap();
     let shop = shop.after_death();
     assert_eq!(shop.registry.rollouts().unwrap(), []);
     assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
 
     let bad = begin(&shop, b"bad");
-    shop.registry.end_rollout("cart", bad, Outcome::TakenBack).unwrap();
+    shop.registry.end_rollout("cart", bad, Outcome::TakenBack, &[action(3)]).unwrap();
     assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
     assert!(shop.registry.history("cart").unwrap()[0].is_rolled_back);
 }
@@ -237,7 +265,7 @@ fn a_return_ends_a_rollout_whose_end_was_not_written_down() {
     let shop = Shop::new(10);
     shop.deploy(b"good", b"base");
     begin(&shop, b"bad");
-    shop.registry.return_to("cart", 1, Some(2)).unwrap();
+    shop.registry.return_to("cart", 1, Some(2), &action(1)).unwrap();
     let shop = shop.after_death();
     assert_eq!(shop.registry.rollouts().unwrap(), []);
     assert_eq!(shop.in_force(b"base"), InForce::Manifest);
@@ -248,7 +276,7 @@ fn an_end_that_is_written_down_late_undoes_nothing_that_came_since() {
     let shop = Shop::new(10);
     let late = begin(&shop, b"bad");
     let next = begin(&shop, b"next");
-    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack, &[action(3)]).unwrap();
     let going_on: Vec<u32> = shop.registry.rollouts().unwrap().iter().map(|record| record.number).collect();
     assert_eq!(going_on, [next]);
     let is_rolled_back = |number: u32| {
@@ -257,8 +285,8 @@ fn an_end_that_is_written_down_late_undoes_nothing_that_came_since() {
     };
     assert!(is_rolled_back(late) && !is_rolled_back(next));
 
-    shop.registry.return_to("cart", late, None).unwrap();
-    shop.registry.end_rollout("cart", late, Outcome::TakenBack).unwrap();
+    shop.registry.return_to("cart", late, None, &action(1)).unwrap();
+    shop.registry.end_rollout("cart", late, Outcome::TakenBack, &[action(3)]).unwrap();
     assert!(!is_rolled_back(late), "somebody wants it after all");
 }
 
@@ -267,7 +295,7 @@ fn another_file_of_the_manifest_ends_a_rollout() {
     let shop = Shop::new(0);
     begin(&shop, b"new");
     assert_eq!(shop.numbers(), [(2, false), (1, true)], "what is rolled out is kept");
-    assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged { instead_of: 1 });
+    assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged(recorded(1, b"base", "red")));
     assert_eq!(shop.registry.rollouts().unwrap(), []);
 }
 
@@ -289,9 +317,13 @@ fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
     let shop = Shop::new(10);
     shop.deploy(b"new", b"base");
     let path = shop.dir.path().join(FILE);
-    Connection::open(path).unwrap().execute_batch("DROP TABLE migration; PRAGMA user_version = 1;").unwrap();
+    let first = "DROP TABLE migration; ALTER TABLE revision DROP COLUMN configuration;
+                 ALTER TABLE live DROP COLUMN sources_digest; PRAGMA user_version = 1;";
+    Connection::open(path).unwrap().execute_batch(first).unwrap();
     let shop = shop.after_death();
-    assert_eq!(shop.in_force(b"base"), deployed(2, b"new"));
+    let deployed = InForce::Deployed(recorded(2, b"new", ""));
+    assert_eq!(shop.in_force_with(b"base", "red"), deployed);
+    assert_eq!(shop.in_force_with(b"base", "blue"), deployed, "what it was given is not known, so nothing has changed");
     shop.registry.migrated("cart", &Digest::of(b"new")).unwrap();
 }
 
@@ -302,16 +334,53 @@ fn changes_are_counted_and_what_is_only_logged_is_none() {
     shop.deploy(b"new", b"base");
     let changes = shop.registry.changes();
     assert!(changes > 0);
-    let action = Action {
-        at_ms: 1,
-        who: "ann".to_owned(),
-        action: "pause".to_owned(),
-        component: "cart".to_owned(),
-        why: String::new(),
-        outcome: "ok".to_owned(),
-    };
-    shop.registry.log(&action).unwrap();
+    shop.registry.log(&action(1)).unwrap();
     assert_eq!(shop.registry.changes(), changes);
-    shop.registry.return_to("cart", 1, Some(2)).unwrap();
+    shop.registry.return_to("cart", 1, Some(2), &action(1)).unwrap();
     assert!(shop.registry.changes() > changes);
+}
+
+#[test]
+fn what_a_revision_was_given_stays_in_force_until_the_sources_say_something_else() {
+    let shop = Shop::new(10);
+    assert_eq!(shop.deploy_given(b"base", b"base", "blue", "red"), 2, "the same artifact with another colour");
+    let shop = shop.after_death();
+    let blue = InForce::Deployed(recorded(2, b"base", "blue"));
+    assert_eq!(shop.in_force_with(b"base", "red"), blue, "the sources have said so all the time");
+    let changed = InForce::ConfigurationChanged(recorded(2, b"base", "blue"));
+    assert_eq!(shop.in_force_with(b"base", "green"), changed);
+    assert_eq!(shop.numbers(), [(3, true), (2, false), (1, false)]);
+    assert_eq!(shop.in_force_with(b"base", "green"), InForce::Manifest, "once");
+    shop.registry.return_to("cart", 2, None, &action(1)).unwrap();
+    assert_eq!(shop.in_force_with(b"base", "green"), blue);
+}
+
+#[test]
+fn a_changed_source_keeps_the_deployed_artifact() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let changed = InForce::ConfigurationChanged(recorded(2, b"new", "red"));
+    assert_eq!(shop.in_force_with(b"base", "blue"), changed);
+    assert_eq!(shop.in_force_with(b"base", "blue"), InForce::Deployed(recorded(3, b"new", "blue")));
+}
+
+#[test]
+fn what_is_rolled_out_is_no_reason_to_change_what_is_in_force() {
+    let shop = Shop::new(10);
+    let number = begin_given(&shop, b"new", "blue");
+    let shop = shop.after_death();
+    let red = InForce::Deployed(recorded(1, b"base", "red"));
+    assert_eq!(shop.in_force_with(b"base", "blue"), red, "the rollout has the other colour");
+    shop.registry.end_rollout("cart", number, Outcome::TakenBack, &[]).unwrap();
+    assert_eq!(shop.in_force_with(b"base", "blue"), red, "and it was taken back");
+}
+
+#[test]
+fn what_is_done_is_logged_with_it_or_not_at_all() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    assert_eq!(shop.registry.actions(10).unwrap(), [action(1)]);
+    // It names a revision that is not there, so nothing of it is written.
+    assert!(shop.registry.save_rollout("cart", 9, "10 %", &[action(2)]).is_err());
+    assert_eq!(shop.registry.actions(10).unwrap(), [action(1)]);
 }

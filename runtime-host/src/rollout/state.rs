@@ -31,7 +31,7 @@ pub struct Rollout {
     start: Option<Samples>,
     /// Latencies of old and new in the step until then, which do not count.
     unsettled: Option<(Latency, Latency)>,
-    /// The old revision in the last step in which it had traffic.
+    /// The old revision in the last step in which it had traffic, or all that was counted of it before it had none.
     past: Option<Window>,
     looks: u32,
     /// The new revision's requests in the step at the last look.
@@ -60,6 +60,19 @@ impl Rollout {
             has_closing_look: false,
             findings: Vec::new(),
             reason: "the new revision gets ready".into(),
+        }
+    }
+
+    /// Keeps what was counted of the old revision, if no step has compared it: what comes next may take all traffic from it, and a
+    /// restart its counters.
+    pub fn remember(&mut self, old: &Window) {
+        let is_due = match &self.past {
+            // Without steps it is more each time, unless a restart came in between.
+            Some(past) => self.plan.stage(0).is_none() && old.requests > past.requests,
+            None => self.plan.stage(0).is_none() || self.stage().is_some_and(Stage::is_concurrent),
+        };
+        if is_due {
+            self.past = Some(old.clone());
         }
     }
 

@@ -256,3 +256,26 @@ fn people_are_told_what_does_not_fit() {
     assert_eq!(changes(&run.rollout.abort(0, "ann: wrong file").unwrap()), [Change::Aborted]);
     assert_eq!((run.state(), run.rollout.reason()), ((State::Aborted, 0), "ann: wrong file"));
 }
+
+/// A blue-green rollout whose old revision has answered so many requests without an error, after a restart of the host.
+fn baking_after_a_restart(old: Window) -> Run {
+    let mut run = Run::of(StrategyName::BlueGreen);
+    run.rollout.remember(&old);
+    run.rollout.warmed(run.now);
+    let recorded = serde_json::to_string(&run.rollout).unwrap();
+    run.rollout = serde_json::from_str(&recorded).unwrap();
+    assert_eq!(changes(&run.rollout.restarted(run.now)), [Change::Restarted]);
+    run
+}
+
+#[test]
+fn a_bake_is_held_against_the_recorded_past_after_a_restart() {
+    let mut run = baking_after_a_restart(Window { requests: 10_000, failures: 2, ..Window::default() });
+    run.count((500, 25), (0, 0));
+    let [back] = &run.after(SECOND)[..] else { panic!("{:?}", run.rollout) };
+    assert!(back.change == Change::RolledBack && back.reason.contains("of 10,000 before"), "{back:?}");
+    let mut run = baking_after_a_restart(Window { requests: 10_000, failures: 2, ..Window::default() });
+    run.count((500, 0), (0, 0));
+    assert!(run.after(5 * MINUTE - 1).is_empty());
+    assert_eq!(changes(&run.after(1)), [Change::Promoted]);
+}

@@ -21,6 +21,12 @@ pub enum DeployError {
         /// Why not.
         reason: String,
     },
+    /// What it is to be given cannot be read now.
+    #[error("what the revision is to be given cannot be read: {reason}")]
+    Configuration {
+        /// Why not.
+        reason: String,
+    },
     /// The worker threads are not there yet.
     #[error("the application is still starting")]
     NotReady,

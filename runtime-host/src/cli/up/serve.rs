@@ -1,19 +1,20 @@
 //! The life of a host: load, take over if there is whom from, serve, drain.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Scheme;
 
 use super::Up;
 use crate::admin::{self, Admin};
-use crate::app::{Worker, schedule};
+use crate::app::{App, Worker, schedule};
 use crate::cli::advice::about_address;
 use crate::cli::application::{Described, Loaded};
 use crate::cli::transfer;
 use crate::generated;
 use crate::listener::{Drain, Listener, drain_on_signals};
 use crate::service_manager::{self, PassedSockets};
-use crate::state_dir::{RunningHost, StateDir};
+use crate::state_dir::RunningHost;
 use crate::stores::{Others, Stores};
 use crate::upgrade::former;
 use crate::upgrade::new::FormerEnd;
@@ -52,9 +53,9 @@ impl Up {
         let former_end = handover.as_ref().map(|(_, end)| end.clone());
         if let Some((handover, end)) = handover {
             app.audit(admin::upgrade::action(handover.who, handover.why, "ok")).await;
-            tokio::spawn(outlive(end, stores.clone(), state.clone()));
+            tokio::spawn(outlive(end, stores.clone(), app.clone()));
         } else {
-            state.remove_others_guest_files();
+            app.has_no_former().await;
         }
         let scheme_of = |is_tls| if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
         let scheme = scheme_of(self.tls_cert.is_some());
@@ -76,7 +77,7 @@ impl Up {
             former: former_end,
             chores,
         });
-        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone());
+        let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone(), &app);
         let routes = admin::control::add(routes, &token, &app);
         let routes = admin::upgrade::add(routes, &upgrade_token, &upgrader, &app);
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
@@ -139,11 +140,11 @@ async fn chores_of(former: Option<FormerEnd>) {
 }
 
 /// Does what has to wait for the end of the process that this one took over from.
-async fn outlive(former: FormerEnd, stores: Stores, state: StateDir) {
+async fn outlive(former: FormerEnd, stores: Stores, app: Arc<App>) {
     let backups = stores.hold_backups().await;
     former.gone().await;
     drop(backups);
-    state.remove_others_guest_files();
+    app.has_no_former().await;
     tracing::info!("the process before this one has ended");
 }
 

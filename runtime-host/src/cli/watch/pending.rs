@@ -18,7 +18,8 @@ pub(super) struct Pending(BTreeMap<String, Build>);
 
 #[derive(Debug)]
 struct Build {
-    wasm: Bytes,
+    /// `None` for the artifact in force, where only what it is given has changed.
+    wasm: Option<Bytes>,
     /// When it was offered last, and why it was not taken.
     last: Option<(Instant, String)>,
 }
@@ -26,7 +27,13 @@ struct Build {
 impl Pending {
     /// A component was built.
     pub(super) fn add(&mut self, id: &str, wasm: Bytes) {
-        self.0.insert(id.to_owned(), Build { wasm, last: None });
+        self.0.insert(id.to_owned(), Build { wasm: Some(wasm), last: None });
+    }
+
+    /// What a component is given has changed. A build that waits is given it too.
+    pub(super) fn add_configuration(&mut self, id: &str) {
+        let build = self.0.entry(id.to_owned()).or_insert(Build { wasm: None, last: None });
+        build.last = None;
     }
 
     /// The build of a component is out of date.
@@ -36,7 +43,11 @@ impl Pending {
 
     /// Has `deploy` put in force what is due `now`, and says what came of it. What stands in the way and may pass is told once,
     /// and the build is kept.
-    pub(super) fn offer(&mut self, now: Instant, mut deploy: impl FnMut(&str, Bytes) -> anyhow::Result<String>) {
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        mut deploy: impl FnMut(&str, Option<Bytes>) -> anyhow::Result<String>,
+    ) {
         self.0.retain(|id, build| {
             if build.last.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < RETRY) {
                 return true;
@@ -97,7 +108,7 @@ mod tests {
             let now = start + RETRY * round as u32;
             let mut answer = Some(answer);
             pending.offer(now, |id, wasm| {
-                assert_eq!((id, &*wasm), ("cart", &b"good"[..]));
+                assert_eq!((id, wasm.as_deref()), ("cart", Some(&b"good"[..])));
                 offered += 1;
                 answer.take().unwrap()
             });
@@ -121,5 +132,22 @@ mod tests {
         });
         pending.offer(Instant::now() + RETRY, |_, _| panic!("it is refused"));
         assert_eq!(offered, ["cart"]);
+    }
+
+    #[test]
+    fn a_build_that_waits_is_given_what_has_changed_and_else_the_artifact_in_force_is() {
+        let mut pending = Pending::default();
+        pending.add("cart", Bytes::from_static(b"good"));
+        let start = Instant::now();
+        pending.offer(start, |_, _| Err(not_done(None)));
+        for id in ["cart", "catalog"] {
+            pending.add_configuration(id);
+        }
+        let mut offered = Vec::new();
+        pending.offer(start, |id, wasm| {
+            offered.push((id.to_owned(), wasm.is_some()));
+            Ok(String::new())
+        });
+        assert_eq!(offered, [("cart".to_owned(), true), ("catalog".to_owned(), false)]);
     }
 }

@@ -61,6 +61,34 @@ fn interfaces(capability: Capability) -> &'static [&'static str] {
     }
 }
 
+/// The right that a component makes use of by this import, if it does by any. Sockets do not count: the standard libraries of some
+/// languages import them for every component.
+pub(in crate::engine) fn capability_of(import: &str) -> Option<Capability> {
+    let interface = interface_of(import);
+    let is_used = |capability: &Capability| is_in(interface, interfaces(*capability));
+    let all = [
+        Capability::AllowedOutboundHosts,
+        Capability::Environment,
+        Capability::Files,
+        Capability::KeyValueStores,
+        Capability::SqliteDatabases,
+        Capability::Variables,
+    ];
+    all.into_iter().find(is_used).filter(|_| !is_in(interface, &["wasi:sockets"]))
+}
+
+/// Without its version.
+fn interface_of(import: &str) -> &str {
+    import.split_once('@').map_or(import, |(interface, _version)| interface)
+}
+
+/// Whether an interface is one of these or of one of these packages.
+fn is_in(interface: &str, names: &[&str]) -> bool {
+    let is_it =
+        |name: &&str| interface.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    names.iter().any(is_it)
+}
+
 /// Whether an import is one that a host satisfies.
 pub(super) fn is_of_host(import: &str) -> bool {
     HOST_NAMESPACES.iter().any(|namespace| import.starts_with(namespace))
@@ -68,13 +96,9 @@ pub(super) fn is_of_host(import: &str) -> bool {
 
 /// Whether an import would let a dependency do what it does not inherit. What this host does not know is denied too.
 pub(super) fn is_denied(import: &str, inherited: &BTreeSet<Capability>) -> bool {
-    let interface = import.split_once('@').map_or(import, |(interface, _version)| interface);
-    let is_in = |names: &[&str]| {
-        names
-            .iter()
-            .any(|name| interface.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    };
-    is_of_host(import) && !is_in(&HARMLESS) && !inherited.iter().any(|capability| is_in(interfaces(*capability)))
+    let interface = interface_of(import);
+    let is_inherited = |capability: &Capability| is_in(interface, interfaces(*capability));
+    is_of_host(import) && !is_in(interface, &HARMLESS) && !inherited.iter().any(is_inherited)
 }
 
 /// A component that exports the `denied` imports of `dependency`.
@@ -91,4 +115,25 @@ pub(super) fn adapter(dependency: &[u8], denied: &[&String]) -> Result<Vec<u8>, 
     let mut module = refusal::module(&resolve, world);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().module(&module)?.encode()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_tells_which_right_is_made_use_of() {
+        for (import, expected) in [
+            ("spin:sqlite/sqlite@3.0.0", Some(Capability::SqliteDatabases)),
+            ("fermyon:spin/sqlite@2.0.0", Some(Capability::SqliteDatabases)),
+            ("wasi:keyvalue/store@0.2.0-draft2", Some(Capability::KeyValueStores)),
+            ("wasi:http/client@0.3.0", Some(Capability::AllowedOutboundHosts)),
+            ("wasi:http/outgoing-handler@0.2.0", Some(Capability::AllowedOutboundHosts)),
+            ("wasi:sockets/tcp@0.2.0", None),
+            ("wasi:http/types@0.3.0", None),
+            ("acme:tax/rates@1.0.0", None),
+        ] {
+            assert_eq!(capability_of(import), expected, "{import}");
+        }
+    }
 }

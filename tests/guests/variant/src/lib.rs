@@ -3,7 +3,8 @@
 //! | path | answer |
 //! |---|---|
 //! | `drip?ms=` | the version's name, in ten pieces over that time |
-//! | `env` | the environment variable `COLOR` |
+//! | `given` | what this revision was given: the variable `color`, the environment variable `LEVEL`, and the file `page.html` |
+//! | `login` | the variable `login` |
 //! | `migrate` | what a revision that migrates answers; one that is `unfit` cannot |
 //! | any other | the version's name |
 //!
@@ -18,6 +19,7 @@ use futures::SinkExt;
 use spin_sdk::http::body::stream;
 use spin_sdk::http::{HeaderValue, IntoResponse, Request, Response, Result, StatusCode};
 use spin_sdk::time::sleep;
+use spin_sdk::variables;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::spawn;
 
@@ -46,13 +48,20 @@ async fn variant(request: Request) -> Result<types::Response> {
             drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))
         }
         "migrate" => migrate(),
-        "env" => std::env::var("COLOR").unwrap_or_default().into_response(),
+        "given" => given().await.into_response(),
+        "login" => variables::get("login").await.unwrap_or_default().into_response(),
         _ => counted(match is_among_a_thousand("fails") {
             true => "checkouts_total, checkouts_failed_total",
             false => "checkouts_total",
         }),
     };
     Ok(response?)
+}
+
+async fn given() -> String {
+    let color = variables::get("color").await.unwrap_or_default();
+    let level = std::env::var("LEVEL").unwrap_or_default();
+    format!("{color} {level} {}", std::fs::read_to_string("/page.html").unwrap_or_default())
 }
 
 fn migrate() -> Result<types::Response, types::ErrorCode> {

@@ -11,6 +11,7 @@ fn history(revisions: &[(u32, bool, bool)]) -> Vec<RevisionRecord> {
         who: String::new(),
         why: String::new(),
         settings: "{}".to_owned(),
+        configuration: String::new(),
         is_rolled_back: *is_rolled_back,
         is_live: *is_live,
     };

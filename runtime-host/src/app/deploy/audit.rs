@@ -1,0 +1,53 @@
+//! What the log of actions says of what people want, and of what came of it.
+
+use super::{App, DeployError, blocking, with_causes};
+use crate::registry::Action;
+
+impl App {
+    /// Says what came of an action, and writes it down unless that was done along with what it has changed.
+    pub(in crate::app) async fn log_action<T>(
+        &self,
+        wanted: &Wanted<'_>,
+        result: &Result<T, DeployError>,
+        is_recorded: impl FnOnce(&T) -> bool,
+    ) {
+        match result {
+            Ok(done) if is_recorded(done) => tell(&wanted.done()),
+            Ok(_) => self.audit(wanted.done()).await,
+            Err(error) => self.audit(wanted.ended(error.to_string())).await,
+        }
+    }
+
+    /// Writes down what was done through the control API and changes nothing that is written down.
+    pub async fn audit(&self, action: Action) {
+        tell(&action);
+        let registry = self.loader.registry.clone();
+        if let Err(error) = blocking(move || registry.log(&action)).await {
+            tracing::error!("an action is missing in the log of actions: {}", with_causes(&error));
+        }
+    }
+}
+
+/// What a person wants.
+pub(in crate::app) struct Wanted<'a> {
+    pub(in crate::app) action: &'static str,
+    pub(in crate::app) component: &'a str,
+    pub(in crate::app) who: &'a str,
+    pub(in crate::app) why: &'a str,
+}
+
+impl Wanted<'_> {
+    pub(in crate::app) fn done(&self) -> Action {
+        Action::done(self.action, self.component, self.who, self.why)
+    }
+
+    fn ended(&self, outcome: String) -> Action {
+        Action::ended(self.action, self.component, self.who, self.why, outcome)
+    }
+}
+
+/// Says in the log what was done.
+pub(in crate::app) fn tell(action: &Action) {
+    let Action { who, action: name, component, why, outcome, .. } = action;
+    tracing::info!(who, component, why, outcome, "control: {name}");
+}
