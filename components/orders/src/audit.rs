@@ -16,7 +16,7 @@ use serde_json::Value;
 use service::Error;
 use service::outbox::Range;
 
-use self::compare::{compare, endless, fixed, is_in_motion, overdue};
+use self::compare::{compare, endless, fixed, is_in_motion, is_worked_on, overdue};
 use crate::app::App;
 use crate::peers::catalog::{Reserved, StockAudit};
 use crate::peers::payments::{Sums, Unapplied};
@@ -104,7 +104,8 @@ pub(crate) async fn page(app: &App, after: Option<&str>, shop: Shop) -> Result<P
         checked.intents += usize::from(paid.is_some());
         findings.extend(reserved.filter(|_| shop == Shop::Running).and_then(|one| overdue(one, started_ms)));
         findings.extend(facts.map(fixed).into_iter().flatten());
-        if facts.is_some_and(|facts| is_in_motion(facts, started_ms, shop)) {
+        let is_charged = paid.is_some_and(|paid| is_worked_on(paid, started_ms, shop));
+        if facts.is_some_and(|facts| is_charged || is_in_motion(facts, started_ms, shop)) {
             checked.in_motion += 1;
             findings.extend(facts.filter(|_| shop == Shop::Running).and_then(|facts| endless(facts, started_ms)));
         } else {

@@ -143,6 +143,8 @@ pub(crate) struct Intent {
     pub(crate) failure: Option<Failure>,
     /// Whether a capture or a release is under way.
     pub(crate) busy: bool,
+    /// Since when the provider is asked about the charge without an outcome.
+    pub(crate) open_since_ms: Option<i64>,
     pub(crate) created_at_ms: i64,
     pub(crate) updated_at_ms: i64,
 }

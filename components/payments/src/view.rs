@@ -37,6 +37,7 @@ pub(crate) fn sums(intent: &Intent) -> Value {
         "captured": money(intent.captured),
         "refunded": money(intent.refunded),
         "refund_pending": money(intent.refund_pending),
+        "open_since_ms": intent.open_since_ms,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::peers::payments::Sums;
 use crate::priced::Priced;
 use crate::refund::Line;
 use crate::state::State;
-use crate::store::audit::{Facts, STUCK_MS_MAX};
+use crate::store::audit::{Facts, GOES_ON_MS_MAX, STUCK_MS_MAX};
 
 /// How long a reservation may outlive its time until a sweep has ended it.
 const EXPIRED_MS_MAX: i64 = STUCK_MS_MAX;
@@ -19,6 +19,11 @@ const EXPIRED_MS_MAX: i64 = STUCK_MS_MAX;
 pub(super) fn is_in_motion(facts: &Facts, since_ms: i64, shop: Shop) -> bool {
     let is_in_time = |due_at_ms| shop == Shop::Stopped || since_ms - due_at_ms <= STUCK_MS_MAX;
     facts.due_at_ms.is_some_and(is_in_time) || facts.touched_at_ms >= since_ms
+}
+
+/// Whether payments still works on the charge of an order, such as on giving up money that is held for nothing.
+pub(super) fn is_worked_on(paid: &Sums, now_ms: i64, shop: Shop) -> bool {
+    paid.open_since_ms.is_some_and(|since_ms| shop == Shop::Stopped || now_ms - since_ms <= GOES_ON_MS_MAX)
 }
 
 /// What is wrong with a reservation whatever its order does, and whether there is one or not.
@@ -67,6 +72,10 @@ pub(super) fn compare(
     };
     let mut wrong = Wrong { order: &facts.order_id, findings: Vec::new() };
     itself(facts, now_ms, &mut wrong);
+    if let Some(since_ms) = paid.and_then(|paid| paid.open_since_ms) {
+        let detail = || format!("payments asks the provider about the charge since {}", rfc3339(since_ms));
+        wrong.unless(false, "stuck", detail);
+    }
     match facts.state {
         // What is still pending is looked at when it has ended.
         State::Pending => {}

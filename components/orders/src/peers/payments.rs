@@ -32,6 +32,9 @@ pub(crate) struct Sums {
     pub(crate) captured: Money,
     pub(crate) refunded: Money,
     pub(crate) refund_pending: Money,
+    /// Since when payments asks the provider about the charge, if it does.
+    #[serde(default)]
+    pub(crate) open_since_ms: Option<i64>,
 }
 
 /// Webhooks that payments cannot apply.

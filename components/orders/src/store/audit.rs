@@ -12,7 +12,7 @@ pub(crate) const STUCK_MS_MAX: i64 = 5 * 60 * 1000;
 
 /// How long a task may go on until it is stuck, however regularly it is tried: longer than a checkout may take, and than
 /// another service is down for.
-const GOES_ON_MS_MAX: i64 = 60 * 60 * 1000;
+pub(crate) const GOES_ON_MS_MAX: i64 = 60 * 60 * 1000;
 /// The same of a refund, which a bank may take its time with.
 const REFUND_GOES_ON_MS_MAX: i64 = 14 * 24 * 60 * 60 * 1000;
 

@@ -166,6 +166,22 @@ fn while_the_shop_is_stopped_open_work_is_not_late_and_all_else_is_looked_at() {
 }
 
 #[test]
+fn an_order_whose_charge_is_still_worked_on_is_in_motion_until_it_has_been_for_too_long() {
+    let (shop, orders) = shop();
+    shop.change("UPDATE orders SET touched_at_ms = touched_at_ms - 1000");
+    let dead = text(&orders[4]);
+    let audit = |minutes: i64| {
+        intent(&mut shop.world.books(), dead).open_since_ms = Some(commerce::unix_ms() - minutes * 60_000);
+        let page = shop.get("/api/orders/audit").role(Role::Admin).send().is(200);
+        (page["checked"]["in_motion"].clone(), page["findings"].clone())
+    };
+    assert_eq!(audit(59), (json!(1), json!([])), "its money is being given up");
+    let (in_motion, findings) = audit(61);
+    assert_eq!((in_motion, &findings[0]["kind"], &findings[0]["order_id"]), (json!(0), &json!("stuck"), &orders[4]));
+    assert!(text(&findings[0]["detail"]).contains("provider"), "{findings}");
+}
+
+#[test]
 fn a_total_that_its_parts_do_not_come_to_is_named() {
     let shop = Shop::open();
     shop.coupon("TEN", 5);

@@ -14,7 +14,9 @@ const SELECT: &str = "
         payment_method, customer, return_url, next_action, failure, created_at_ms, updated_at_ms,
         EXISTS (SELECT 1 FROM operations
             WHERE operations.intent = intents.id AND open = 1 AND kind IN ('capture', 'void')),
-        order_token_digest
+        order_token_digest,
+        (SELECT min(operations.created_at_ms) FROM operations
+            WHERE operations.intent = intents.id AND open = 1 AND kind <> 'refund')
     FROM intents";
 
 /// Which intent.
@@ -165,5 +167,6 @@ fn read(mut row: Row) -> Result<Intent, Error> {
         updated_at_ms: row.take(16)?,
         busy: row.take(17)?,
         order_token_digest: row.take(18)?,
+        open_since_ms: row.take(19)?,
     })
 }

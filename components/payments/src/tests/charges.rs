@@ -214,7 +214,7 @@ fn intents_are_listed_by_order() {
     let all = list("");
     let expected = json!({
         "order_id": orders[0], "state": "captured", "amount": money(1000), "captured": money(1000),
-        "refunded": money(300), "refund_pending": money(0),
+        "refunded": money(300), "open_since_ms": null, "refund_pending": money(0),
     });
     assert_eq!(all[0], expected);
     let ids: Vec<_> = all.as_array().unwrap().iter().map(|item| item["order_id"].clone()).collect();

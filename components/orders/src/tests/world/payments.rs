@@ -26,6 +26,7 @@ pub(in super::super) struct Intent {
     requests: u32,
     pub(in super::super) customer: Value,
     pub(in super::super) order_token_digest: Value,
+    pub(in super::super) open_since_ms: Option<i64>,
 }
 
 impl Intent {
@@ -66,6 +67,7 @@ impl Payments {
             requests: 0,
             customer: body["customer"].clone(),
             order_token_digest: body["order_token_digest"].clone(),
+            open_since_ms: None,
         });
         assert!(intent.amount > 0, "an intent is over something");
         if intent.amount != amount {
@@ -170,7 +172,7 @@ impl Payments {
         json!({
             "order_id": order, "state": intent.state, "amount": money(intent.amount),
             "captured": money(intent.captured), "refunded": money(intent.refunded("succeeded")),
-            "refund_pending": money(intent.refunded("pending")),
+            "refund_pending": money(intent.refunded("pending")), "open_since_ms": intent.open_since_ms,
         })
     }
 

@@ -84,6 +84,7 @@ fn job(kind: Kind) -> Job {
         payment_method: "pm_card_visa".to_owned(),
         customer: None,
         order_token_digest: None,
+        open_since_ms: None,
         return_url: None,
         next_action: None,
         failure: None,
