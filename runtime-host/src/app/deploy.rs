@@ -6,7 +6,8 @@
 //!
 //! A request reads the table once and is answered by what it found there. Since dependencies are composed into the components that
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
-//! to component reads the table at each step, as it would between machines.
+//! to component reads the table at each step, as it would between machines. Where two revisions share the requests, the side is the
+//! same at each step (`shopper`).
 
 mod audit;
 mod error;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
-use super::{App, Origin, Target, preview};
+use super::{App, Origin, PREVIEW, Target, preview, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -77,7 +77,8 @@ impl Worker {
         // The pool is held until there is an answer, and with it the revision: what has no pool left is answered by nobody.
         let (pool, copied) = {
             let table = self.app.table.load();
-            let (live, shadow) = table.at(place).choose(request.headers_mut());
+            let side = context.sides().and_then(|sides| sides.at(place));
+            let (live, shadow) = table.at(place).choose(request.headers_mut(), side);
             let copied = shadow.and_then(|candidate| {
                 Some((candidate.shadow.as_ref()?.copy(&request)?, candidate.live.pool(self.index)?.clone()))
             });
@@ -141,9 +142,33 @@ impl Worker {
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
+        // A tester is not one of the shoppers.
+        let is_preview = parts.headers.contains_key(PREVIEW);
+        let (context, new_shopper) = self.placed(context.clone(), &parts.headers);
+        let is_https = scheme == Scheme::HTTPS;
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        (self.dispatch(place, request, context.clone()).await, answered)
+        let mut response = self.dispatch(place, request, context).await;
+        if let Some(shopper) = new_shopper.filter(|_| !is_preview) {
+            shopper.give(response.headers_mut(), is_https);
+        }
+        (response, answered)
+    }
+
+    /// The request with the sides that it and all that it leads to are for, unless they are decided, and the key of a shopper that
+    /// has none.
+    fn placed(
+        &self,
+        context: Arc<RequestContext>,
+        headers: &HeaderMap,
+    ) -> (Arc<RequestContext>, Option<shopper::NewShopper>) {
+        if context.sides().is_some() {
+            return (context, None);
+        }
+        match shopper::sides(&self.app.table.load(), headers) {
+            Some((sides, new_shopper)) => (Arc::new(context.with_sides(sides)), new_shopper),
+            None => (context, None),
+        }
     }
 
     /// Counts an answer that no component gave, and has the access log know of every one.
@@ -231,7 +256,8 @@ impl ServiceChain for Worker {
     ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
         let place = self.app.place_of(id)?;
         Some(Box::pin(async move {
-            let (request, context) = (chained(request, &context), Arc::new(context));
+            let request = chained(request, &context);
+            let (context, _) = self.placed(Arc::new(context), request.headers());
             let asked = Asked::new(request.method(), context.clone());
             let response = self.dispatch(place, request, context).await;
             self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)

@@ -9,7 +9,7 @@
 //! duration = "1m"                 # of a step that says nothing else, and of a shadow
 //! samples_min = 200               # requests of either revision that a step or shadow needs
 //! samples_wait_max = "1h"         # how much longer than `duration` it waits for them until it is stalled
-//! sticky = "user"                 # of a canary; or "none", { cookie = "cart" }, { header = "x-session" }
+//! sticky = "user"                 # of a canary (`app::shopper`); or "none", { cookie = "cart" }, { header = "x-session" }
 //! bake = "5m"                     # of blue-green: how long all traffic is watched before the old one goes
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between

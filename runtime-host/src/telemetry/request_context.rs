@@ -1,10 +1,12 @@
 //! Who a request is: its id and its place in a trace, on their way from the client through every component it passes.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::trace_context::TraceContext;
+use crate::rollout::Sides;
 
 /// Carries the request id, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +25,7 @@ pub struct RequestContext {
     trace: TraceContext,
     tracestate: Option<HeaderValue>,
     depth: u32,
+    sides: Option<Arc<Sides>>,
 }
 
 impl Default for RequestContext {
@@ -41,9 +44,9 @@ impl RequestContext {
         match parent {
             // More than one is as good as none.
             Some(parent) if traceparents.next().is_none() => {
-                Self { request_id, trace: parent.child(), tracestate: tracestate(headers), depth: 0 }
+                Self { request_id, trace: parent.child(), tracestate: tracestate(headers), depth: 0, sides: None }
             }
-            _ => Self { request_id, trace: TraceContext::generate(), tracestate: None, depth: 0 },
+            _ => Self { request_id, trace: TraceContext::generate(), tracestate: None, depth: 0, sides: None },
         }
     }
 
@@ -77,6 +80,17 @@ impl RequestContext {
     /// How many components sent on their requests to lead to this one.
     pub fn depth(&self) -> u32 {
         self.depth
+    }
+
+    /// The same for revisions of these sides, at every component that it passes.
+    #[must_use]
+    pub fn with_sides(&self, sides: Sides) -> Self {
+        Self { sides: Some(Arc::new(sides)), ..self.clone() }
+    }
+
+    /// Which revisions it is for, if that was decided where it came in.
+    pub fn sides(&self) -> Option<&Sides> {
+        self.sides.as_deref()
     }
 
     /// Sets the headers by which the receiver knows the same context, in place of what stands there.
