@@ -360,14 +360,26 @@ impl App {
 
     /// Has a revision finish what it has begun, and notes when it has.
     pub(super) fn drain(self: &Arc<Self>, live: &Arc<Live>) {
-        let draining = Arc::new(live.retire());
+        let time = self.rollout_settings(&live.component().id).drain;
+        let draining = Arc::new(live.retire(time));
         self.deployments.draining().push(draining.clone());
         let app = self.clone();
         tokio::spawn(async move {
-            drained(&draining).await;
+            let requests_cut = drained(&draining).await;
             app.deployments.draining().retain(|other| !Arc::ptr_eq(other, &draining));
             let Draining { component, name, since, .. } = &*draining;
-            tracing::info!(component, revision = name, took = ?since.elapsed(), "the former revision has finished");
+            let took = since.elapsed();
+            if requests_cut > 0 {
+                tracing::warn!(
+                    component,
+                    revision = name,
+                    ?took,
+                    requests_cut,
+                    "what was left of the former revision was cut"
+                );
+            } else {
+                tracing::info!(component, revision = name, ?took, "the former revision has finished");
+            }
         });
     }
 }

@@ -81,7 +81,9 @@ impl Pool {
                 self.answers.add(duration, response.status().is_server_error());
                 self.instances.component().metrics.take_counts(response.headers_mut());
             }
-            Err(DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. }) => {}
+            Err(
+                DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. } | DispatchError::CutOff { .. },
+            ) => {}
             Err(_) => self.answers.add(duration, true),
         }
     }
@@ -145,12 +147,13 @@ impl Live {
         &self.revision.component
     }
 
-    /// Has it finish what it has begun; new requests go elsewhere already.
-    pub(super) fn retire(self: &Arc<Self>) -> Draining {
+    /// Has it finish what it has begun within `time`; new requests go elsewhere already.
+    pub(super) fn retire(self: &Arc<Self>, time: Duration) -> Draining {
         let draining = Draining {
             component: self.component().id.clone(),
             name: self.revision.name.clone(),
             since: Instant::now(),
+            time,
             live: Arc::downgrade(self),
             remains: self.pools.iter().map(|pool| pool.instances.remains()).collect(),
         };
@@ -190,6 +193,8 @@ pub(super) struct Draining {
     pub(super) name: String,
     /// When new requests began to go elsewhere.
     pub(super) since: Instant,
+    /// How long it may go on.
+    pub(super) time: Duration,
     live: Weak<Live>,
     remains: Vec<Remains>,
 }
@@ -206,9 +211,14 @@ impl Draining {
     }
 }
 
-/// Waits until `draining` is over.
-pub(super) async fn drained(draining: &Draining) {
+/// Waits until `draining` is over, and cuts what is left when its time is up. Returns how many requests were cut.
+pub(super) async fn drained(draining: &Draining) -> usize {
     while !draining.is_over() {
         tokio::time::sleep(DRAIN_POLL).await;
+        if draining.since.elapsed() >= draining.time {
+            // Again each time: who found it in the table when it was still in force may ask it until now.
+            draining.remains.iter().for_each(Remains::cut);
+        }
     }
+    draining.remains.iter().map(Remains::requests_cut).sum()
 }

@@ -310,7 +310,8 @@ fn log_failure(error: &DispatchError, context: &RequestContext) {
 
 fn problem(error: &DispatchError) -> Problem {
     match error {
-        DispatchError::QueueFull { .. } => Problem::Overloaded,
+        // Who asks again is answered by the revision in force.
+        DispatchError::QueueFull { .. } | DispatchError::CutOff { .. } => Problem::Overloaded,
         DispatchError::DeadlineExceeded { .. } => Problem::DeadlineExceeded,
         DispatchError::BodyTooLarge { .. } => Problem::ContentTooLarge,
         DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {
