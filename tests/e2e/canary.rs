@@ -122,6 +122,76 @@ async fn a_revision_that_is_slower_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_too_slow_for_clients_to_wait_goes_back() {
+    let host = canary("analysis = { settle = \"0s\" }").await;
+    begin(&host, &variant("bad", &["delay_ms=5000"])).await;
+    let deadline = Instant::now() + PATIENCE;
+    let mut given_up = 0;
+    let end = loop {
+        let asked = join_all((0..SHOPPERS).map(|_| async {
+            match host.request("/variant/").timeout(Duration::from_millis(250)).send().await {
+                Ok(answer) => {
+                    assert_eq!(answer.text().await.expect("a body"), "one");
+                    false
+                }
+                Err(error) => {
+                    assert!(error.is_timeout(), "{error:?}");
+                    true
+                }
+            }
+        }));
+        given_up += asked.await.into_iter().filter(|given_up| *given_up).count();
+        let rollout = rollout(&host).await;
+        if !rollout["promoted"].is_null() {
+            break rollout;
+        }
+        assert!(Instant::now() < deadline, "what was given up does not count: {rollout}");
+    };
+    assert_eq!(end["promoted"], false, "{end}");
+    assert!(end["reason"].as_str().is_some_and(|reason| reason.contains("latency")), "{end}");
+    assert!((1..60).contains(&given_up), "{given_up} shoppers gave up");
+    println!("{given_up} shoppers gave up until: {}", end["reason"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_turns_requests_away_since_it_is_slow_goes_back() {
+    let canary = "strategy = \"canary\"\nsteps = [{ weight_percent = 50, duration = \"1h\" }, 100]\n\
+                  sticky = { header = \"x-session\" }\nanalysis = { latency_ratio_min = 1000.0 }\n\
+                  [component.variant.tool.bodega]\n\
+                  instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 2";
+    let host = app(canary).argument("--workers=1").start().await;
+    begin(&host, &variant("bad", &["delay_ms=0100"])).await;
+    let ask = async |session: usize| {
+        let answer = host.request("/variant/").header("x-session", format!("s-{session}")).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    };
+    let mut sides = Vec::new();
+    while !(sides.contains(&"one".to_owned()) && sides.contains(&"bad".to_owned())) {
+        sides.push(ask(sides.len()).await.1);
+    }
+    let session_of = |name: &str| sides.iter().position(|side| side == name).expect("it was seen");
+    let (old, new) = (session_of("one"), session_of("bad"));
+    let deadline = Instant::now() + PATIENCE;
+    let end = loop {
+        let answers = join_all((0..SHOPPERS).map(|_| ask(new))).await;
+        for (status, text) in answers {
+            assert!(status == 503 || text == "bad" || text == "one", "{status} {text}");
+        }
+        for _ in 0..SHOPPERS {
+            assert_eq!(ask(old).await, (200, "one".to_owned()));
+        }
+        let rollout = rollout(&host).await;
+        if !rollout["promoted"].is_null() {
+            break rollout;
+        }
+        assert!(Instant::now() < deadline, "what is turned away does not count: {rollout}");
+    };
+    assert_eq!(end["promoted"], false, "{end}");
+    assert!(end["reason"].as_str().is_some_and(|reason| reason.contains("error ratio")), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_whose_own_counters_are_worse_goes_back_though_no_answer_shows_it() {
     let failed = "events = \"checkouts_failed_total\", of = \"checkouts_total\"";
     let host = canary(&format!("analysis.counters.failed = {{ {failed} }}")).await;

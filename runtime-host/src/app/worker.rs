@@ -72,7 +72,6 @@ impl Worker {
         mut request: Request<WasiBody>,
         context: Arc<RequestContext>,
     ) -> Response<WasiBody> {
-        let started = Instant::now();
         let method = request.method().clone();
         // The pool is held until there is an answer, and with it the revision: what has no pool left is answered by nobody.
         let (pool, copied) = {
@@ -89,9 +88,7 @@ impl Worker {
             return Problem::Overloaded.response(context.request_id());
         };
         let metrics = &pool.instances.component().metrics;
-        let mut answer = pool.instances.handle(request, context.clone()).await;
-        let duration = started.elapsed();
-        pool.count(duration, &mut answer);
+        let (answer, duration) = pool.answer(request, context.clone()).await;
         let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
