@@ -226,6 +226,11 @@ impl App {
         blocking(move || app.remove_unreferenced()).await;
     }
 
+    /// Waits until webhooks have been told of everything, for a host that stops; not for long.
+    pub async fn all_told(&self) {
+        self.webhooks.all_told().await;
+    }
+
     /// Makes all that the change needs ready to answer, or says why that cannot be.
     async fn prepare(self: &Arc<Self>, change: &Change) -> Result<Prepared, DeployError> {
         if self.workers.iter().any(|worker| worker.get().is_none()) {
