@@ -175,6 +175,33 @@ async fn an_answer_without_end_is_cut_when_the_time_of_the_former_revision_is_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_without_an_answer_are_told_to_ask_again_when_the_time_of_the_former_revision_is_up() {
+    let one = variant("one", &["delay_ms=9000"]);
+    let app = App::new().file("variant.wasm", &one);
+    let source = app.folder().join("variant.wasm");
+    let settings = "[component.variant.tool.bodega]\ninstances_max = 1\ninstance_concurrency_max = 1\n\
+                    rollout = { drain = \"300ms\" }";
+    let host = Arc::new(app.component("variant", "\"/variant/...\"", &source, settings).start().await);
+    let mut asked = JoinSet::new();
+    for _ in 0..3 {
+        let host = host.clone();
+        asked.spawn(async move { host.get("/variant/").await });
+    }
+    // One is at work, and the others wait for it.
+    let waiting = async || host.metrics().await.sum("bodega_queue_length", &[("component", "variant")]);
+    while waiting().await < 2.0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    host.deploy("variant", &variant("two", &[])).await;
+    for answer in asked.join_all().await {
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
+    }
+    host.until_drained("variant").await;
+    host.log_line(&["what was left of the former revision was cut", "requests_cut", "3"]).await;
+    assert_eq!(host.text("/variant/").await, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_wait_for_the_former_revision_are_answered_by_it() {
     let slow = "[component.variant.tool.bodega]\ninstances_max = 1\ninstance_concurrency_max = 1";
     let app = App::new().file("variant.wasm", variant("one", &["delay_ms=0150"])).argument("--workers=1");

@@ -4,6 +4,8 @@
 //! share. So a key that sees the new revision at 10 % sees it at 25 % as well. The salt of a rollout makes other keys
 //! the first ones each time.
 
+use std::sync::Arc;
+
 /// Shares are counted in these: hundredths of a percent.
 pub const BUCKETS: u16 = 10_000;
 
@@ -21,7 +23,7 @@ pub enum Side {
 
 /// The sides of a request and of all that it leads to, by the places of the components that have two revisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sides(Box<[(usize, Side)]>);
+pub struct Sides(Arc<[(usize, Side)]>);
 
 impl Sides {
     /// The side at this place, if it was decided.

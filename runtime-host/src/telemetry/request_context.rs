@@ -1,6 +1,5 @@
 //! Who a request is: its id and its place in a trace, on their way from the client through every component it passes.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -25,7 +24,7 @@ pub struct RequestContext {
     trace: TraceContext,
     tracestate: Option<HeaderValue>,
     depth: u32,
-    sides: Option<Arc<Sides>>,
+    sides: Option<Sides>,
 }
 
 impl Default for RequestContext {
@@ -85,12 +84,12 @@ impl RequestContext {
     /// The same for revisions of these sides, at every component that it passes.
     #[must_use]
     pub fn with_sides(&self, sides: Sides) -> Self {
-        Self { sides: Some(Arc::new(sides)), ..self.clone() }
+        Self { sides: Some(sides), ..self.clone() }
     }
 
     /// Which revisions it is for, if that was decided where it came in.
     pub fn sides(&self) -> Option<&Sides> {
-        self.sides.as_deref()
+        self.sides.as_ref()
     }
 
     /// Sets the headers by which the receiver knows the same context, in place of what stands there.
