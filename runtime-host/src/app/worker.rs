@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
+use super::shopper::NewShopper;
 use super::{App, Origin, PREVIEW, Target, preview, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
@@ -104,17 +105,17 @@ impl Worker {
     }
 
     /// The answer to a request of the public listener or of a component to the application itself.
-    async fn answer(&self, arrival: Arrival, context: Arc<RequestContext>) -> Response<WasiBody> {
-        let asked = Asked::new(arrival.request.method(), context.clone());
-        let (mut response, answered) = self.answer_by_route(arrival, &context).await;
+    async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
+        let asked = Asked::new(arrival.request.method());
+        let (mut response, answered) = self.answer_by_route(arrival, &mut context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        self.report(asked, answered, response)
+        self.report(asked, context, answered, response)
     }
 
     async fn answer_by_route(
         &self,
         arrival: Arrival,
-        context: &Arc<RequestContext>,
+        context: &mut Arc<RequestContext>,
     ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
@@ -141,35 +142,37 @@ impl Worker {
         context.write_headers(&mut parts.headers);
         // A tester is not one of the shoppers.
         let is_preview = parts.headers.contains_key(PREVIEW);
-        let (context, new_shopper) = self.placed(context.clone(), &parts.headers);
+        let new_shopper = self.place_request(context, &parts.headers);
         let is_https = scheme == Scheme::HTTPS;
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        let mut response = self.dispatch(place, request, context).await;
+        let mut response = self.dispatch(place, request, context.clone()).await;
         if let Some(shopper) = new_shopper.filter(|_| !is_preview) {
             shopper.give(response.headers_mut(), is_https);
         }
         (response, answered)
     }
 
-    /// The request with the sides that it and all that it leads to are for, unless they are decided, and the key of a shopper that
-    /// has none.
-    fn placed(
-        &self,
-        context: Arc<RequestContext>,
-        headers: &HeaderMap,
-    ) -> (Arc<RequestContext>, Option<shopper::NewShopper>) {
+    /// Decides which sides a request with these headers and all that it leads to are for, unless that is decided. Returns the key of a
+    /// shopper that has none.
+    fn place_request(&self, context: &mut Arc<RequestContext>, headers: &HeaderMap) -> Option<NewShopper> {
         if context.sides().is_some() {
-            return (context, None);
+            return None;
         }
-        match shopper::sides(&self.app.table.load(), headers) {
-            Some((sides, new_shopper)) => (Arc::new(context.with_sides(sides)), new_shopper),
-            None => (context, None),
-        }
+        let (sides, new_shopper) = shopper::sides(&self.app.table.load(), headers)?;
+        // Nobody else has it yet, so nothing is copied.
+        Arc::make_mut(context).set_sides(sides);
+        new_shopper
     }
 
     /// Counts an answer that no component gave, and has the access log know of every one.
-    fn report(&self, asked: Asked, answered: Answered<'_>, response: Response<WasiBody>) -> Response<WasiBody> {
+    fn report(
+        &self,
+        asked: Asked,
+        context: Arc<RequestContext>,
+        answered: Answered<'_>,
+        response: Response<WasiBody>,
+    ) -> Response<WasiBody> {
         let component = answered.place.map(|place| &self.app.served[place]);
         if component.is_none() {
             let duration = asked.started.elapsed();
@@ -184,7 +187,7 @@ impl Worker {
             method: asked.method,
             status: response.status(),
             started: asked.started,
-            context: asked.context,
+            context,
         };
         response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
     }
@@ -194,12 +197,11 @@ impl Worker {
 struct Asked {
     method: Method,
     started: Instant,
-    context: Arc<RequestContext>,
 }
 
 impl Asked {
-    fn new(method: &Method, context: Arc<RequestContext>) -> Self {
-        Self { method: method.clone(), started: Instant::now(), context }
+    fn new(method: &Method) -> Self {
+        Self { method: method.clone(), started: Instant::now() }
     }
 }
 
@@ -240,7 +242,7 @@ impl Handler for Arc<Worker> {
         };
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let response = problem.response(context.request_id());
-        self.report(Asked::new(request.method(), context), Answered::default(), response)
+        self.report(Asked::new(request.method()), context, Answered::default(), response)
     }
 }
 
@@ -254,10 +256,12 @@ impl ServiceChain for Worker {
         let place = self.app.place_of(id)?;
         Some(Box::pin(async move {
             let request = chained(request, &context);
-            let (context, _) = self.placed(Arc::new(context), request.headers());
-            let asked = Asked::new(request.method(), context.clone());
-            let response = self.dispatch(place, request, context).await;
-            self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
+            let mut context = Arc::new(context);
+            // Decided where the request came in from outside, if it did.
+            self.place_request(&mut context, request.headers());
+            let asked = Asked::new(request.method());
+            let response = self.dispatch(place, request, context.clone()).await;
+            self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
         }))
     }
 

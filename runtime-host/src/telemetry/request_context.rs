@@ -81,10 +81,9 @@ impl RequestContext {
         self.depth
     }
 
-    /// The same for revisions of these sides, at every component that it passes.
-    #[must_use]
-    pub fn with_sides(&self, sides: Sides) -> Self {
-        Self { sides: Some(sides), ..self.clone() }
+    /// It is for revisions of these sides, at every component that it passes.
+    pub fn set_sides(&mut self, sides: Sides) {
+        self.sides = Some(sides);
     }
 
     /// Which revisions it is for, if that was decided where it came in.
