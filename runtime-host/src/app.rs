@@ -18,6 +18,7 @@ mod revision;
 mod rollouts;
 pub mod schedule;
 mod shadow;
+mod shopper;
 mod smoke;
 mod status;
 mod stores;

@@ -31,7 +31,7 @@ mod statistics;
 mod transition;
 
 pub use analysis::{Analysis, CounterRatio, Finding, Verdict, Worse};
-pub use choice::{BUCKETS, Share, Side};
+pub use choice::{BUCKETS, Share, Side, Sides};
 pub use memory::{Growth, InstanceMemory, MEMORY_AGES, Memory};
 pub use plan::{Gate, OnRestart, Plan, STEPS_MAX, Step, Sticky, Strategy, StrategyName, check_steps};
 pub use samples::{Count, LATENCY_BUCKETS, Latency, Samples, Window, latency_bucket};

@@ -122,6 +122,76 @@ async fn a_revision_that_is_slower_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_too_slow_for_clients_to_wait_goes_back() {
+    let host = canary("analysis = { settle = \"0s\" }").await;
+    begin(&host, &variant("bad", &["delay_ms=5000"])).await;
+    let deadline = Instant::now() + PATIENCE;
+    let mut given_up = 0;
+    let end = loop {
+        let asked = join_all((0..SHOPPERS).map(|_| async {
+            match host.request("/variant/").timeout(Duration::from_millis(250)).send().await {
+                Ok(answer) => {
+                    assert_eq!(answer.text().await.expect("a body"), "one");
+                    false
+                }
+                Err(error) => {
+                    assert!(error.is_timeout(), "{error:?}");
+                    true
+                }
+            }
+        }));
+        given_up += asked.await.into_iter().filter(|given_up| *given_up).count();
+        let rollout = rollout(&host).await;
+        if !rollout["promoted"].is_null() {
+            break rollout;
+        }
+        assert!(Instant::now() < deadline, "what was given up does not count: {rollout}");
+    };
+    assert_eq!(end["promoted"], false, "{end}");
+    assert!(end["reason"].as_str().is_some_and(|reason| reason.contains("latency")), "{end}");
+    assert!((1..60).contains(&given_up), "{given_up} shoppers gave up");
+    println!("{given_up} shoppers gave up until: {}", end["reason"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_turns_requests_away_since_it_is_slow_goes_back() {
+    let canary = "strategy = \"canary\"\nsteps = [{ weight_percent = 50, duration = \"1h\" }, 100]\n\
+                  sticky = { header = \"x-session\" }\nanalysis = { latency_ratio_min = 1000.0 }\n\
+                  [component.variant.tool.bodega]\n\
+                  instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 2";
+    let host = app(canary).argument("--workers=1").start().await;
+    begin(&host, &variant("bad", &["delay_ms=0100"])).await;
+    let ask = async |session: usize| {
+        let answer = host.request("/variant/").header("x-session", format!("s-{session}")).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    };
+    let mut sides = Vec::new();
+    while !(sides.contains(&"one".to_owned()) && sides.contains(&"bad".to_owned())) {
+        sides.push(ask(sides.len()).await.1);
+    }
+    let session_of = |name: &str| sides.iter().position(|side| side == name).expect("it was seen");
+    let (old, new) = (session_of("one"), session_of("bad"));
+    let deadline = Instant::now() + PATIENCE;
+    let end = loop {
+        let answers = join_all((0..SHOPPERS).map(|_| ask(new))).await;
+        for (status, text) in answers {
+            assert!(status == 503 || text == "bad" || text == "one", "{status} {text}");
+        }
+        for _ in 0..SHOPPERS {
+            assert_eq!(ask(old).await, (200, "one".to_owned()));
+        }
+        let rollout = rollout(&host).await;
+        if !rollout["promoted"].is_null() {
+            break rollout;
+        }
+        assert!(Instant::now() < deadline, "what is turned away does not count: {rollout}");
+    };
+    assert_eq!(end["promoted"], false, "{end}");
+    assert!(end["reason"].as_str().is_some_and(|reason| reason.contains("error ratio")), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_whose_own_counters_are_worse_goes_back_though_no_answer_shows_it() {
     let failed = "events = \"checkouts_failed_total\", of = \"checkouts_total\"";
     let host = canary(&format!("analysis.counters.failed = {{ {failed} }}")).await;
@@ -192,6 +262,92 @@ async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
             assert_eq!(text, "two", "who was on the new revision stays there");
         }
     }
+}
+
+/// An app of two components of which `interfaces` asks `variant`, with a canary at `variant` that stays at its first step.
+async fn chain_under_a_canary(percent: u8) -> Host {
+    let steps = format!("steps = [{{ weight_percent = {percent}, duration = \"1h\" }}, 100]");
+    let allowed = "allowed_outbound_hosts = [\"http://variant.spin.internal\"]";
+    let host = app(&format!("strategy = \"canary\"\n{steps}")).guest("interfaces", allowed).start().await;
+    let asked = host.request("/variant/").send().await.expect("an answer");
+    assert!(!asked.headers().contains_key("set-cookie"), "nobody has to be known without a rollout");
+    begin(&host, &variant("two", &[])).await;
+    host
+}
+
+/// Which version answers a request with this header, directly or to the other component; and the cookie that it is given.
+async fn side(host: &Host, is_chained: bool, header: Option<(&str, &str)>) -> (String, Option<String>) {
+    let path = if is_chained { "/interfaces/outbound?url=http://variant.spin.internal/" } else { "/variant/" };
+    let mut request = host.request(path);
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    let answer = request.send().await.expect("an answer");
+    let cookie = answer.headers().get("set-cookie").map(|cookie| {
+        assert_eq!(answer.headers()["cache-control"], "private", "a cache would give it to others");
+        let cookie = cookie.to_str().expect("ASCII");
+        assert!(cookie.contains("; HttpOnly; SameSite=Lax") && !cookie.contains("Max-Age"), "{cookie}");
+        cookie.split(';').next().unwrap_or_default().to_owned()
+    });
+    let text = answer.text().await.expect("a body");
+    if !is_chained {
+        return (text, cookie);
+    }
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    (answer["body"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned(), cookie)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopper_without_a_token_stays_on_one_revision_down_the_chain() {
+    const NEW_SHOPPERS: usize = 600;
+    // As above, of 600 at 30 %.
+    const NEWS: RangeInclusive<usize> = 151..=209;
+    let host = &chain_under_a_canary(30).await;
+    let arrive = async || {
+        let mut shoppers = Vec::new();
+        for begin in (0..NEW_SHOPPERS).step_by(SHOPPERS * 5) {
+            let asked = (begin..begin + SHOPPERS * 5).map(|number| side(host, number % 2 == 0, None));
+            shoppers.extend(join_all(asked).await);
+        }
+        shoppers
+    };
+    let shoppers = arrive().await;
+    let news_of = |shoppers: &[(String, Option<String>)]| shoppers.iter().filter(|(name, _)| name == "two").count();
+    let news = news_of(&shoppers);
+    if !NEWS.contains(&news) {
+        let others = news_of(&arrive().await);
+        assert!(NEWS.contains(&others), "{news} and {others} of {NEW_SHOPPERS} shoppers at 30 %");
+    }
+    for (name, cookie) in shoppers.iter().step_by(4) {
+        let cookie = format!("a=1; {}", cookie.as_deref().expect("who has no key is given one"));
+        for number in 0..6 {
+            let again = side(host, number % 2 == 0, Some(("cookie", &cookie))).await;
+            assert_eq!(again, (name.clone(), None), "the shopper with {cookie} flipped, or was given another key");
+        }
+    }
+    let token = std::fs::read_to_string(host.app().state_dir().join("secrets/preview-token")).expect("a token");
+    let tester = side(host, false, Some(("x-bodega-preview", token.trim()))).await;
+    assert_eq!(tester, ("two".to_owned(), None), "a tester is not one of the shoppers");
+    let aborted = host.operate(&["abort", "variant"]).await;
+    assert!(aborted.status.success(), "{aborted:?}");
+    assert_eq!(side(host, true, None).await, ("one".to_owned(), None), "no cookie without a rollout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_stays_on_one_revision_where_the_token_is_not_sent_on() {
+    let host = &chain_under_a_canary(50).await;
+    let mut sides = Vec::new();
+    for user in 0..40 {
+        let token = format!("Basic user-{user}");
+        let header = Some(("authorization", token.as_str()));
+        let direct = side(host, false, header).await;
+        for _ in 0..4 {
+            assert_eq!(side(host, true, header).await, direct, "{token} met both revisions");
+        }
+        assert_eq!(direct.1, None, "who has a token needs no cookie");
+        sides.push(direct.0);
+    }
+    assert!(sides.contains(&"one".to_owned()) && sides.contains(&"two".to_owned()), "{sides:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

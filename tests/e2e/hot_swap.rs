@@ -143,6 +143,67 @@ async fn an_answer_that_has_begun_ends_on_the_former_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_cut_when_the_time_of_the_former_revision_is_up() {
+    const DRAIN: Duration = Duration::from_millis(1_500);
+    let one = variant("one", &[]);
+    let app = App::new().file("variant.wasm", &one);
+    let source = app.folder().join("variant.wasm");
+    let rollout = "[component.variant.tool.bodega.rollout]\ndrain = \"1500ms\"";
+    let host = app.component("variant", "\"/variant/...\"", &source, rollout).start().await;
+    // It would take so long that to the host it is one without end.
+    let mut endless = host.get("/variant/drip?ms=200000").await;
+    let first = endless.chunk().await.expect("a body").expect("a piece");
+    let in_time = host.get("/variant/drip?ms=700").await;
+
+    let started = Instant::now();
+    host.deploy("variant", &variant("two", &[])).await;
+    let status = String::from_utf8_lossy(&host.operate(&["status"]).await.stdout).into_owned();
+    assert!(status.contains(" instances, for 0s, cut in 1s)"), "{status}");
+    assert_eq!(in_time.text().await.expect("a whole body"), "one".repeat(10));
+    let rest = endless.chunk().await;
+    assert!(rest.is_err(), "after {first:?}: its client is not to take it for whole: {rest:?}");
+    assert!((DRAIN..2 * DRAIN).contains(&started.elapsed()), "cut after {:?}", started.elapsed());
+
+    host.until_drained("variant").await;
+    let metrics = host.metrics().await;
+    let former = revision_of(&one);
+    let of_it = |name: &str| metrics.sum(name, &[("revision", &former)]);
+    assert_eq!(of_it("bodega_instances_live"), 0.0);
+    assert_eq!(of_it("bodega_instances_trapped_total"), 0.0, "the guest did nothing wrong");
+    let cut = |reason| metrics.sum("bodega_response_bodies_cut_total", &[("revision", &former), ("reason", reason)]);
+    assert_eq!((cut("drained"), of_it("bodega_response_bodies_cut_total")), (1.0, 1.0));
+    host.log_line(&["what was left of the former revision was cut", "requests_cut", "1"]).await;
+    assert_eq!(host.text("/variant/").await, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_without_an_answer_are_told_to_ask_again_when_the_time_of_the_former_revision_is_up() {
+    let one = variant("one", &["delay_ms=9000"]);
+    let app = App::new().file("variant.wasm", &one);
+    let source = app.folder().join("variant.wasm");
+    let settings = "[component.variant.tool.bodega]\ninstances_max = 1\ninstance_concurrency_max = 1\n\
+                    rollout = { drain = \"300ms\" }";
+    let host = Arc::new(app.component("variant", "\"/variant/...\"", &source, settings).start().await);
+    let mut asked = JoinSet::new();
+    for _ in 0..3 {
+        let host = host.clone();
+        asked.spawn(async move { host.get("/variant/").await });
+    }
+    // One is at work, and the others wait for it.
+    let waiting = async || host.metrics().await.sum("bodega_queue_length", &[("component", "variant")]);
+    while waiting().await < 2.0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    host.deploy("variant", &variant("two", &[])).await;
+    for answer in asked.join_all().await {
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
+    }
+    host.until_drained("variant").await;
+    host.log_line(&["what was left of the former revision was cut", "requests_cut", "3"]).await;
+    assert_eq!(host.text("/variant/").await, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_wait_for_the_former_revision_are_answered_by_it() {
     let slow = "[component.variant.tool.bodega]\ninstances_max = 1\ninstance_concurrency_max = 1";
     let app = App::new().file("variant.wasm", variant("one", &["delay_ms=0150"])).argument("--workers=1");

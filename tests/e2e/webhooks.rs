@@ -182,6 +182,25 @@ async fn what_people_do_at_once_and_what_a_restart_does_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_stops_tells_what_it_has_still_to_tell_but_does_not_wait_for_ever() {
+    // The first attempt fails, so that the message waits when the host is asked to stop.
+    let chat = Chat::start(1).await;
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let never_answers = format!("http://{}/hooks", mute.local_addr().expect("it is bound"));
+    for (other, longest) in [(chat.told(|told| format!("{}/hooks/other", told.origin)), 3), (never_answers, 8)] {
+        let before = chat.told(|told| (told.busy = 1, told.messages.len()).1);
+        let mut host = chat.app("", &other).start().await;
+        host.deploy("variant", &variant("two", &[])).await;
+        let started = Instant::now();
+        assert!(host.stop().await.success());
+        assert!(started.elapsed() < Duration::from_secs(longest), "{:?} with {other}", started.elapsed());
+        let changes =
+            chat.told(|told| told.messages[before..].iter().map(|told| told["change"].clone()).collect::<Vec<_>>());
+        assert_eq!(changes, ["deployed"], "with {other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_is_no_url_is_refused_at_the_start_without_showing_it() {
     let chat = Chat::start(0).await;
     let refusal = chat.app("", "not {{ hook_token }}").refused().await;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
-use super::preview;
+use super::{preview, shopper};
 use crate::rollout::{Share, Side, Sticky};
 use crate::telemetry::guest_counters::COUNT;
 
@@ -27,12 +27,16 @@ struct Claims<'a> {
 }
 
 /// What is the same for all requests of one shopper, if the request has it.
+///
+/// Who came without a token has the host's cookie, and keeps their side when they log in. Where a cookie or header is configured,
+/// that of the host is for those who do not have it.
 pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<Cow<'h, [u8]>> {
+    let given = || cookie(shopper::COOKIE_NAME, headers).map(Cow::Borrowed);
     match sticky {
         Sticky::None => None,
-        Sticky::User => user(headers.get(AUTHORIZATION)?.as_bytes()),
-        Sticky::Header(name) => Some(headers.get(name)?.as_bytes().into()),
-        Sticky::Cookie(name) => cookie(name, headers).map(Cow::Borrowed),
+        Sticky::User => given().or_else(|| user(headers.get(AUTHORIZATION)?.as_bytes())),
+        Sticky::Header(name) => headers.get(name).map(|value| value.as_bytes().into()).or_else(given),
+        Sticky::Cookie(name) => cookie(name, headers).map(Cow::Borrowed).or_else(given),
     }
 }
 
@@ -57,7 +61,7 @@ fn cookie<'h>(name: &str, headers: &'h HeaderMap) -> Option<&'h [u8]> {
     values.next()
 }
 
-/// The side for a request.
+/// The side for a request for which it was not decided where it came in.
 pub(super) fn side(share: Share, sticky: &Sticky, headers: &HeaderMap) -> Side {
     match sticky_key(sticky, headers) {
         Some(key) => share.of_key(&key),
@@ -116,6 +120,21 @@ mod tests {
         let header = Sticky::Header("x-session".to_owned());
         assert_eq!(key(&header, &[("x-session", "s-1")]).as_deref(), Some("s-1"));
         assert_eq!(key(&Sticky::None, &[("x-session", "s-1")]), None);
+    }
+
+    #[test]
+    fn the_cookie_of_the_host_stands_for_who_has_no_other_key_and_outlives_a_login() {
+        let given = ("cookie", "a=1; bodega-shopper=0f");
+        let token = token(r#"{"sub":"ann"}"#, "aa");
+        assert_eq!(key(&Sticky::User, &[given]).as_deref(), Some("0f"));
+        assert_eq!(key(&Sticky::User, &[given, ("authorization", &token)]).as_deref(), Some("0f"));
+        let header = Sticky::Header("x-session".to_owned());
+        assert_eq!(key(&header, &[given]).as_deref(), Some("0f"));
+        assert_eq!(key(&header, &[given, ("x-session", "s-1")]).as_deref(), Some("s-1"));
+        let cookie = Sticky::Cookie("a".to_owned());
+        assert_eq!(key(&cookie, &[given]).as_deref(), Some("1"));
+        assert_eq!(key(&cookie, &[("cookie", "bodega-shopper=0f")]).as_deref(), Some("0f"));
+        assert_eq!(key(&Sticky::None, &[given]), None);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use http::Response;
 
 use crate::engine::component::{GrowthObserver, InstanceObserver};
+use crate::engine::pool::DispatchError;
 use crate::rollout::{InstanceMemory, LATENCY_BUCKETS, Latency, Memory, latency_bucket};
 
 /// The answers of one revision on one thread.
@@ -19,9 +22,48 @@ impl Default for Answers {
     }
 }
 
+/// A request that has no answer yet. Dropped before, it was given up: whoever asked waited for so long in vain, and it counts as one
+/// that took at least as long. So a revision that is too slow for its clients does not look quick by the others.
+#[must_use = "a request is given up when this is dropped"]
+pub(super) struct Unanswered<'a> {
+    answers: &'a Answers,
+    since: Instant,
+    is_answered: bool,
+}
+
+impl Unanswered<'_> {
+    /// Counts the answer, or why there is none, and returns how long it took.
+    ///
+    /// One that is turned away since too many wait is a failure: the queue is the revision's own, and it is full because the revision
+    /// is slow. What was wrong with the request, and what the host cut, does not count.
+    pub(super) fn answered<B>(mut self, answer: &Result<Response<B>, DispatchError>) -> Duration {
+        self.is_answered = true;
+        let duration = self.since.elapsed();
+        match answer {
+            Ok(response) => self.answers.add(duration, response.status().is_server_error()),
+            Err(DispatchError::BodyTooLarge { .. } | DispatchError::CutOff { .. }) => {}
+            Err(_) => self.answers.add(duration, true),
+        }
+        duration
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answers.add(self.since.elapsed(), false);
+        }
+    }
+}
+
 impl Answers {
+    /// A request has come.
+    pub(super) fn asked(&self) -> Unanswered<'_> {
+        Unanswered { answers: self, since: Instant::now(), is_answered: false }
+    }
+
     /// A request was answered; `is_failure` when the component is to blame for an error.
-    pub(super) fn add(&self, duration: Duration, is_failure: bool) {
+    fn add(&self, duration: Duration, is_failure: bool) {
         self.latencies[latency_bucket(duration)].fetch_add(1, Ordering::Relaxed);
         if is_failure {
             self.failures.fetch_add(1, Ordering::Relaxed);
@@ -96,6 +138,44 @@ mod tests {
         threads[1].add(Duration::from_millis(1), true);
         let (failures, latency) = Answers::sum(threads.iter());
         assert_eq!((failures, latency.count()), (1, 2));
+    }
+
+    /// What is counted of a request that came a second ago.
+    fn counted(end: impl FnOnce(Unanswered<'_>)) -> (u64, Latency) {
+        let answers = Answers::default();
+        let mut unanswered = answers.asked();
+        unanswered.since = unanswered.since.checked_sub(Duration::from_secs(1)).unwrap();
+        end(unanswered);
+        Answers::sum([answers].iter())
+    }
+
+    #[test]
+    fn a_request_that_is_given_up_counts_as_slow_as_it_was_until_then() {
+        let (failures, latency) = counted(|unanswered| {
+            let _given_up = unanswered;
+        });
+        assert_eq!((failures, latency.count()), (0, 1));
+        let answered = counted(|unanswered| {
+            unanswered.answered(&Ok(Response::new(())));
+        });
+        assert_eq!(answered, (0, latency), "in the bucket of one that took a second");
+    }
+
+    #[test]
+    fn what_is_turned_away_since_the_queue_is_full_is_the_revisions_failure_and_what_is_too_large_is_not() {
+        let component = "cart".to_owned();
+        for (error, expected) in [
+            (DispatchError::QueueFull { component: component.clone() }, (1, 1)),
+            (DispatchError::DeadlineExceeded { component: component.clone(), deadline_ms: 1 }, (1, 1)),
+            (DispatchError::BodyTooLarge { component: component.clone() }, (0, 0)),
+            (DispatchError::CutOff { component }, (0, 0)),
+        ] {
+            let message = error.to_string();
+            let (failures, latency) = counted(|unanswered| {
+                unanswered.answered(&Err::<Response<()>, _>(error));
+            });
+            assert_eq!((failures, latency.count()), expected, "{message}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! A request reads the table once and is answered by what it found there. Since dependencies are composed into the components that
 //! import them, a request never sees a dependency in one revision and its component in another; a chain of requests from component
-//! to component reads the table at each step, as it would between machines.
+//! to component reads the table at each step, as it would between machines. Where two revisions share the requests, the side is the
+//! same at each step (`shopper`).
 
 mod audit;
 mod error;
@@ -225,6 +226,11 @@ impl App {
         blocking(move || app.remove_unreferenced()).await;
     }
 
+    /// Waits until webhooks have been told of everything, for a host that stops; not for long.
+    pub async fn all_told(&self) {
+        self.webhooks.all_told().await;
+    }
+
     /// Makes all that the change needs ready to answer, or says why that cannot be.
     async fn prepare(self: &Arc<Self>, change: &Change) -> Result<Prepared, DeployError> {
         if self.workers.iter().any(|worker| worker.get().is_none()) {
@@ -359,14 +365,26 @@ impl App {
 
     /// Has a revision finish what it has begun, and notes when it has.
     pub(super) fn drain(self: &Arc<Self>, live: &Arc<Live>) {
-        let draining = Arc::new(live.retire());
+        let time = self.rollout_settings(&live.component().id).drain;
+        let draining = Arc::new(live.retire(time));
         self.deployments.draining().push(draining.clone());
         let app = self.clone();
         tokio::spawn(async move {
-            drained(&draining).await;
+            let requests_cut = drained(&draining).await;
             app.deployments.draining().retain(|other| !Arc::ptr_eq(other, &draining));
             let Draining { component, name, since, .. } = &*draining;
-            tracing::info!(component, revision = name, took = ?since.elapsed(), "the former revision has finished");
+            let took = since.elapsed();
+            if requests_cut > 0 {
+                tracing::warn!(
+                    component,
+                    revision = name,
+                    ?took,
+                    requests_cut,
+                    "what was left of the former revision was cut"
+                );
+            } else {
+                tracing::info!(component, revision = name, ?took, "the former revision has finished");
+            }
         });
     }
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use http::Response;
+use http::{Request, Response};
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -24,6 +24,7 @@ use crate::engine::state::GuestState;
 use crate::engine::{self, Engine};
 use crate::registry::Digest;
 use crate::rollout::{CounterRatio, Window};
+use crate::telemetry::request_context::RequestContext;
 
 /// How often it is looked whether a revision has finished what it had begun.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -73,17 +74,20 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Counts an answer, or why there is none, and what the component has counted, which goes no further. Who was refused for
-    /// load or for what it sent does not count.
-    pub(super) fn count(&self, duration: Duration, answer: &mut Result<Response<WasiBody>, DispatchError>) {
-        match answer {
-            Ok(response) => {
-                self.answers.add(duration, response.status().is_server_error());
-                self.instances.component().metrics.take_counts(response.headers_mut());
-            }
-            Err(DispatchError::QueueFull { .. } | DispatchError::BodyTooLarge { .. }) => {}
-            Err(_) => self.answers.add(duration, true),
+    /// Has an instance answer `request`, and counts that, also if nobody waits for it to the end. What the component has counted goes
+    /// no further. Returns how long it took besides.
+    pub(super) async fn answer(
+        &self,
+        request: Request<WasiBody>,
+        context: Arc<RequestContext>,
+    ) -> (Result<Response<WasiBody>, DispatchError>, Duration) {
+        let unanswered = self.answers.asked();
+        let mut answer = self.instances.handle(request, context).await;
+        let duration = unanswered.answered(&answer);
+        if let Ok(response) = &mut answer {
+            self.instances.component().metrics.take_counts(response.headers_mut());
         }
+        (answer, duration)
     }
 }
 
@@ -145,12 +149,13 @@ impl Live {
         &self.revision.component
     }
 
-    /// Has it finish what it has begun; new requests go elsewhere already.
-    pub(super) fn retire(self: &Arc<Self>) -> Draining {
+    /// Has it finish what it has begun within `time`; new requests go elsewhere already.
+    pub(super) fn retire(self: &Arc<Self>, time: Duration) -> Draining {
         let draining = Draining {
             component: self.component().id.clone(),
             name: self.revision.name.clone(),
             since: Instant::now(),
+            time,
             live: Arc::downgrade(self),
             remains: self.pools.iter().map(|pool| pool.instances.remains()).collect(),
         };
@@ -190,6 +195,8 @@ pub(super) struct Draining {
     pub(super) name: String,
     /// When new requests began to go elsewhere.
     pub(super) since: Instant,
+    /// How long it may go on.
+    pub(super) time: Duration,
     live: Weak<Live>,
     remains: Vec<Remains>,
 }
@@ -206,9 +213,14 @@ impl Draining {
     }
 }
 
-/// Waits until `draining` is over.
-pub(super) async fn drained(draining: &Draining) {
+/// Waits until `draining` is over, and cuts what is left when its time is up. Returns how many requests were cut.
+pub(super) async fn drained(draining: &Draining) -> usize {
     while !draining.is_over() {
         tokio::time::sleep(DRAIN_POLL).await;
+        if draining.since.elapsed() >= draining.time {
+            // Again each time: who found it in the table when it was still in force may ask it until now.
+            draining.remains.iter().for_each(Remains::cut);
+        }
     }
+    draining.remains.iter().map(Remains::requests_cut).sum()
 }

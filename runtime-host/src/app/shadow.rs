@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -87,9 +87,7 @@ impl Copy {
         let original = original.map(|body| Watched::new(body, status, Some(told)).boxed_unsync());
         tokio::spawn(async move {
             let Self { request, place: _place, shadow } = self;
-            let started = Instant::now();
-            let mut answer = pool.instances.handle(request, context).await;
-            pool.count(started.elapsed(), &mut answer);
+            let (answer, _) = pool.answer(request, context).await;
             let (told, print) = oneshot::channel();
             let Ok(answer) = answer else {
                 // That it failed is counted; there is nothing to compare.

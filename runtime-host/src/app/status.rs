@@ -42,6 +42,8 @@ pub struct DrainingStatus {
     pub instances: usize,
     /// How long it has been draining.
     pub for_ms: u64,
+    /// How long it may go on until what is left is cut.
+    pub left_ms: u64,
 }
 
 impl App {
@@ -72,10 +74,14 @@ impl App {
                 runs: live.as_ref().map(|live| live.revision.name.clone()),
                 instances: live.as_ref().map_or(0, |live| live.instances()),
                 draining: of_it
-                    .map(|draining| DrainingStatus {
-                        runs: draining.name.clone(),
-                        instances: draining.instances(),
-                        for_ms: draining.since.elapsed().as_millis() as u64,
+                    .map(|draining| {
+                        let so_far = draining.since.elapsed();
+                        DrainingStatus {
+                            runs: draining.name.clone(),
+                            instances: draining.instances(),
+                            for_ms: so_far.as_millis() as u64,
+                            left_ms: draining.time.saturating_sub(so_far).as_millis() as u64,
+                        }
                     })
                     .collect(),
                 warm: warm.iter().filter(|warm| warm.component.id == *id).map(|warm| warm.name.clone()).collect(),

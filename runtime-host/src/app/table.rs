@@ -13,7 +13,11 @@ use super::shadow::Shadow;
 use crate::rollout::{Share, Side, Sticky};
 
 /// The revisions that answer, by the components' places.
-pub(super) struct Table(Box<[Split]>);
+pub(super) struct Table {
+    splits: Box<[Split]>,
+    /// The places at which two revisions share the requests; as a rule there are none.
+    divided: Box<[(usize, Arc<Candidate>)]>,
+}
 
 /// The revisions of one component that answer.
 #[derive(Clone)]
@@ -38,18 +42,26 @@ pub(super) struct Candidate {
 
 impl Table {
     pub(super) fn new(splits: impl IntoIterator<Item = Split>) -> Self {
-        Self(splits.into_iter().collect())
+        let splits: Box<[Split]> = splits.into_iter().collect();
+        let candidates = splits.iter().enumerate().filter_map(|(place, split)| Some((place, split.candidate.clone()?)));
+        let divided = candidates.filter(|(_, candidate)| candidate.share.is_divided()).collect();
+        Self { splits, divided }
+    }
+
+    /// The places at which two revisions share the requests, with the new one.
+    pub(super) fn divided(&self) -> &[(usize, Arc<Candidate>)] {
+        &self.divided
     }
 
     /// The revisions of the component at `place`.
     pub(super) fn at(&self, place: usize) -> &Split {
         // Places are given out for this table's length, which stays.
-        &self.0[place]
+        &self.splits[place]
     }
 
     /// The same with other revisions at some places.
     pub(super) fn with(&self, changes: impl IntoIterator<Item = (usize, Split)>) -> Self {
-        let mut splits = self.0.to_vec();
+        let mut splits = self.splits.to_vec();
         for (place, split) in changes {
             splits[place] = split;
         }
@@ -58,7 +70,7 @@ impl Table {
 
     /// Every revision that answers.
     pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Live>> {
-        self.0.iter().flat_map(|split| {
+        self.splits.iter().flat_map(|split| {
             let candidate = split.candidate.iter().map(|candidate| &candidate.live);
             [&split.main].into_iter().chain(candidate)
         })
@@ -71,14 +83,14 @@ impl Split {
         Self { main, candidate: None }
     }
 
-    /// The revision for a request with these headers, and who else gets a copy of it.
-    pub(super) fn choose(&self, headers: &mut HeaderMap) -> (&Arc<Live>, Option<&Arc<Candidate>>) {
+    /// The revision for a request with these headers, and who else gets a copy of it. Its side may be decided already.
+    pub(super) fn choose(&self, headers: &mut HeaderMap, side: Option<Side>) -> (&Arc<Live>, Option<&Arc<Candidate>>) {
         match &self.candidate {
             None => {
                 choice::withhold(headers);
                 (&self.main, None)
             }
-            Some(candidate) => self.choose_of_two(candidate, headers),
+            Some(candidate) => self.choose_of_two(candidate, headers, side),
         }
     }
 
@@ -86,13 +98,17 @@ impl Split {
         &'a self,
         candidate: &'a Arc<Candidate>,
         headers: &mut HeaderMap,
+        side: Option<Side>,
     ) -> (&'a Arc<Live>, Option<&'a Arc<Candidate>>) {
         let is_preview = choice::may_preview(headers, &candidate.preview_token);
         choice::withhold(headers);
         if is_preview {
             return (&candidate.live, None);
         }
-        match choice::side(candidate.share, &candidate.sticky, headers) {
+        let Candidate { share, sticky, .. } = &**candidate;
+        // What was decided may be older than this candidate, which then has none of the requests, or all.
+        let side = side.filter(|_| share.is_divided());
+        match side.unwrap_or_else(|| choice::side(*share, sticky, headers)) {
             Side::New => (&candidate.live, None),
             Side::Old => (&self.main, candidate.shadow.as_ref().map(|_| candidate)),
         }

@@ -2,8 +2,8 @@
 //! what is like it show.
 //!
 //! Whoever decides waits for nobody: a message goes into a bounded queue for each URL, and a task sends one after the other, so that
-//! each URL is told in order and none waits for another. What is not delivered is logged and counted. What waits when the host
-//! stops is lost here; `bodega history` and the log of actions have it.
+//! each URL is told in order and none waits for another. What is not delivered is logged and counted. A host that stops waits
+//! for what is still to be told, for a few seconds; `bodega history` and the log of actions have what is lost then.
 //!
 //! A URL is a secret. What is logged is where the manifest has it.
 
@@ -16,7 +16,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::rollouts::change_in_words;
 use crate::config_file::{ConfigError, Located};
@@ -33,6 +33,8 @@ const QUEUE_LENGTH_MAX: usize = 64;
 const ATTEMPTS_MAX: u32 = 4;
 /// How long an attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a host that stops waits for messages to be delivered: enough for all attempts at a URL that fails at once.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the second attempt waits at most; each one after it twice as long.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// The part of a delay that is left to chance, so that many hosts do not all ask again at once.
@@ -61,6 +63,8 @@ pub(super) struct News<'a> {
 /// The queues of all URLs, by the component's id. The tasks end when it is dropped.
 pub(super) struct Webhooks {
     queues: BTreeMap<String, Vec<Located<mpsc::Sender<Bytes>>>>,
+    /// Messages that are neither delivered nor given up.
+    untold: Arc<watch::Sender<usize>>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -69,6 +73,7 @@ struct Webhook {
     component: String,
     uri: Located<Uri>,
     client: OutboundClient,
+    untold: Arc<watch::Sender<usize>>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -142,19 +147,29 @@ impl Webhooks {
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, ConfigError> {
         let mut queues = BTreeMap::new();
+        let untold = Arc::new(watch::Sender::new(0));
         for component in &manifest.components {
             let uris = manifest.webhooks(component, variables)?.into_iter();
             let queue = |uri: Located<Uri>| {
                 let (sender, receiver) = mpsc::channel(QUEUE_LENGTH_MAX);
                 let queue = uri.with(sender);
                 let client = OutboundClient::new(outbound.clone());
-                let (component, telemetry) = (component.id.clone(), telemetry.clone());
-                tokio::spawn(Webhook { component, uri, client, telemetry }.deliver(receiver));
+                let (component, untold, telemetry) = (component.id.clone(), untold.clone(), telemetry.clone());
+                tokio::spawn(Webhook { component, uri, client, untold, telemetry }.deliver(receiver));
                 queue
             };
             queues.insert(component.id.clone(), uris.map(queue).collect());
         }
-        Ok(Self { queues, telemetry: telemetry.clone() })
+        Ok(Self { queues, untold, telemetry: telemetry.clone() })
+    }
+
+    /// Waits until all has been told, but not for long, since the host is to stop.
+    pub(super) async fn all_told(&self) {
+        let mut untold = self.untold.subscribe();
+        let all = tokio::time::timeout(LAST_WORDS_TIMEOUT, untold.wait_for(|untold| *untold == 0)).await;
+        if all.is_err() {
+            tracing::warn!("the host stops before webhooks were told of {} changes", *self.untold.borrow());
+        }
     }
 
     /// Has it told; waits for nothing.
@@ -165,7 +180,9 @@ impl Webhooks {
         }
         let message = news.message();
         for queue in queues {
+            self.untold.send_modify(|untold| *untold += 1);
             if queue.try_send(message.clone()).is_err() {
+                self.untold.send_modify(|untold| *untold -= 1);
                 let (component, line) = (news.component, queue.position.line);
                 tracing::warn!(
                     component,
@@ -187,6 +204,7 @@ impl Webhook {
                 tracing::warn!(component, line, "a webhook was not told of a change: {failure}");
             }
             self.telemetry.metrics.webhook(&self.component, if sent.is_ok() { "ok" } else { "failed" });
+            self.untold.send_modify(|untold| *untold -= 1);
         }
     }
 

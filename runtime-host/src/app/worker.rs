@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
@@ -14,7 +14,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
-use super::{App, Origin, Target, preview};
+use super::shopper::NewShopper;
+use super::{App, Origin, PREVIEW, Target, preview, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -72,12 +73,12 @@ impl Worker {
         mut request: Request<WasiBody>,
         context: Arc<RequestContext>,
     ) -> Response<WasiBody> {
-        let started = Instant::now();
         let method = request.method().clone();
         // The pool is held until there is an answer, and with it the revision: what has no pool left is answered by nobody.
         let (pool, copied) = {
             let table = self.app.table.load();
-            let (live, shadow) = table.at(place).choose(request.headers_mut());
+            let side = context.sides().and_then(|sides| sides.at(place));
+            let (live, shadow) = table.at(place).choose(request.headers_mut(), side);
             let copied = shadow.and_then(|candidate| {
                 Some((candidate.shadow.as_ref()?.copy(&request)?, candidate.live.pool(self.index)?.clone()))
             });
@@ -88,9 +89,7 @@ impl Worker {
             return Problem::Overloaded.response(context.request_id());
         };
         let metrics = &pool.instances.component().metrics;
-        let mut answer = pool.instances.handle(request, context.clone()).await;
-        let duration = started.elapsed();
-        pool.count(duration, &mut answer);
+        let (answer, duration) = pool.answer(request, context.clone()).await;
         let mut response = answer.unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
@@ -106,17 +105,17 @@ impl Worker {
     }
 
     /// The answer to a request of the public listener or of a component to the application itself.
-    async fn answer(&self, arrival: Arrival, context: Arc<RequestContext>) -> Response<WasiBody> {
-        let asked = Asked::new(arrival.request.method(), context.clone());
-        let (mut response, answered) = self.answer_by_route(arrival, &context).await;
+    async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
+        let asked = Asked::new(arrival.request.method());
+        let (mut response, answered) = self.answer_by_route(arrival, &mut context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        self.report(asked, answered, response)
+        self.report(asked, context, answered, response)
     }
 
     async fn answer_by_route(
         &self,
         arrival: Arrival,
-        context: &Arc<RequestContext>,
+        context: &mut Arc<RequestContext>,
     ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
@@ -141,13 +140,39 @@ impl Worker {
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         route.set_headers(&facts, &mut parts.headers);
         context.write_headers(&mut parts.headers);
+        // A tester is not one of the shoppers.
+        let is_preview = parts.headers.contains_key(PREVIEW);
+        let new_shopper = self.place_request(context, &parts.headers);
+        let is_https = scheme == Scheme::HTTPS;
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
-        (self.dispatch(place, request, context.clone()).await, answered)
+        let mut response = self.dispatch(place, request, context.clone()).await;
+        if let Some(shopper) = new_shopper.filter(|_| !is_preview) {
+            shopper.give(response.headers_mut(), is_https);
+        }
+        (response, answered)
+    }
+
+    /// Decides which sides a request with these headers and all that it leads to are for, unless that is decided. Returns the key of a
+    /// shopper that has none.
+    fn place_request(&self, context: &mut Arc<RequestContext>, headers: &HeaderMap) -> Option<NewShopper> {
+        if context.sides().is_some() {
+            return None;
+        }
+        let (sides, new_shopper) = shopper::sides(&self.app.table.load(), headers)?;
+        // Nobody else has it yet, so nothing is copied.
+        Arc::make_mut(context).set_sides(sides);
+        new_shopper
     }
 
     /// Counts an answer that no component gave, and has the access log know of every one.
-    fn report(&self, asked: Asked, answered: Answered<'_>, response: Response<WasiBody>) -> Response<WasiBody> {
+    fn report(
+        &self,
+        asked: Asked,
+        context: Arc<RequestContext>,
+        answered: Answered<'_>,
+        response: Response<WasiBody>,
+    ) -> Response<WasiBody> {
         let component = answered.place.map(|place| &self.app.served[place]);
         if component.is_none() {
             let duration = asked.started.elapsed();
@@ -162,7 +187,7 @@ impl Worker {
             method: asked.method,
             status: response.status(),
             started: asked.started,
-            context: asked.context,
+            context,
         };
         response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
     }
@@ -172,12 +197,11 @@ impl Worker {
 struct Asked {
     method: Method,
     started: Instant,
-    context: Arc<RequestContext>,
 }
 
 impl Asked {
-    fn new(method: &Method, context: Arc<RequestContext>) -> Self {
-        Self { method: method.clone(), started: Instant::now(), context }
+    fn new(method: &Method) -> Self {
+        Self { method: method.clone(), started: Instant::now() }
     }
 }
 
@@ -218,7 +242,7 @@ impl Handler for Arc<Worker> {
         };
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let response = problem.response(context.request_id());
-        self.report(Asked::new(request.method(), context), Answered::default(), response)
+        self.report(Asked::new(request.method()), context, Answered::default(), response)
     }
 }
 
@@ -231,10 +255,13 @@ impl ServiceChain for Worker {
     ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
         let place = self.app.place_of(id)?;
         Some(Box::pin(async move {
-            let (request, context) = (chained(request, &context), Arc::new(context));
-            let asked = Asked::new(request.method(), context.clone());
-            let response = self.dispatch(place, request, context).await;
-            self.report(asked, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
+            let request = chained(request, &context);
+            let mut context = Arc::new(context);
+            // Decided where the request came in from outside, if it did.
+            self.place_request(&mut context, request.headers());
+            let asked = Asked::new(request.method());
+            let response = self.dispatch(place, request, context.clone()).await;
+            self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
         }))
     }
 
@@ -284,7 +311,8 @@ fn log_failure(error: &DispatchError, context: &RequestContext) {
 
 fn problem(error: &DispatchError) -> Problem {
     match error {
-        DispatchError::QueueFull { .. } => Problem::Overloaded,
+        // Who asks again is answered by the revision in force.
+        DispatchError::QueueFull { .. } | DispatchError::CutOff { .. } => Problem::Overloaded,
         DispatchError::DeadlineExceeded { .. } => Problem::DeadlineExceeded,
         DispatchError::BodyTooLarge { .. } => Problem::ContentTooLarge,
         DispatchError::Trapped { .. } | DispatchError::ErrorCode { .. } | DispatchError::Instantiate { .. } => {

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::body_end::{BodyEnd, Cut};
-use super::job::Job;
+use super::job::{Job, Lost};
 use super::patience::Patience;
 
 /// What a guest had ready of a body when its response was.
@@ -133,7 +133,7 @@ struct StreamedBody {
 impl StreamedBody {
     /// Whether the instance is gone that the rest would come from. wasmtime ends its body as if it were whole.
     fn is_lost(&self) -> bool {
-        self.job.failure.get().is_some()
+        self.job.lost.get().is_some()
     }
 
     fn is_delivered(&self) -> bool {
@@ -160,8 +160,11 @@ impl Body for StreamedBody {
         match &frame {
             Some(Ok(_)) => {}
             Some(Err(Error::HttpResponseTimeout)) => self.end.cut(Cut::Stalled),
-            Some(Err(_)) if self.is_lost() => self.end.cut(Cut::Trapped),
-            Some(Err(_)) => self.end.cut(Cut::Failed),
+            Some(Err(_)) => match self.job.lost.get() {
+                Some(Lost::WithInstance(_)) => self.end.cut(Cut::Trapped),
+                Some(Lost::Cut) => self.end.cut(Cut::Drained),
+                None => self.end.cut(Cut::Failed),
+            },
             None => self.end.reached(),
         }
         Poll::Ready(frame)

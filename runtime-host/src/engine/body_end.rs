@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::telemetry::metrics::{ABANDONED, ComponentMetrics};
+use crate::telemetry::metrics::{ABANDONED, ComponentMetrics, DRAINED};
 
 /// Why a body was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Cut {
     Stalled,
     /// The guest's instance was lost.
     Trapped,
+    /// Its revision had to end.
+    Drained,
     /// The guest gave up, or sent another length than it had announced.
     Failed,
     /// Whoever read it went away, or took too long.
@@ -23,6 +25,7 @@ impl Cut {
         match self {
             Self::Stalled => "stalled",
             Self::Trapped => "trapped",
+            Self::Drained => DRAINED,
             Self::Failed => "failed",
             Self::Abandoned => ABANDONED,
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
-use futures::future::join;
+use futures::future::{AbortHandle, Abortable, join};
 use futures::stream::{FuturesUnordered, Stream};
 use http::Response;
 use tokio::time::Sleep;
@@ -35,6 +35,11 @@ use super::state::GuestState;
 
 /// How much longer than a request an instance may stand still before it is dropped with all its requests.
 const STALL_GRACE: Duration = Duration::from_millis(50);
+
+/// The instance was told to end in the middle of its work.
+#[derive(Debug, thiserror::Error)]
+#[error("the revision is no longer in force, and its time to finish is up")]
+pub(super) struct CutOff;
 
 /// Makes an instance, within the deadline of a request.
 pub(super) async fn start(
@@ -70,10 +75,12 @@ pub(super) async fn run(
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
     let GuestState { activity, requests, component, .. } = store.data();
     let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
+    let end = seat.take_end().unwrap_or_else(|| AbortHandle::new_pair().1);
     let result = {
-        let mut work = pin!(epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
+        let work = epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
             take_requests(seat, accessor, proxy, &activity, &requests, patience).await
-        })));
+        }));
+        let mut work = pin!(Abortable::new(work, end));
         let mut watch = Watch {
             activity: &activity,
             deadline: limits.deadline + STALL_GRACE,
@@ -81,7 +88,8 @@ pub(super) async fn run(
             timer: None,
         };
         poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.flatten()),
+            Poll::Ready(Ok(result)) => Poll::Ready(result.flatten()),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(CutOff.into())),
             // A guest that computes keeps the loop inside from looking at the clock, so the clock is watched from outside too.
             Poll::Pending => watch.poll(cx),
         })

@@ -34,14 +34,23 @@ pub(super) struct Job {
     pub(super) context: Arc<RequestContext>,
     /// When the instance that took it last made progress; empty until one took it.
     pub(super) activity: OnceLock<Arc<Activity>>,
-    /// Why the instance that took it was lost.
-    pub(super) failure: OnceLock<String>,
+    /// Why it gets no further answer, once that is so.
+    pub(super) lost: OnceLock<Lost>,
+}
+
+/// Why a request gets no further answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The instance that took it was lost, for this reason.
+    WithInstance(String),
+    /// The revision is not in force any more, and its time to finish was up.
+    Cut,
 }
 
 impl Job {
     /// A job that no instance has taken yet.
     pub(super) fn new(context: Arc<RequestContext>) -> Arc<Self> {
-        Arc::new(Self { context, activity: OnceLock::new(), failure: OnceLock::new() })
+        Arc::new(Self { context, activity: OnceLock::new(), lost: OnceLock::new() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The instances of one component on one worker thread: admission, dispatch, deadlines, replacement.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ use super::admission::Admission;
 use super::body::Gathered;
 use super::body_end::BodyEnd;
 use super::component::Component;
-use super::instance;
-use super::job::{Answer, Job, Pending};
+use super::instance::{self, CutOff};
+use super::job::{Answer, Job, Lost, Pending};
 use super::outbound_http::ServiceChain;
 use super::patience::Patience;
 use super::queue::{Queue, QueueFull, Seat};
@@ -65,6 +66,12 @@ pub enum DispatchError {
     /// The handler gave up because the request body is larger than the listener allows.
     #[error("component `{component}` was sent a body that is too large")]
     BodyTooLarge {
+        /// The component's id.
+        component: String,
+    },
+    /// The revision was told to end with all that it worked on.
+    #[error("component `{component}` was cut off: its revision is no longer in force, and its time to finish is up")]
+    CutOff {
         /// The component's id.
         component: String,
     },
@@ -121,7 +128,7 @@ impl InstancePool {
 
     /// What is left of it once it has been dropped.
     pub fn remains(&self) -> Remains {
-        Remains(Arc::downgrade(&self.queue))
+        Remains { queue: Arc::downgrade(&self.queue), requests_cut: self.queue.requests_cut() }
     }
 
     /// Has an instance answer `request`.
@@ -163,6 +170,9 @@ impl InstancePool {
 
     fn failure(&self, error: &wasmtime::Error, job: &Job, started: Instant) -> DispatchError {
         let component = self.component.id.clone();
+        if job.lost.get() == Some(&Lost::Cut) {
+            return DispatchError::CutOff { component };
+        }
         if error.is::<StartError>() {
             return DispatchError::Instantiate { component, reason: format!("{error:#}") };
         }
@@ -178,7 +188,10 @@ impl InstancePool {
             return self.deadline_exceeded();
         }
         // A trap is told to every request of the instance; the error says only that there was one.
-        let reason = job.failure.get().cloned().unwrap_or_else(|| format!("{error:#}"));
+        let reason = match job.lost.get() {
+            Some(Lost::WithInstance(reason)) => reason.clone(),
+            _ => format!("{error:#}"),
+        };
         DispatchError::Trapped { component, reason }
     }
 
@@ -198,18 +211,33 @@ impl Drop for InstancePool {
 }
 
 /// What is left of a pool: the instances that finish what they have begun.
-pub struct Remains(Weak<Queue>);
+pub struct Remains {
+    queue: Weak<Queue>,
+    requests_cut: Arc<AtomicUsize>,
+}
 
 impl Remains {
     /// Whether nobody can hand the pool a request any more, and the last of its instances is gone with its memory.
     pub fn are_gone(&self) -> bool {
         // The queue belongs to the pool, and to each instance until nothing is left of that.
-        self.0.strong_count() == 0
+        self.queue.strong_count() == 0
     }
 
     /// Instances that live or are starting.
     pub fn instances(&self) -> usize {
-        self.0.upgrade().map_or(0, |queue| queue.instances())
+        self.queue.upgrade().map_or(0, |queue| queue.instances())
+    }
+
+    /// Ends the instances now, with all that they work on.
+    pub fn cut(&self) {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.cut();
+        }
+    }
+
+    /// Requests that were cut with them.
+    pub fn requests_cut(&self) -> usize {
+        self.requests_cut.load(Ordering::Relaxed)
     }
 }
 
@@ -253,7 +281,11 @@ impl Instances {
         let _alive = Alive::new(&self.component);
         let (store, result) = instance::run(&self.engine.epoch, &mut seat, store, &proxy, &self.patience).await;
         if let Err(error) = result {
-            store.data().requests.fail_all(&format!("{error:#}"));
+            if error.is::<CutOff>() {
+                // That is no fault of the guest; who has it end tells of it.
+                return seat.queue().count_cut(store.data().requests.lose_all(&Lost::Cut));
+            }
+            store.data().requests.lose_all(&Lost::WithInstance(format!("{error:#}")));
             self.component.metrics.instance_trapped(trap_kind(&error));
             tracing::warn!(component = %self.component.id, "an instance was lost: {error:#}");
         }

@@ -5,14 +5,17 @@
 //! those allows, over all threads.
 //!
 //! A queue that is retired keeps no instance waiting: what it holds and what still comes is answered, and then its instances
-//! end. Its last strong reference is dropped when nobody can add a request any more and the last instance is gone.
+//! end. What is left of them when their time to finish is up is cut. Its last strong reference is dropped when nobody can add a request any more and the last instance is gone.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures::future::{AbortHandle, AbortRegistration};
+
 use super::admission::Admission;
-use super::job::{Job, Pending};
+use super::job::{Job, Lost, Pending};
 
 /// The queue. As a rule only one thread uses it; those of a component with fewer instances than threads share a few.
 pub(super) struct Queue {
@@ -23,6 +26,8 @@ pub(super) struct Queue {
     seats_max: usize,
     admission: Arc<Admission>,
     start: Box<dyn Fn(Seat) + Send + Sync>,
+    /// Requests that were cut.
+    requests_cut: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -41,9 +46,15 @@ struct State {
     counted: BTreeMap<u64, usize>,
     /// Whether instances end as soon as nothing waits for them.
     is_retired: bool,
+    /// Whether nothing is answered any more.
+    is_cut: bool,
+    /// Ends each instance in the middle of its work, by the number of its seat.
+    seated: BTreeMap<u64, AbortHandle>,
+    /// The number of the latest seat.
+    latest_seat: u64,
 }
 
-/// As many requests wait without room as may.
+/// As many requests wait without room as may, or there will never be room again.
 #[derive(Debug)]
 pub(super) struct QueueFull;
 
@@ -56,12 +67,16 @@ impl Queue {
         start: impl Fn(Seat) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let state = Mutex::new(State { seats, ..State::default() });
-        Arc::new(Self { state, room_per_instance, seats_max: seats, admission, start: Box::new(start) })
+        let (start, requests_cut) = (Box::new(start), Arc::default());
+        Arc::new(Self { state, room_per_instance, seats_max: seats, admission, start, requests_cut })
     }
 
     /// Adds a request.
     pub(super) fn push(self: &Arc<Self>, pending: Pending) -> Result<(), QueueFull> {
         let mut state = self.lock();
+        if state.is_cut {
+            return Err(QueueFull);
+        }
         if state.waiting.len() >= state.room && state.seats == 0 {
             if !self.admission.wait() {
                 return Err(QueueFull);
@@ -81,6 +96,10 @@ impl Queue {
     /// Puts a request in front of all others.
     pub(super) fn push_front(self: &Arc<Self>, pending: Pending) {
         let mut state = self.lock();
+        if state.is_cut {
+            drop(state);
+            return self.lose(pending);
+        }
         state.waiting.push_front(pending);
         self.balance(state);
     }
@@ -122,6 +141,34 @@ impl Queue {
         }
     }
 
+    /// Ends the instances now, with all that they work on, and loses what waits.
+    pub(super) fn cut(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.is_retired = true;
+        state.is_cut = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        let seated = std::mem::take(&mut state.seated);
+        self.balance(state);
+        waiting.into_iter().for_each(|pending| self.lose(pending));
+        seated.into_values().for_each(|seat| seat.abort());
+    }
+
+    fn lose(&self, pending: Pending) {
+        self.count_cut(usize::from(pending.is_wanted()));
+        // Nobody has it yet who could have set it.
+        let _ = pending.job.lost.set(Lost::Cut);
+    }
+
+    /// So many requests were cut with an instance.
+    pub(super) fn count_cut(&self, requests: usize) {
+        self.requests_cut.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// Requests that were cut, for who looks at it when the queue is gone.
+    pub(super) fn requests_cut(&self) -> Arc<AtomicUsize> {
+        self.requests_cut.clone()
+    }
+
     /// Instances that live or are starting.
     pub(super) fn instances(&self) -> usize {
         self.seats_max - self.lock().seats
@@ -129,18 +176,22 @@ impl Queue {
 
     /// Starts what is needed and may be started, and tells how many are left without room.
     fn balance(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        let mut starts = 0;
+        let mut starts = Vec::new();
         while state.waiting.len() > state.room && state.seats > 0 {
             state.seats -= 1;
             state.room += self.room_per_instance;
-            starts += 1;
+            state.latest_seat += 1;
+            let (seated, end) = AbortHandle::new_pair();
+            let number = state.latest_seat;
+            state.seated.insert(number, seated);
+            starts.push((number, end));
         }
         let without_room = state.waiting.len().saturating_sub(state.room);
         self.admission.recount(state.without_room, without_room);
         state.without_room = without_room;
         drop(state);
-        for _ in 0..starts {
-            (self.start)(Seat { queue: self.clone(), is_settled: false });
+        for (number, end) in starts {
+            (self.start)(Seat { queue: self.clone(), number, end: Some(end), is_settled: false });
         }
     }
 
@@ -153,6 +204,9 @@ impl Queue {
 /// The right to be an instance. Room is counted for it from the beginning.
 pub(super) struct Seat {
     queue: Arc<Queue>,
+    number: u64,
+    /// Tells the instance to end.
+    end: Option<AbortRegistration>,
     /// Whether the room is that of a place by now, or was taken back.
     is_settled: bool,
 }
@@ -180,6 +234,11 @@ impl Seat {
         state.waiting.pop_front()
     }
 
+    /// What tells the instance to end in the middle of its work; it is there once.
+    pub(super) fn take_end(&mut self) -> Option<AbortRegistration> {
+        self.end.take()
+    }
+
     /// What it belongs to.
     pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.queue
@@ -190,6 +249,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.seats += 1;
+        state.seated.remove(&self.number);
         let mut lost = VecDeque::new();
         if !self.is_settled {
             // Its task was dropped before it began: the thread has ended, and nobody will ever take what waits.

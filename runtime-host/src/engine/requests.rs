@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::component::GuestTaskId;
 
-use super::job::Job;
+use super::job::{Job, Lost};
 use crate::telemetry::request_context::RequestContext;
 
 /// From the start of each task until its end, which may come long after its response.
@@ -44,12 +44,15 @@ impl<Task: Eq + Hash> Requests<Task> {
         job.map(|job| job.context.clone())
     }
 
-    /// Tells every request why it gets no response.
-    pub(super) fn fail_all(&self, reason: &str) {
-        for job in self.lock().values() {
+    /// Tells every request why it gets no further answer. Returns for how many somebody waits.
+    pub(super) fn lose_all(&self, why: &Lost) -> usize {
+        let jobs = self.lock();
+        for job in jobs.values() {
             // A request that was answered no longer looks.
-            let _ = job.failure.set(reason.to_owned());
+            let _ = job.lost.set(why.clone());
         }
+        // Whoever waits for a request, or reads what is answered to it, has it too.
+        jobs.values().filter(|job| Arc::strong_count(job) > 1).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Task, Arc<Job>>> {
@@ -123,7 +126,9 @@ mod tests {
         for (task, job) in (0..).zip(&jobs) {
             requests.started(task, job.clone());
         }
-        requests.fail_all("unreachable");
-        assert!(jobs.iter().all(|job| job.failure.get().is_some_and(|reason| reason == "unreachable")));
+        requests.started(2, job());
+        let why = Lost::WithInstance("unreachable".to_owned());
+        assert_eq!(requests.lose_all(&why), 2, "nobody waits for the third");
+        assert!(jobs.iter().all(|job| job.lost.get() == Some(&why)));
     }
 }

@@ -9,10 +9,11 @@
 //! duration = "1m"                 # of a step that says nothing else, and of a shadow
 //! samples_min = 200               # requests of either revision that a step or shadow needs
 //! samples_wait_max = "1h"         # how much longer than `duration` it waits for them until it is stalled
-//! sticky = "user"                 # of a canary; or "none", { cookie = "cart" }, { header = "x-session" }
+//! sticky = "user"                 # of a canary (`app::shopper`); or "none", { cookie = "cart" }, { header = "x-session" }
 //! bake = "5m"                     # of blue-green: how long all traffic is watched before the old one goes
 //! gate = "automatic"              # or "manual": a person lets each step go on; a shadow's is "manual" by itself
 //! on_restart = "resume"           # or "rollback": what becomes of it when the host stops in between
+//! drain = "10m"                   # how long the former revision may finish what it has begun; what is left is cut
 //! revisions_kept = 3              # earlier revisions that stay warm for the way back
 //! preview_host = "preview.shop.example"       # none by default; where testers with the token meet the new revision
 //! webhooks = ["https://hooks.example.com/{{ hook_token }}"]       # none by default; told of every transition
@@ -57,6 +58,10 @@ pub(super) use webhooks::{NO_WEBHOOK, webhook_uri};
 /// How many earlier revisions may be kept warm: each has its code in memory, and no instances.
 const REVISIONS_KEPT_MAX: u64 = 32;
 const REVISIONS_KEPT: usize = 3;
+/// How long a former revision may finish what it has begun, as Envoy's `--drain-time-s`. An answer without end would keep its
+/// instances for ever.
+const DRAIN: Duration = Duration::from_secs(600);
+
 /// How a new revision takes over. It has the settings of every strategy, since a deployment may choose another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RolloutSettings {
@@ -86,6 +91,8 @@ pub struct RolloutSettings {
     pub preview_host: Option<Located<String>>,
     /// URLs that are told of every transition, which may contain application variables.
     pub webhooks: Vec<Located<Template>>,
+    /// How long the former revision may finish what it has begun.
+    pub drain: Duration,
     /// Earlier revisions that stay warm for the way back.
     pub revisions_kept: usize,
 }
@@ -139,6 +146,7 @@ impl Default for RolloutSettings {
             smoke: None,
             preview_host: None,
             webhooks: Vec::new(),
+            drain: DRAIN,
             revisions_kept: REVISIONS_KEPT,
         }
     }
@@ -165,6 +173,7 @@ impl<'f> FromToml<'f> for RolloutSettings {
             smoke: table.optional("smoke")?,
             preview_host: table.optional::<Value>("preview_host")?.map(|host| host.parse(parse_host)).transpose()?,
             webhooks: webhooks::read(&mut table)?,
+            drain: self::duration_ms(&mut table, "drain")?.map_or(default.drain, Duration::from_millis),
             revisions_kept: within(&mut table, "revisions_kept", 1, REVISIONS_KEPT_MAX)?
                 .map_or(default.revisions_kept, |kept| kept as usize),
         };

@@ -18,6 +18,13 @@
 //! gone, makes no difference between them, for they are compared over the same time.
 //! Latency is compared from [`Analysis::settle_ms`] on, so that the first requests of cold instances do not count.
 //!
+//! # What counts
+//! Every request that a revision was asked. One that is turned away because too many wait for the revision has failed: its queue is
+//! its own, and full because it is slow. One whose client gave up before the answer began counts with the time until then, as a bound on
+//! how long it would have taken; clients that give up in time to spare a revision its slow answers do not make it look quick. It is
+//! no failure, since people leave pages for reasons of their own, and do so with both revisions.
+//! Not counted are requests that are too large.
+//!
 //! # Looking again and again
 //! A comparison that is repeated finds a difference by chance sooner or later. So there is a fixed probability of
 //! rolling back a healthy revision, [`Analysis::false_rollback_ratio_max`] for the whole rollout, which is divided

@@ -4,6 +4,8 @@
 //! share. So a key that sees the new revision at 10 % sees it at 25 % as well. The salt of a rollout makes other keys
 //! the first ones each time.
 
+use std::sync::Arc;
+
 /// Shares are counted in these: hundredths of a percent.
 pub const BUCKETS: u16 = 10_000;
 
@@ -19,6 +21,23 @@ pub enum Side {
     New,
 }
 
+/// The sides of a request and of all that it leads to, by the places of the components that have two revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides(Arc<[(usize, Side)]>);
+
+impl Sides {
+    /// The side at this place, if it was decided.
+    pub fn at(&self, place: usize) -> Option<Side> {
+        self.0.iter().find(|(decided, _)| *decided == place).map(|(_, side)| *side)
+    }
+}
+
+impl FromIterator<(usize, Side)> for Sides {
+    fn from_iter<I: IntoIterator<Item = (usize, Side)>>(sides: I) -> Self {
+        Self(sides.into_iter().collect())
+    }
+}
+
 /// The new revision's share of requests. It is small, and copied to where requests are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -31,6 +50,11 @@ impl Share {
     /// A share of `percent`, at most 100, in a rollout with this `salt`.
     pub fn new(percent: u8, salt: u64) -> Self {
         Self { buckets: u16::from(percent.min(100)) * (BUCKETS / 100), salt }
+    }
+
+    /// Whether both revisions have requests.
+    pub fn is_divided(self) -> bool {
+        (1..BUCKETS).contains(&self.buckets)
     }
 
     /// Which revision answers the shopper with this sticky key.

@@ -91,7 +91,7 @@ pub enum OnRestart {
     Rollback,
 }
 
-/// What keeps a shopper on one revision. A request that has no such key is chosen for by chance.
+/// What keeps a shopper on one revision. A shopper that has no such key is given one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sticky {
@@ -102,7 +102,7 @@ pub enum Sticky {
     Cookie(String),
     /// The value of the header with this name.
     Header(String),
-    /// Nothing.
+    /// Nothing: each request is chosen for by chance.
     None,
 }
 

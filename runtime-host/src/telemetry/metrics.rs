@@ -43,6 +43,8 @@ pub const HOST: &str = "(host)";
 
 /// Why a body was cut that its reader did not take.
 pub const ABANDONED: &str = "abandoned";
+/// Why a body was cut whose revision was no longer in force and had to end.
+pub const DRAINED: &str = "drained";
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -281,9 +283,10 @@ impl ComponentMetrics {
         lock(&self.trapped).values().sum()
     }
 
-    /// Bodies that did not come to their end so far, except those that their readers abandoned.
+    /// Bodies that did not come to their end so far, except those that their readers abandoned or the host cut.
     pub fn bodies_cut_by_guest(&self) -> u64 {
-        lock(&self.bodies_cut).iter().filter(|(reason, _)| **reason != ABANDONED).map(|(_, count)| count).sum()
+        let bodies_cut = lock(&self.bodies_cut);
+        bodies_cut.iter().filter(|(reason, _)| ![ABANDONED, DRAINED].contains(reason)).map(|(_, count)| count).sum()
     }
 
     /// A run of a schedule has ended, or was due while the last one still ran; `result` is one of a few fixed words.

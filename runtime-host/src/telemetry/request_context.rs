@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::trace_context::TraceContext;
+use crate::rollout::Sides;
 
 /// Carries the request id, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +24,7 @@ pub struct RequestContext {
     trace: TraceContext,
     tracestate: Option<HeaderValue>,
     depth: u32,
+    sides: Option<Sides>,
 }
 
 impl Default for RequestContext {
@@ -41,9 +43,9 @@ impl RequestContext {
         match parent {
             // More than one is as good as none.
             Some(parent) if traceparents.next().is_none() => {
-                Self { request_id, trace: parent.child(), tracestate: tracestate(headers), depth: 0 }
+                Self { request_id, trace: parent.child(), tracestate: tracestate(headers), depth: 0, sides: None }
             }
-            _ => Self { request_id, trace: TraceContext::generate(), tracestate: None, depth: 0 },
+            _ => Self { request_id, trace: TraceContext::generate(), tracestate: None, depth: 0, sides: None },
         }
     }
 
@@ -77,6 +79,16 @@ impl RequestContext {
     /// How many components sent on their requests to lead to this one.
     pub fn depth(&self) -> u32 {
         self.depth
+    }
+
+    /// It is for revisions of these sides, at every component that it passes.
+    pub fn set_sides(&mut self, sides: Sides) {
+        self.sides = Some(sides);
+    }
+
+    /// Which revisions it is for, if that was decided where it came in.
+    pub fn sides(&self) -> Option<&Sides> {
+        self.sides.as_ref()
     }
 
     /// Sets the headers by which the receiver knows the same context, in place of what stands there.

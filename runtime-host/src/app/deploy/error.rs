@@ -34,7 +34,9 @@ pub enum DeployError {
     #[error("another process takes over from this one; ask again")]
     HandedOver,
     /// Too many instances of former revisions still have work.
-    #[error("former revisions still have {instances} instances at work, and there is no room for another revision's")]
+    #[error(
+        "former revisions still have {instances} instances at work, and there is no room for another revision's; `bodega status` says when what is left will be cut"
+    )]
     NoRoom {
         /// How many they have.
         instances: usize,

@@ -12,7 +12,7 @@ fn parts(uri: &str, host: Option<&str>) -> http::request::Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-fn failures() -> [DispatchError; 6] {
+fn failures() -> [DispatchError; 7] {
     let (component, reason) = ("cart".to_owned(), "the reason".to_owned());
     [
         DispatchError::QueueFull { component: component.clone() },
@@ -20,7 +20,8 @@ fn failures() -> [DispatchError; 6] {
         DispatchError::BodyTooLarge { component: component.clone() },
         DispatchError::Trapped { component: component.clone(), reason: reason.clone() },
         DispatchError::ErrorCode { component: component.clone(), reason: reason.clone() },
-        DispatchError::Instantiate { component, reason },
+        DispatchError::Instantiate { component: component.clone(), reason },
+        DispatchError::CutOff { component },
     ]
 }
 
@@ -67,9 +68,9 @@ fn guests_see_absolute_uris() {
 #[test]
 fn clients_get_the_status_of_each_failure() {
     let statuses = failures().map(|error| problem(&error).status().as_u16());
-    assert_eq!(statuses, [503, 504, 413, 500, 500, 500]);
+    assert_eq!(statuses, [503, 504, 413, 500, 500, 500, 503]);
     let rejected = failures().map(|error| rejection(&error));
-    assert_eq!(rejected, [Some("queue_full"), None, None, None, None, Some("no_instance")]);
+    assert_eq!(rejected, [Some("queue_full"), None, None, None, None, Some("no_instance"), None]);
 }
 
 #[tokio::test]

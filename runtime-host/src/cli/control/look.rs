@@ -47,9 +47,7 @@ impl Status {
 
     fn page(status: &Value) -> String {
         let row = |status: &Value| {
-            let draining = list(&status["draining"]).iter();
-            let draining: Vec<String> =
-                draining.map(|old| format!("{} ({} instances)", text(old, "runs"), old["instances"])).collect();
+            let draining: Vec<String> = list(&status["draining"]).iter().map(draining_text).collect();
             [
                 text(status, "component").to_owned(),
                 status["revision"].as_u64().map_or("manifest".to_owned(), |number| number.to_string()),
@@ -69,6 +67,14 @@ impl Status {
         }
         page
     }
+}
+
+/// A former revision, since when it finishes what it has begun, and when what is left will be cut.
+fn draining_text(former: &Value) -> String {
+    let seconds =
+        |name| humantime::format_duration(Duration::from_secs(former[name].as_u64().unwrap_or_default() / 1_000));
+    let (instances, so_far, left) = (&former["instances"], seconds("for_ms"), seconds("left_ms"));
+    format!("{} ({instances} instances, for {so_far}, cut in {left})", text(former, "runs"))
 }
 
 /// Arguments of `bodega history`.

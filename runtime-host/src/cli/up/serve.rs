@@ -118,6 +118,7 @@ impl Up {
         for task in [Some(sweeper), demo].into_iter().flatten() {
             task.abort();
         }
+        app.all_told().await;
         stores.close(if drain.is_handed_over() { Others::GoOn } else { Others::None }).await;
         drain.end();
         // It ended with the drain; a panic of it is logged and hurts nothing any more.

@@ -398,6 +398,29 @@ fn those_who_lose_their_instance_wait_for_the_next_whatever_the_bound() {
 }
 
 #[test]
+fn what_is_cut_ends_its_instances_and_what_waits_and_nothing_begins_again() {
+    let tested = Tested::bounded(1, 1, 5);
+    let clients = [1, 2].map(|number| tested.push(number));
+    let mut instance = tested.start(100);
+    assert_eq!(instance.take(), Some(1));
+    let end = instance._seat.take_end().unwrap();
+    tested.queue.retire();
+    tested.queue.cut();
+    assert!(end.handle().is_aborted(), "the instance is told");
+    let [_works, mut waits] = clients;
+    assert!(waits.try_recv().is_err(), "who waits is told");
+    assert_eq!((tested.admission.queue_length(), tested.queue.requests_cut().load(Ordering::Relaxed)), (0, 1));
+    assert!(tested.try_push(3).is_none(), "who comes all the same is turned away");
+    let (again, mut client) = request(4);
+    let job = again.job.clone();
+    tested.queue.push_front(again);
+    assert!(client.try_recv().is_err());
+    assert_eq!(job.lost.get(), Some(&Lost::Cut));
+    drop(instance);
+    assert_eq!((tested.starts(), tested.queue.instances()), (1, 0));
+}
+
+#[test]
 fn when_the_thread_of_the_instances_has_ended_nobody_waits_in_vain() {
     let (starts, admission) = (Arc::<AtomicUsize>::default(), Arc::new(Admission::new("cart", 5)));
     let counter = starts.clone();
