@@ -138,6 +138,7 @@ impl Registry {
     pub fn put_in_force(&self, revision: &NewRevision<'_>, actions: &[Action]) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
+            records::complete(transaction, revision.component, revision.base.configuration)?;
             let number = records::add(transaction, revision, now_ms())?;
             // What was being rolled out is not what anybody wants any more.
             records::remove_rollout(transaction, revision.component)?;
@@ -180,6 +181,7 @@ impl Registry {
     ) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
+            records::complete(transaction, revision.component, revision.base.configuration)?;
             let number = records::add(transaction, revision, now_ms())?;
             if before.is_none() {
                 // Nothing was recorded yet, so `add` has put the manifest's own in front.

@@ -139,6 +139,13 @@ pub(super) fn add(transaction: &Transaction<'_>, revision: &NewRevision<'_>, now
     Ok(number)
 }
 
+/// Notes what the revisions of a component were given that an earlier version of the host has recorded without it: as far as anybody
+/// can know by now, what the one in force is given.
+pub(super) fn complete(transaction: &Transaction<'_>, component: &str, configuration: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE revision SET configuration = ?2 WHERE component = ?1 AND configuration = ''";
+    transaction.execute(sql, [component, configuration]).map(drop)
+}
+
 /// Notes which revision is in force; without `base` the manifest's artifact stays the one that was noted.
 pub(super) fn set_live(
     transaction: &Transaction<'_>,

@@ -312,15 +312,45 @@ fn a_migration_is_remembered_for_its_component_and_artifact() {
     assert_eq!(shop.in_force(b"one"), InForce::Manifest, "nothing was deployed");
 }
 
-#[test]
-fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
-    let shop = Shop::new(10);
-    shop.deploy(b"new", b"base");
+/// The registry as the first version of the host would have left it.
+fn of_the_first_version(shop: Shop) -> Shop {
     let path = shop.dir.path().join(FILE);
     let first = "DROP TABLE migration; ALTER TABLE revision DROP COLUMN configuration;
                  ALTER TABLE live DROP COLUMN sources_digest; PRAGMA user_version = 1;";
     Connection::open(path).unwrap().execute_batch(first).unwrap();
+    shop.after_death()
+}
+
+#[test]
+fn what_an_earlier_version_left_out_is_noted_before_anything_else_is_given() {
+    let given = |shop: &Shop| {
+        let history = shop.registry.history("cart").unwrap();
+        history.into_iter().rev().map(|record| record.configuration).collect::<Vec<_>>()
+    };
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
+    assert_eq!(given(&shop), ["", ""]);
+    shop.deploy_given(b"new", b"base", "blue", "blue");
+    assert_eq!(given(&shop), ["red", "red", "blue"]);
+    shop.registry.return_to("cart", 2, Some(3), &action(1)).unwrap();
     let shop = shop.after_death();
+    assert_eq!(shop.in_force_with(b"base", "blue"), deployed(2, b"new"), "as before, whatever the sources say by now");
+
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
+    let number = begin_given(&shop, b"newer", "blue");
+    shop.registry.end_rollout("cart", number, Outcome::TakenBack, &[]).unwrap();
+    assert_eq!(given(&shop), ["red", "red", "blue"]);
+    assert_eq!(shop.in_force_with(b"base", "blue"), deployed(2, b"new"));
+}
+
+#[test]
+fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
     let deployed = InForce::Deployed(recorded(2, b"new", ""));
     assert_eq!(shop.in_force_with(b"base", "red"), deployed);
     assert_eq!(shop.in_force_with(b"base", "blue"), deployed, "what it was given is not known, so nothing has changed");
