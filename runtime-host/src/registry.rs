@@ -266,9 +266,14 @@ impl Registry {
         self.write(|transaction| records::migrated(transaction, component, digest, now_ms(), MIGRATIONS_KEPT))
     }
 
-    /// Writes down what was done.
+    /// Writes down what was done; what was refused, once as long as nothing else comes between, with the time of the last time.
     pub fn log(&self, action: &Action) -> Result<(), RegistryError> {
-        self.write_aside(|transaction| records::log(transaction, action, ACTIONS_KEPT))
+        self.write_aside(|transaction| {
+            if action.is_done() || !records::log_again(transaction, action)? {
+                records::log(transaction, action, ACTIONS_KEPT)?;
+            }
+            Ok(())
+        })
     }
 
     /// What was done last, the latest first.

@@ -309,6 +309,15 @@ pub(super) fn log(transaction: &Transaction<'_>, action: &Action, kept: u32) -> 
     transaction.execute("DELETE FROM action WHERE id <= (SELECT max(id) FROM action) - ?1", [kept]).map(drop)
 }
 
+/// Notes that what was not done last was wanted again and has come to the same; returns whether it was so. Who asks again and again
+/// must not push out what others have done.
+pub(super) fn log_again(transaction: &Transaction<'_>, action: &Action) -> rusqlite::Result<bool> {
+    let Action { at_ms, who, action, component, why, outcome } = action;
+    let sql = "UPDATE action SET at_ms = ?1, why = ?5 WHERE id = (SELECT max(id) FROM action)
+               AND who = ?2 AND action = ?3 AND component = ?4 AND outcome = ?6";
+    Ok(transaction.execute(sql, params![at_ms, who, action, component, why, outcome])? > 0)
+}
+
 pub(super) fn actions(database: &Connection, count_max: u32) -> rusqlite::Result<Vec<Action>> {
     let mut statement = database
         .prepare_cached("SELECT at_ms, who, action, component, why, outcome FROM action ORDER BY id DESC LIMIT ?1")?;

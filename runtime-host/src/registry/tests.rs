@@ -221,6 +221,25 @@ fn actions_are_logged_in_order_and_bounded() {
     assert_eq!(shop.registry.actions(10).unwrap(), [action(5), action(4), action(3)]);
 }
 
+#[test]
+fn a_refusal_that_comes_again_and_again_is_one_row() {
+    let shop = Shop::new(10);
+    let refusal = |n: i64, outcome: &str| Action { outcome: outcome.to_owned(), ..action(n) };
+    shop.registry.log(&action(1)).unwrap();
+    for n in 2..100 {
+        shop.registry.log(&refusal(n, "a rollout goes on")).unwrap();
+    }
+    let goes_on = refusal(99, "a rollout goes on");
+    assert_eq!(shop.registry.actions(10).unwrap(), [goes_on.clone(), action(1)]);
+    let refusals = [refusal(100, "no room"), Action { who: "bob".to_owned(), ..refusal(101, "no room") }];
+    refusals.iter().for_each(|refusal| shop.registry.log(refusal).unwrap());
+    shop.registry.log(&action(102)).unwrap();
+    shop.registry.log(&action(103)).unwrap();
+    let [no_room, bobs] = refusals;
+    let expected = [action(103), action(102), bobs, no_room, goes_on, action(1)];
+    assert_eq!(shop.registry.actions(10).unwrap(), expected, "what is done is done each time");
+}
+
 fn begin(shop: &Shop, wasm: &[u8]) -> u32 {
     begin_given(shop, wasm, "red")
 }
