@@ -10,7 +10,7 @@ use super::rollouts::{Entry, Running, actions_of, in_words, now_unix_ms, outcome
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
 use crate::registry::{
-    BY_MANIFEST, Base, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord,
+    BY_MANIFEST, Base, Batch, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord, Written,
 };
 use crate::rollout::{Change as What, Rollout, State, Transition};
 
@@ -64,7 +64,7 @@ impl Changed {
         }
     }
 
-    fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
+    fn record(&self, batch: &Batch<'_>) -> Written {
         let Self { component, digest, source, configuration, base, why, changes } = self;
         let revision = NewRevision {
             component,
@@ -77,7 +77,7 @@ impl Changed {
             configuration_of_sources: &Digest::of(configuration.as_bytes()),
             base: Base { digest: base, source, configuration },
         };
-        registry.put_in_force(&revision, &[]).map(drop)
+        batch.put_in_force(&revision, &[]).map(drop)
     }
 }
 
@@ -100,17 +100,21 @@ impl Decided {
 
     /// Writes it down.
     pub(super) fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
-        for changed in &self.changed {
-            changed.record(registry)?;
+        if self.changed.is_empty() && self.rollouts.is_empty() {
+            return Ok(());
         }
-        for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
-            let actions = actions_of(component, transitions);
-            match outcome {
-                Some(outcome) => registry.end_rollout(component, *number, *outcome, &actions)?,
-                None => registry.save_rollout(component, *number, state, &actions)?,
+        // A host that dies here has decided nothing.
+        registry.at_once(|batch| {
+            self.changed.iter().try_for_each(|changed| changed.record(batch))?;
+            for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
+                let actions = actions_of(component, transitions);
+                match outcome {
+                    Some(outcome) => batch.end_rollout(component, *number, *outcome, &actions)?,
+                    None => batch.save_rollout(component, *number, state, &actions)?,
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Tells webhooks of it.

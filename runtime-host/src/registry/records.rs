@@ -213,8 +213,10 @@ pub(super) fn set_rollout(
     transaction.execute(sql, params![component, number, state]).map(drop)
 }
 
-pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<()> {
-    transaction.execute("DELETE FROM rollout WHERE component = ?1", [component]).map(drop)
+/// Removes the rollout of a component; returns which revision it was of.
+pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<Option<u32>> {
+    let sql = "DELETE FROM rollout WHERE component = ?1 RETURNING number";
+    transaction.query_row(sql, [component], |row| row.get(0)).optional()
 }
 
 /// Removes the rollout of this revision, and no other one.

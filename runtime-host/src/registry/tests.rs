@@ -316,6 +316,9 @@ fn another_file_of_the_manifest_ends_a_rollout() {
     assert_eq!(shop.numbers(), [(2, false), (1, true)], "what is rolled out is kept");
     assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged(recorded(1, b"base", "red")));
     assert_eq!(shop.registry.rollouts().unwrap(), []);
+    let history = shop.registry.history("cart").unwrap();
+    let rolled_back: Vec<bool> = history.iter().map(|record| record.is_rolled_back).collect();
+    assert_eq!(rolled_back, [false, true], "nobody returns to what was only tried: {history:?}");
 }
 
 #[test]
@@ -432,4 +435,25 @@ fn what_is_done_is_logged_with_it_or_not_at_all() {
     // It names a revision that is not there, so nothing of it is written.
     assert!(shop.registry.save_rollout("cart", 9, "10 %", &[action(2)]).is_err());
     assert_eq!(shop.registry.actions(10).unwrap(), [action(1)]);
+}
+
+#[test]
+fn what_a_start_has_decided_is_written_down_together_or_not_at_all() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let number = begin(&shop, b"tried");
+    let actions = shop.registry.actions(10).unwrap();
+    let decide = |rollout_of: u32| {
+        with_revision(b"rebuilt", b"rebuilt", "red", "red", |revision| {
+            shop.registry.at_once(|batch| {
+                batch.put_in_force(revision, &[action(2)])?;
+                // There is no revision of another number.
+                batch.save_rollout("orders", rollout_of, "10 %", &[])?;
+                batch.end_rollout("cart", number, Outcome::TakenBack, &[action(3)])
+            })
+        })
+    };
+    assert!(decide(9).is_err());
+    assert_eq!(shop.numbers(), [(3, false), (2, true), (1, false)]);
+    assert_eq!((shop.registry.rollouts().unwrap().len(), shop.registry.actions(10).unwrap()), (1, actions));
 }
