@@ -10,6 +10,7 @@
 //! A configuration is a text to the registry: the same one for the same configuration.
 
 mod artifacts;
+mod batch;
 mod entries;
 mod records;
 
@@ -22,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use artifacts::{Artifacts, Digest};
+pub use batch::{Batch, Written};
 pub use entries::{Action, Base, InForce, NewRevision, Outcome, Recorded, RevisionRecord, RolloutRecord};
 
 /// The database's name in the state folder.
@@ -136,17 +138,12 @@ impl Registry {
 
     /// Records a revision and that it is in force, and logs `actions`; returns its number. On disk when this returns.
     pub fn put_in_force(&self, revision: &NewRevision<'_>, actions: &[Action]) -> Result<u32, RegistryError> {
-        self.write(|transaction| {
-            let before = records::live(transaction, revision.component)?;
-            let number = records::add(transaction, revision, now_ms())?;
-            // What was being rolled out is not what anybody wants any more.
-            records::remove_rollout(transaction, revision.component)?;
-            records::set_live(transaction, revision.component, number, Some(revision.base.digest))?;
-            records::set_sources(transaction, revision.component, revision.configuration_of_sources)?;
-            records::forget_old(transaction, revision.component, before, self.revisions_kept)?;
-            records::log_all(transaction, actions, ACTIONS_KEPT)?;
-            Ok(number)
-        })
+        self.at_once(|batch| batch.put_in_force(revision, actions))
+    }
+
+    /// Records all that `record` does, or nothing of it. On disk when this returns.
+    pub fn at_once<T>(&self, record: impl FnOnce(&Batch<'_>) -> Written<T>) -> Result<T, RegistryError> {
+        self.write(|transaction| record(&Batch { transaction, revisions_kept: self.revisions_kept }))
     }
 
     /// Puts a recorded revision in force again, and logs `action`; the one that it takes the place of counts as rolled back if it is
@@ -166,7 +163,7 @@ impl Registry {
                 records::set_rolled_back(transaction, component, bad, true)?;
             }
             // One is only left here where its end could not be written down.
-            records::remove_rollout(transaction, component)
+            records::remove_rollout(transaction, component).map(drop)
         })
     }
 
@@ -180,6 +177,7 @@ impl Registry {
     ) -> Result<u32, RegistryError> {
         self.write(|transaction| {
             let before = records::live(transaction, revision.component)?;
+            records::complete(transaction, revision.component, revision.base.configuration)?;
             let number = records::add(transaction, revision, now_ms())?;
             if before.is_none() {
                 // Nothing was recorded yet, so `add` has put the manifest's own in front.
@@ -202,10 +200,7 @@ impl Registry {
         state: &str,
         actions: &[Action],
     ) -> Result<(), RegistryError> {
-        self.write(|transaction| {
-            records::set_rollout(transaction, component, number, state)?;
-            records::log_all(transaction, actions, ACTIONS_KEPT)
-        })
+        self.at_once(|batch| batch.save_rollout(component, number, state, actions))
     }
 
     /// Records the end of a rollout and what is in force from then on, and logs `actions`. On disk when this returns.
@@ -219,15 +214,7 @@ impl Registry {
         outcome: Outcome,
         actions: &[Action],
     ) -> Result<(), RegistryError> {
-        self.write(|transaction| {
-            records::log_all(transaction, actions, ACTIONS_KEPT)?;
-            records::remove_rollout_of(transaction, component, number)?;
-            match outcome {
-                Outcome::Promoted => records::set_live(transaction, component, number, None),
-                Outcome::TakenBack if records::live(transaction, component)? == Some(number) => Ok(()),
-                Outcome::TakenBack => records::set_rolled_back(transaction, component, number, true),
-            }
-        })
+        self.at_once(|batch| batch.end_rollout(component, number, outcome, actions))
     }
 
     /// The rollouts that go on.
@@ -254,9 +241,9 @@ impl Registry {
         self.read(records::configurations)
     }
 
-    /// Whether an artifact of a component has brought the component's stores to its schema.
+    /// Whether an artifact of a component has brought the component's stores to its schema; in another process, maybe.
     pub fn is_migrated(&self, component: &str, digest: &Digest) -> Result<bool, RegistryError> {
-        Ok(self.exists() && self.read(|database| records::is_migrated(database, component, digest))?)
+        Ok((self.exists() || self.path.exists()) && self.read(|database| records::is_migrated(database, component, digest))?)
     }
 
     /// Records that it has. On disk when this returns.
@@ -264,9 +251,14 @@ impl Registry {
         self.write(|transaction| records::migrated(transaction, component, digest, now_ms(), MIGRATIONS_KEPT))
     }
 
-    /// Writes down what was done.
+    /// Writes down what was done; what was refused, once as long as nothing else comes between, with the time of the last time.
     pub fn log(&self, action: &Action) -> Result<(), RegistryError> {
-        self.write_aside(|transaction| records::log(transaction, action, ACTIONS_KEPT))
+        self.write_aside(|transaction| {
+            if action.is_done() || !records::log_again(transaction, action)? {
+                records::log(transaction, action, ACTIONS_KEPT)?;
+            }
+            Ok(())
+        })
     }
 
     /// What was done last, the latest first.

@@ -67,6 +67,11 @@ impl StateDir {
         self.0.join(GUEST_FILES)
     }
 
+    /// What a process holds locked while a component migrates its stores.
+    pub fn migration_lock(&self) -> PathBuf {
+        self.0.join("migration.lock")
+    }
+
     /// The content of the secret file `name`; made by `generate` on first use, with mode 0600.
     pub fn secret(&self, name: &str, generate: impl FnOnce() -> String) -> Result<String, StateDirError> {
         let dir = self.0.join("secrets");

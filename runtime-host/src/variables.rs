@@ -2,7 +2,7 @@
 //!
 //! A value comes from `--variable`, else from the providers of the runtime configuration in their order, else
 //! from the environment (`SPIN_VARIABLE_<NAME>`) and a `.env` file, else from the manifest's default. That is
-//! the order in which Spin asks. Values are read once, at start.
+//! the order in which Spin asks. Values are read at the start and again for each deployment; a revision keeps those that it was given.
 
 mod sources;
 mod template;
@@ -23,7 +23,7 @@ pub struct Variables {
     components: BTreeMap<String, Values>,
 }
 
-/// Why the variables could not be resolved at start.
+/// Why the variables could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// A source could not be read.

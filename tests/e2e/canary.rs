@@ -109,7 +109,7 @@ async fn a_revision_that_fails_goes_back() {
     let host = canary("").await;
     let errors = assert_taken_back(&host, &variant("bad", &["errors=0300"]), "error ratio").await;
     assert!((1..50).contains(&errors), "{errors} shoppers saw an error");
-    let errors = assert_taken_back(&host, &variant("bad", &["traps=0200"]), "of").await;
+    let errors = assert_taken_back(&host, &variant("bad", &["traps=0200"]), "trap").await;
     assert!(errors < 80, "{errors} shoppers saw an error");
     let back = host.operate(&["history", "variant"]).await;
     assert_eq!(String::from_utf8_lossy(&back.stdout).matches("taken back").count(), 2, "{back:?}");
@@ -432,6 +432,31 @@ async fn a_shadow_is_compared_and_seen_by_nobody() {
     let promoted = host.operate(&["promote", "variant", "--full"]).await;
     assert!(promoted.status.success(), "{promoted:?}");
     host.until_drained("variant").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_or_compared_while_a_rollout_goes_on_that_may_end_meanwhile() {
+    let host = app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
+    begin(&host, &variant("two", &[])).await;
+    let manifest = std::fs::read(host.folder().join("spin.toml")).expect("readable");
+    host.write("spin.toml", b"half of a");
+    let goes_on = async |arguments: &[&str]| {
+        let refused = host.operate(arguments).await;
+        let said = [refused.stdout, refused.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(refused.status.code() == Some(1) && said.contains("bodega abort variant"), "{arguments:?}: {said}");
+    };
+    goes_on(&["deploy", "variant"]).await;
+    host.write("spin.toml", &manifest);
+    // What is in force now is not what will be, so that this asks for something.
+    let former = host.write("former.wasm", &variant("one", &[]));
+    goes_on(&["deploy", "variant", former.to_str().expect("UTF-8")]).await;
+    goes_on(&["rollback", "variant"]).await;
+    let promoted = host.operate(&["promote", "variant", "--full"]).await;
+    assert!(promoted.status.success(), "{promoted:?}");
+    let same = host.operate(&["deploy", "variant"]).await;
+    assert!(String::from_utf8_lossy(&same.stdout).contains("in force already"), "{same:?}");
+    assert_eq!(host.text("/variant/").await, "two");
 }
 
 #[tokio::test(flavor = "multi_thread")]

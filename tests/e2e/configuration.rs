@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use rusqlite::Connection;
 use serde_json::Value;
 use tests::app::App;
 use tests::control::variant;
@@ -145,11 +146,20 @@ async fn a_secret_that_changes_is_a_new_revision_and_is_kept_and_shown_nowhere()
     assert_eq!(login(&host).await, "user:0ther");
     said(&host, &["rollback", "variant"]).await;
     assert_eq!(login(&host).await, "user:s3cret", "the process still knows it");
+    // Of the process that has had both; the next one has a log and metrics of its own.
+    let mut told = host.log().join("\n");
+    assert!(told.contains("variable login"), "{told}");
+    told += &said(&host, &["status", "--json"]).await;
+    for (path, word) in [("/metrics", "bodega_"), ("/v1/actions", "rollback")] {
+        let text = host.control("GET", path, "").await.text().await.expect("a body");
+        assert!(text.contains(word), "{text}");
+        told += &text;
+    }
     after_kill(&mut host).await;
     assert_eq!(login(&host).await, "user:0ther", "and another one cannot");
     host.log_line(&["secrets are not kept", "login"]).await;
 
-    let mut told = said(&host, &["history", "variant", "--json"]).await + &said(&host, &["status", "--json"]).await;
+    told += &(said(&host, &["history", "variant", "--json"]).await + &said(&host, &["status", "--json"]).await);
     told += &host.log().join("\n");
     for file in ["registry.db", "registry.db-wal"] {
         told += &String::from_utf8_lossy(&fs::read(host.app().state_dir().join(file)).expect("readable"));
@@ -177,6 +187,28 @@ async fn a_value_on_the_command_line_is_this_revisions_alone() {
     assert_eq!(host.text("/variant/given").await, "red low old page");
     let none = said(&host, &["deploy", "variant"]).await;
     assert!(none.contains("in force already"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_has_deployed_is_returned_to_as_it_was() {
+    let mut host = host("").await;
+    host.deploy("variant", &variant("two", &[])).await;
+    host.stop().await;
+    let registry = Connection::open(host.app().state_dir().join("registry.db")).expect("a database");
+    let second = "ALTER TABLE revision DROP COLUMN configuration; ALTER TABLE live DROP COLUMN sources_digest;
+                  PRAGMA user_version = 2;";
+    registry.execute_batch(second).expect("it has them");
+    drop(registry);
+    host.restart().await;
+    assert_eq!(host.text("/variant/").await, "two");
+    edit(&host, "LEVEL = \"low\"", "LEVEL = \"bad\"");
+    let done = said(&host, &["deploy", "variant"]).await;
+    assert!(done.contains("changed: environment LEVEL"), "{done}");
+    assert_eq!(host.text("/variant/given").await, "red bad old page");
+    said(&host, &["rollback", "variant"]).await;
+    assert_eq!(host.text("/variant/given").await, "red low old page");
+    assert_eq!(after_kill(&mut host).await, "red low old page");
+    assert_eq!(host.text("/variant/").await, "two");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,10 @@ use tokio::time::{Instant, sleep};
 const SWAPS: usize = 100;
 /// Swaps after which both revisions have been seen and the memory is what it will be.
 const SWAPS_BEFORE_MEMORY_COUNTS: usize = 20;
+/// The first swaps, after each of which the former revision is looked at once it has drained.
+const SWAPS_LOOKED_AT: usize = 6;
+/// Within which the load asks each revision that still answers.
+const LOOK: Duration = Duration::from_millis(300);
 /// Swaps of a component that others import; an odd number, so that the other one is in force at the end.
 const SHARED_SWAPS: usize = 21;
 const DRIP: &str = "/variant/drip?ms=300";
@@ -82,6 +86,20 @@ async fn answered_by(host: &Host, revision: &str) -> f64 {
     host.metrics().await.sum("bodega_http_requests_total", &labels)
 }
 
+/// Waits until the former revision has drained, and looks that it has no instances and answers nothing while requests still come.
+async fn assert_drains(host: &Host, former: &[u8], current: &[u8]) {
+    host.until_drained("variant").await;
+    let (former, current) = (revision_of(former), revision_of(current));
+    let drained = answered_by(host, &former).await;
+    let before = answered_by(host, &current).await;
+    assert!(drained > 0.0, "it has answered before");
+    let live = host.metrics().await.sum("bodega_instances_live", &[("revision", &former)]);
+    assert_eq!(live, 0.0, "instances of a revision that has drained");
+    sleep(LOOK).await;
+    assert_eq!(answered_by(host, &former).await, drained, "answered by a revision that has drained");
+    assert!(answered_by(host, &current).await > before, "the load goes on");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_swaps_under_load_lose_nothing_and_leave_nothing() {
     let (one, two) = (variant("one", &[]), variant("two", &[]));
@@ -90,7 +108,7 @@ async fn a_hundred_swaps_under_load_lose_nothing_and_leave_nothing() {
     let mut resident_before = 0;
     let mut slowest = Duration::ZERO;
     for swap in 0..SWAPS {
-        let (wasm, name) = if swap % 2 == 0 { (&two, "two") } else { (&one, "one") };
+        let (former, wasm, name) = if swap % 2 == 0 { (&one, &two, "two") } else { (&two, &one, "one") };
         let started = Instant::now();
         let done = host.deploy("variant", wasm).await;
         assert_eq!(done["switched"], json!(["variant"]));
@@ -98,23 +116,17 @@ async fn a_hundred_swaps_under_load_lose_nothing_and_leave_nothing() {
         if swap > 0 {
             slowest = slowest.max(started.elapsed());
         }
+        if swap < SWAPS_LOOKED_AT {
+            assert_drains(&host, former, wasm).await;
+        }
         if swap == SWAPS_BEFORE_MEMORY_COUNTS {
             resident_before = host.resident_bytes();
         }
     }
     let resident_after = host.resident_bytes();
 
-    // The last swap brought the first revision back; the other one drains while requests still come.
-    host.until_drained("variant").await;
-    let (former, current) = (revision_of(&two), revision_of(&one));
-    let drained = answered_by(&host, &former).await;
-    let before = answered_by(&host, &current).await;
-    let live = host.metrics().await.sum("bodega_instances_live", &[("revision", &former)]);
-    assert_eq!(live, 0.0, "instances of a revision that has drained");
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(answered_by(&host, &former).await, drained, "answered by a revision that has drained");
-    assert!(answered_by(&host, &current).await > before, "the load goes on");
-
+    // The last swap brought the first revision back.
+    assert_drains(&host, &two, &one).await;
     let answers = load.end().await;
     println!(
         "{SWAPS} swaps, {answers} answers, slowest {slowest:?}, resident {resident_before} -> {resident_after} bytes"

@@ -179,6 +179,19 @@ async fn what_people_do_at_once_and_what_a_restart_does_is_told() {
     assert!(host.operate(&["abort", "variant", "--why", "enough"]).await.status.success());
     assert_eq!(chat.changes(2..5).await, changes(&[("step-began", 10), ("restarted", 10), ("aborted", 0)]));
     assert_eq!(chat.message(4).await["reason"], "enough");
+
+    host.write("variant.wasm", &variant("new", &[]));
+    host.kill_9().await;
+    host.restart().await;
+    assert_eq!(host.text("/variant/").await, "new");
+    assert_eq!(chat.changes(5..6).await, changes(&[("deployed", 100)]));
+    let told = chat.message(5).await;
+    assert_eq!(told["from"], digest(&variant("one", &[])), "{told}");
+    assert_eq!(told["to"], digest(&variant("new", &[])), "{told}");
+    assert_eq!(told["reason"], "the manifest's file changed", "{told}");
+    let actions: Value = host.control("GET", "/v1/actions?limit=1", "").await.json().await.expect("JSON");
+    let expected = ["deploy", "manifest", "the manifest's file changed", "ok"];
+    assert_eq!(["action", "who", "why", "outcome"].map(|field| &actions[0][field]), expected, "{actions}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

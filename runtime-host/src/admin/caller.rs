@@ -95,7 +95,8 @@ impl Who {
         let named = request.headers().get(ACTOR).and_then(|name| name.to_str().ok()).map(plain);
         let named = named.as_deref().unwrap_or("unnamed");
         match request.extensions().get::<Self>() {
-            Some(Self { shown, peer }) => format!("{shown} ({named}) from {peer}"),
+            // The port is another one each time and tells nothing.
+            Some(Self { shown, peer }) => format!("{shown} ({named}) from {}", peer.ip()),
             None => format!("somebody ({named})"),
         }
     }

@@ -8,7 +8,7 @@
 //! | `POST /v1/rollback?component=` | puts a former revision in force again; `to` (a number), `why` |
 //! | `GET /v1/status` | what runs of each component |
 //! | `GET /v1/history?component=` | the component's revisions, the latest first |
-//! | `GET /v1/actions` | what was done through this API, the latest first; `limit` |
+//! | `GET /v1/actions` | what was done through this API, by rollouts and by a start, the latest first; `limit` |
 //!
 //! All need the admin token. Answers are JSON; a refusal is a problem document whose `detail` says why, and changes nothing.
 

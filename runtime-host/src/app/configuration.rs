@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use self::record::{Record, Sealed};
+use self::record::{HOSTS, Record, Sealed};
 use super::files::{Files, Folder};
 use crate::allowed_hosts::AllowedHosts;
 use crate::manifest::{self, Manifest};
@@ -53,16 +53,15 @@ impl std::fmt::Debug for Given {
 /// What a revision was given, as far as it is known.
 pub(super) struct Restored {
     pub(super) configuration: Configuration,
-    /// The secret variables that have the values of now, as those of then are not known any more.
+    /// The secret variables, and `allowed hosts`, that have the values of now, as those of then are not known any more.
     pub(super) renewed: Vec<String>,
 }
 
 impl Restored {
     /// What is not as it was, for people.
     pub(super) fn warning(&self) -> Vec<String> {
-        let variables = self.renewed.join(", ");
-        let warning =
-            || format!("secrets are not kept, and these have changed since: {variables}; it has those of now");
+        let renewed = self.renewed.join(", ");
+        let warning = || format!("secrets are not kept, and these have changed since: {renewed}; it has those of now");
         (!self.renewed.is_empty()).then(warning).into_iter().collect()
     }
 
@@ -131,7 +130,8 @@ impl Configurer {
             return Ok(Restored { configuration: now.clone(), renewed: Vec::new() });
         }
         let record: Record = serde_json::from_str(record).context("the record of a revision is not understood")?;
-        let secrets: BTreeMap<String, &Given> = known.into_iter().flat_map(|known| self.secrets(known)).collect();
+        let known = known.into_iter().chain([now]);
+        let secrets: BTreeMap<String, &Given> = known.flat_map(|known| self.secrets(known)).collect();
         let mut renewed = Vec::new();
         let mut variables = BTreeMap::new();
         for (name, sealed) in &record.variables {
@@ -155,15 +155,21 @@ impl Configurer {
             variables.insert(name.clone(), given);
         }
         let mut hosts = Vec::new();
-        for (place, sealed) in record.hosts.iter().enumerate() {
-            match sealed {
-                Sealed::Open(entry) => hosts.push(Given { value: entry.clone(), is_secret: false }),
-                Sealed::Seal(seal) => match secrets.get(seal) {
-                    Some(given) => hosts.push((*given).clone()),
-                    None => hosts.extend(now.hosts.get(place).filter(|given| given.is_secret).cloned()),
-                },
-            }
+        for sealed in &record.hosts {
+            let given = match sealed {
+                Sealed::Open(entry) => Some(Given { value: entry.clone(), is_secret: false }),
+                Sealed::Seal(seal) => secrets.get(seal).map(|given| (*given).clone()),
+            };
+            hosts.push(given);
         }
+        if hosts.contains(&None) {
+            renewed.push(HOSTS.to_owned());
+            // Nothing tells which one of now stands for which one of then.
+            let of_now = now.hosts.iter().filter(|given| given.is_secret).cloned().map(Some);
+            let others: Vec<_> = of_now.filter(|given| !hosts.contains(given)).collect();
+            hosts.extend(others);
+        }
+        let hosts: Vec<Given> = hosts.into_iter().flatten().collect();
         let files = record.files.map(|digest| self.files.find(&digest.parse()?).map_err(anyhow::Error::from));
         let configuration = Configuration {
             environment: record.environment,

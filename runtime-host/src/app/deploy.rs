@@ -231,6 +231,19 @@ impl App {
         self.webhooks.all_told().await;
     }
 
+    /// Fails while a rollout has what a change of the component would change to itself. It may end at any time, but none begins
+    /// while one holds the turn: what is read after this stays true until the turn ends.
+    fn no_rollout_goes_on(&self, component: &str) -> Result<(), DeployError> {
+        let places = self.loader.places_with(&self.served, component);
+        let is_taken = |(_, entry): &(&String, &Entry)| {
+            !entry.is_over() && entry.places.iter().any(|place| places.contains(place))
+        };
+        match self.deployments.rollouts().iter().find(is_taken) {
+            Some((component, _)) => Err(DeployError::RolloutGoesOn { component: component.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes all that the change needs ready to answer, or says why that cannot be.
     async fn prepare(self: &Arc<Self>, change: &Change) -> Result<Prepared, DeployError> {
         if self.workers.iter().any(|worker| worker.get().is_none()) {
@@ -240,12 +253,6 @@ impl App {
         if places.is_empty() {
             let reason = format!("no component that answers requests consists of component `{}`", change.component);
             return Err(DeployError::Refused { reason });
-        }
-        let is_taken = |(_, entry): &(&String, &Entry)| {
-            !entry.is_over() && entry.places.iter().any(|place| places.contains(place))
-        };
-        if let Some((component, _)) = self.deployments.rollouts().iter().find(is_taken) {
-            return Err(DeployError::RolloutGoesOn { component: component.clone() });
         }
         let loaded = blocking({
             let app = self.clone();

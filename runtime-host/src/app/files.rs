@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tempfile::TempDir;
+
 use crate::manifest::MountedFile;
 use crate::registry::Digest;
 
@@ -100,11 +102,26 @@ impl Files {
             place(source, &copy).and_then(|()| content.add(guest_path, &copy)).map_err(failed(source))?;
         }
         let digest = content.digest();
-        let path = self.path(&digest);
-        // What is there was found damaged, or another process was faster.
-        let _ = fs::remove_dir_all(&path);
-        fs::rename(aside.keep(), &path).map_err(failed(&path))?;
-        self.find_in(&mut used, &digest)
+        self.settle(&mut used, aside, &digest)
+    }
+
+    /// Puts a filled folder in its place, on disk. What another process has put there meanwhile stays, and may be in use; only what is
+    /// damaged is replaced.
+    fn settle(&self, used: &mut Used, aside: TempDir, digest: &Digest) -> Result<Arc<Folder>, FilesError> {
+        let path = self.path(digest);
+        sync_folders(aside.path()).map_err(failed(&path))?;
+        if fs::rename(aside.path(), &path).is_err() {
+            if let Ok(folder) = self.find_in(used, digest) {
+                return Ok(folder);
+            }
+            // It may be no folder, or none at all.
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            fs::rename(aside.path(), &path).map_err(failed(&path))?;
+        }
+        // It has another name now.
+        _ = aside.keep();
+        File::open(&self.root).and_then(|root| root.sync_all()).map_err(failed(&self.root))?;
+        self.find_in(used, digest)
     }
 
     /// The set with this digest, whole.
@@ -202,6 +219,17 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> FilesError {
     move |source| FilesError::LayOut { path, source }
 }
 
+/// Has the entries of a folder, and of those in it, on disk.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
 /// Copies, because a link would let a mistake here reach the user's own file.
 fn place(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
@@ -214,6 +242,8 @@ fn place(source: &Path, target: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     struct Site {
@@ -306,5 +336,31 @@ mod tests {
         assert!(matches!(site.files.find(&digest), Err(FilesError::Damaged { .. })));
         let again = site.files.lay_out(&files).unwrap();
         assert_eq!((again.digest.clone(), fs::read_to_string(laid_out).unwrap()), (digest, "page".to_owned()));
+    }
+    #[test]
+    fn what_another_process_has_laid_out_meanwhile_stays_and_only_what_is_damaged_is_replaced() {
+        let site = Site::new();
+        let files = [mounted(&site.file("index.html", "page"), "deep/index.html")];
+        let folder = site.files.lay_out(&files).unwrap();
+        let (digest, laid_out) = (folder.digest.clone(), folder.path.join("deep/index.html"));
+        // Which nobody knows here who has not looked.
+        let settle = || {
+            let other = Files::new(&site.files.state, site.files.root.clone());
+            let aside = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempdir_in(&other.root).unwrap();
+            fs::create_dir(aside.path().join("deep")).unwrap();
+            fs::write(aside.path().join("deep/index.html"), "page").unwrap();
+            let settled = other.settle(&mut other.used(), aside, &digest);
+            settled.map(|folder| fs::read_to_string(folder.path.join("deep/index.html")).unwrap())
+        };
+        let inode = || fs::metadata(&laid_out).unwrap().ino();
+        let before = inode();
+        assert_eq!((settle().unwrap(), inode()), ("page".to_owned(), before));
+        fs::write(&laid_out, "other").unwrap();
+        assert_eq!(settle().unwrap(), "page");
+        assert_ne!(inode(), before);
+        fs::remove_dir_all(&folder.path).unwrap();
+        fs::write(&folder.path, "no folder").unwrap();
+        assert_eq!(settle().unwrap(), "page");
+        assert_eq!(fs::read_dir(&site.files.root).unwrap().count(), 1, "nothing unfinished stays");
     }
 }

@@ -6,6 +6,7 @@ mod given;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(super) struct Loader {
     at_start: Mutex<BTreeMap<String, Digest>>,
     /// Of each of them that has one.
     pub(super) migrations: BTreeMap<String, Migration>,
+    /// Held locked by the process that is at one.
+    pub(super) migration_lock: PathBuf,
 }
 
 /// What the manifest grants every revision of a component from the start on.
@@ -138,6 +141,7 @@ impl Loader {
         });
         Ok(Self {
             migrations: migrations.collect::<anyhow::Result<_>>()?,
+            migration_lock: parts.state.migration_lock(),
             engine,
             manifest: parts.manifest.clone(),
             registry: parts.registry.clone(),

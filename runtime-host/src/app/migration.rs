@@ -1,10 +1,15 @@
 //! Has a revision bring its stores to its schema, once, before it gets any request.
 //!
-//! The revision is asked in an instance of its own, which has its stores and files but reaches no other component. Deployments
-//! are made one after the other, and a state folder has one host, so no two migrations run at once. That it is done is recorded
-//! for the component and its artifact: a return to it, or another start, does not ask again. A host that dies in between asks
-//! again at its next start, so a migration has to stand being asked twice.
+//! The revision is asked in an instance of its own, which has its stores and files but reaches no other component. A file in the
+//! state folder is locked meanwhile, so that no two migrations run at once: during an upgrade the new process starts while the
+//! former one may be at a deployment. That it is done is recorded for the component and its artifact: a return to it, another start,
+//! or whoever waited for the lock, does not ask again. A host that dies in between leaves no lock, and asks again at its next start,
+//! so a migration has to stand being asked twice.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,7 +29,7 @@ use crate::engine::admission::Admission;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::InstancePool;
 use crate::manifest;
-use crate::registry::Digest;
+use crate::registry::{Digest, Registry};
 use crate::telemetry::request_context::RequestContext;
 use crate::variables::Variables;
 
@@ -87,24 +92,100 @@ impl Loader {
     pub(super) async fn migrate(&self, revision: &Revision, artifact: &Digest) -> anyhow::Result<()> {
         let component = &revision.component.id;
         let Some(migration) = self.migrations.get(component) else { return Ok(()) };
-        let is_done = blocking({
-            let (registry, component, artifact) = (self.registry.clone(), component.clone(), artifact.clone());
-            move || registry.is_migrated(&component, &artifact)
-        });
-        if is_done.await? {
-            return Ok(());
-        }
         let started = Instant::now();
-        let asked = migration.ask(self, revision).await;
-        asked.with_context(|| {
-            format!("the migration of component `{component}`, POST {}, has failed", migration.path)
-        })?;
-        let recorded = blocking({
-            let (registry, component, artifact) = (self.registry.clone(), component.clone(), artifact.clone());
-            move || registry.migrated(&component, &artifact)
+        let asked = once(&self.registry, &self.migration_lock, component, artifact, async {
+            let asked = migration.ask(self, revision).await;
+            asked.with_context(|| {
+                format!("the migration of component `{component}`, POST {}, has failed", migration.path)
+            })
         });
-        recorded.await?;
-        tracing::info!(component, %artifact, took = ?started.elapsed(), "a revision has migrated its stores");
+        if asked.await? {
+            tracing::info!(component, %artifact, took = ?started.elapsed(), "a revision has migrated its stores");
+        }
         Ok(())
+    }
+}
+
+/// Has this artifact of a component migrate by `ask`, and records that it has, unless it is recorded already; returns whether it was
+/// asked. Waits for the process that has `lock`.
+async fn once(
+    registry: &Arc<Registry>,
+    lock: &Path,
+    component: &str,
+    artifact: &Digest,
+    ask: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<bool> {
+    let is_done = async || {
+        let (registry, component, artifact) = (registry.clone(), component.to_owned(), artifact.clone());
+        blocking(move || registry.is_migrated(&component, &artifact)).await
+    };
+    if is_done().await? {
+        return Ok(false);
+    }
+    let locked = blocking({
+        let lock = lock.to_owned();
+        move || locked(&lock).with_context(|| format!("{} cannot be locked for a migration", lock.display()))
+    });
+    // Closed, and so unlocked, at the end.
+    let _locked = locked.await?;
+    if is_done().await? {
+        return Ok(false);
+    }
+    ask.await?;
+    let recorded = blocking({
+        let (registry, component, artifact) = (registry.clone(), component.to_owned(), artifact.clone());
+        move || registry.migrated(&component, &artifact)
+    });
+    recorded.await?;
+    Ok(true)
+}
+
+fn locked(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::registry::REVISIONS_KEPT;
+
+    /// How long a migration takes.
+    const MIGRATION_TIME: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn of_two_processes_one_migrates_and_the_other_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, artifact) = (dir.path().join("migration.lock"), Digest::of(b"new"));
+        let (asked, at_it) = (AtomicU32::new(0), AtomicU32::new(0));
+        let process = async |artifact: &Digest| {
+            let registry = Arc::new(Registry::open(dir.path(), REVISIONS_KEPT).unwrap());
+            let migrates = once(&registry, &lock, "cart", artifact, async {
+                assert_eq!(at_it.fetch_add(1, Ordering::Relaxed), 0, "two at once");
+                tokio::time::sleep(MIGRATION_TIME).await;
+                at_it.fetch_sub(1, Ordering::Relaxed);
+                asked.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            });
+            migrates.await.unwrap()
+        };
+        let other = Digest::of(b"other");
+        let (first, second, other) = tokio::join!(process(&artifact), process(&artifact), process(&other));
+        assert!(first != second && other, "{first} {second} {other}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert!(!process(&artifact).await, "it is recorded");
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_is_not_recorded_and_leaves_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, artifact) = (dir.path().join("migration.lock"), Digest::of(b"new"));
+        let registry = Arc::new(Registry::open(dir.path(), REVISIONS_KEPT).unwrap());
+        let fails = once(&registry, &lock, "cart", &artifact, async { anyhow::bail!("no room") });
+        assert!(fails.await.is_err());
+        assert!(once(&registry, &lock, "cart", &artifact, async { Ok(()) }).await.unwrap());
     }
 }

@@ -10,7 +10,8 @@ use super::rollouts::{Entry, Running, actions_of, in_words, now_unix_ms, outcome
 use super::table::{Split, Table};
 use super::webhooks::{News, Webhooks};
 use crate::registry::{
-    BY_MANIFEST, Base, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord,
+    Action, BY_MANIFEST, Base, Batch, Digest, NewRevision, Outcome, Recorded, Registry, RegistryError, RolloutRecord,
+    Written,
 };
 use crate::rollout::{Change as What, Rollout, State, Transition};
 
@@ -25,6 +26,8 @@ pub(super) struct Decided {
 /// A component of which something else is in force than was recorded, because the manifest or its sources have changed.
 pub(super) struct Changed {
     component: String,
+    /// The artifact that was in force.
+    former: Digest,
     /// The artifact in force, where that came from, and what it is given.
     digest: Digest,
     source: String,
@@ -55,6 +58,7 @@ impl Changed {
         }
         Self {
             component: component.to_owned(),
+            former: recorded.digest.clone(),
             digest: digest.clone(),
             source: if is_other_artifact { path } else { recorded.source.clone() },
             configuration: configuration.record(),
@@ -64,8 +68,8 @@ impl Changed {
         }
     }
 
-    fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
-        let Self { component, digest, source, configuration, base, why, changes } = self;
+    fn record(&self, batch: &Batch<'_>) -> Written {
+        let Self { component, digest, source, configuration, base, why, changes, .. } = self;
         let revision = NewRevision {
             component,
             digest,
@@ -77,7 +81,21 @@ impl Changed {
             configuration_of_sources: &Digest::of(configuration.as_bytes()),
             base: Base { digest: base, source, configuration },
         };
-        registry.put_in_force(&revision, &[]).map(drop)
+        let action = Action::done("deploy", component, BY_MANIFEST, why);
+        batch.put_in_force(&revision, &[action]).map(drop)
+    }
+
+    fn news(&self) -> News<'_> {
+        News {
+            component: &self.component,
+            from: &self.former,
+            to: &self.digest,
+            changed: &self.changes,
+            change: "deployed",
+            weight_percent: 100,
+            reason: self.why,
+            at_unix_ms: now_unix_ms(),
+        }
     }
 }
 
@@ -100,21 +118,26 @@ impl Decided {
 
     /// Writes it down.
     pub(super) fn record(&self, registry: &Registry) -> Result<(), RegistryError> {
-        for changed in &self.changed {
-            changed.record(registry)?;
+        if self.changed.is_empty() && self.rollouts.is_empty() {
+            return Ok(());
         }
-        for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
-            let actions = actions_of(component, transitions);
-            match outcome {
-                Some(outcome) => registry.end_rollout(component, *number, *outcome, &actions)?,
-                None => registry.save_rollout(component, *number, state, &actions)?,
+        // A host that dies here has decided nothing.
+        registry.at_once(|batch| {
+            self.changed.iter().try_for_each(|changed| changed.record(batch))?;
+            for DecidedRollout { component, number, outcome, state, transitions, .. } in &self.rollouts {
+                let actions = actions_of(component, transitions);
+                match outcome {
+                    Some(outcome) => batch.end_rollout(component, *number, *outcome, &actions)?,
+                    None => batch.save_rollout(component, *number, state, &actions)?,
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Tells webhooks of it.
     pub(super) fn tell(&self, webhooks: &Webhooks) {
+        self.changed.iter().for_each(|changed| webhooks.tell(&changed.news()));
         for DecidedRollout { component, former, digest, changed, transitions, .. } in &self.rollouts {
             for transition in transitions {
                 webhooks.tell(&News::of(component, former, digest, changed, transition));

@@ -8,6 +8,7 @@ use super::rollout::{NO_WEBHOOK, webhook_uri};
 use super::{Component, Dependency, DependencySource, Manifest, TriggerTarget};
 use crate::allowed_hosts::AllowedHost;
 use crate::config_file::{ConfigError, Located, suggestion};
+use crate::generated::Generate;
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
 use crate::stores::DEFAULT_LABEL;
@@ -139,6 +140,16 @@ impl Manifest {
             let problem = format!(
                 "the application has no variable `{name}`{}",
                 suggestion(name, self.variables.keys().map(String::as_str))
+            );
+            return Err(self.error(kind.position, problem));
+        }
+        // What a variable that is not secret gives to a revision is kept in clear, and shown.
+        let is_secret = |name: &String| self.variables.get(name).is_some_and(|declared| declared.secret);
+        let mut generated = settings.generate.iter().filter(|(_, kind)| kind.value == Generate::Secret);
+        if let Some((name, kind)) = generated.find(|(name, _)| !is_secret(name)) {
+            let problem = format!(
+                "a secret is generated for the variable `{name}`, which is not declared as one; expected `secret = true` in \
+                 [variables] {name}"
             );
             return Err(self.error(kind.position, problem));
         }

@@ -150,6 +150,11 @@ impl Action {
         Self::ended(action, component, who, why, OK.to_owned())
     }
 
+    /// Whether it was done.
+    pub fn is_done(&self) -> bool {
+        self.outcome == OK
+    }
+
     /// That something was wanted and has just come to this.
     pub fn ended(action: &str, component: &str, who: &str, why: &str, outcome: String) -> Self {
         let (action, component, who, why) = (action.to_owned(), component.to_owned(), who.to_owned(), why.to_owned());

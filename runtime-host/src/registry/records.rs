@@ -139,6 +139,13 @@ pub(super) fn add(transaction: &Transaction<'_>, revision: &NewRevision<'_>, now
     Ok(number)
 }
 
+/// Notes what the revisions of a component were given that an earlier version of the host has recorded without it: as far as anybody
+/// can know by now, what the one in force is given.
+pub(super) fn complete(transaction: &Transaction<'_>, component: &str, configuration: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE revision SET configuration = ?2 WHERE component = ?1 AND configuration = ''";
+    transaction.execute(sql, [component, configuration]).map(drop)
+}
+
 /// Notes which revision is in force; without `base` the manifest's artifact stays the one that was noted.
 pub(super) fn set_live(
     transaction: &Transaction<'_>,
@@ -206,8 +213,10 @@ pub(super) fn set_rollout(
     transaction.execute(sql, params![component, number, state]).map(drop)
 }
 
-pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<()> {
-    transaction.execute("DELETE FROM rollout WHERE component = ?1", [component]).map(drop)
+/// Removes the rollout of a component; returns which revision it was of.
+pub(super) fn remove_rollout(transaction: &Transaction<'_>, component: &str) -> rusqlite::Result<Option<u32>> {
+    let sql = "DELETE FROM rollout WHERE component = ?1 RETURNING number";
+    transaction.query_row(sql, [component], |row| row.get(0)).optional()
 }
 
 /// Removes the rollout of this revision, and no other one.
@@ -300,6 +309,15 @@ pub(super) fn log(transaction: &Transaction<'_>, action: &Action, kept: u32) -> 
         params![at_ms, who, action, component, why, outcome],
     )?;
     transaction.execute("DELETE FROM action WHERE id <= (SELECT max(id) FROM action) - ?1", [kept]).map(drop)
+}
+
+/// Notes that what was not done last was wanted again and has come to the same; returns whether it was so. Who asks again and again
+/// must not push out what others have done.
+pub(super) fn log_again(transaction: &Transaction<'_>, action: &Action) -> rusqlite::Result<bool> {
+    let Action { at_ms, who, action, component, why, outcome } = action;
+    let sql = "UPDATE action SET at_ms = ?1, why = ?5 WHERE id = (SELECT max(id) FROM action)
+               AND who = ?2 AND action = ?3 AND component = ?4 AND outcome = ?6";
+    Ok(transaction.execute(sql, params![at_ms, who, action, component, why, outcome])? > 0)
 }
 
 pub(super) fn actions(database: &Connection, count_max: u32) -> rusqlite::Result<Vec<Action>> {

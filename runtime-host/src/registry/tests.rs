@@ -221,6 +221,25 @@ fn actions_are_logged_in_order_and_bounded() {
     assert_eq!(shop.registry.actions(10).unwrap(), [action(5), action(4), action(3)]);
 }
 
+#[test]
+fn a_refusal_that_comes_again_and_again_is_one_row() {
+    let shop = Shop::new(10);
+    let refusal = |n: i64, outcome: &str| Action { outcome: outcome.to_owned(), ..action(n) };
+    shop.registry.log(&action(1)).unwrap();
+    for n in 2..100 {
+        shop.registry.log(&refusal(n, "a rollout goes on")).unwrap();
+    }
+    let goes_on = refusal(99, "a rollout goes on");
+    assert_eq!(shop.registry.actions(10).unwrap(), [goes_on.clone(), action(1)]);
+    let refusals = [refusal(100, "no room"), Action { who: "bob".to_owned(), ..refusal(101, "no room") }];
+    refusals.iter().for_each(|refusal| shop.registry.log(refusal).unwrap());
+    shop.registry.log(&action(102)).unwrap();
+    shop.registry.log(&action(103)).unwrap();
+    let [no_room, bobs] = refusals;
+    let expected = [action(103), action(102), bobs, no_room, goes_on, action(1)];
+    assert_eq!(shop.registry.actions(10).unwrap(), expected, "what is done is done each time");
+}
+
 fn begin(shop: &Shop, wasm: &[u8]) -> u32 {
     begin_given(shop, wasm, "red")
 }
@@ -297,6 +316,9 @@ fn another_file_of_the_manifest_ends_a_rollout() {
     assert_eq!(shop.numbers(), [(2, false), (1, true)], "what is rolled out is kept");
     assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged(recorded(1, b"base", "red")));
     assert_eq!(shop.registry.rollouts().unwrap(), []);
+    let history = shop.registry.history("cart").unwrap();
+    let rolled_back: Vec<bool> = history.iter().map(|record| record.is_rolled_back).collect();
+    assert_eq!(rolled_back, [false, true], "nobody returns to what was only tried: {history:?}");
 }
 
 #[test]
@@ -312,15 +334,45 @@ fn a_migration_is_remembered_for_its_component_and_artifact() {
     assert_eq!(shop.in_force(b"one"), InForce::Manifest, "nothing was deployed");
 }
 
-#[test]
-fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
-    let shop = Shop::new(10);
-    shop.deploy(b"new", b"base");
+/// The registry as the first version of the host would have left it.
+fn of_the_first_version(shop: Shop) -> Shop {
     let path = shop.dir.path().join(FILE);
     let first = "DROP TABLE migration; ALTER TABLE revision DROP COLUMN configuration;
                  ALTER TABLE live DROP COLUMN sources_digest; PRAGMA user_version = 1;";
     Connection::open(path).unwrap().execute_batch(first).unwrap();
+    shop.after_death()
+}
+
+#[test]
+fn what_an_earlier_version_left_out_is_noted_before_anything_else_is_given() {
+    let given = |shop: &Shop| {
+        let history = shop.registry.history("cart").unwrap();
+        history.into_iter().rev().map(|record| record.configuration).collect::<Vec<_>>()
+    };
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
+    assert_eq!(given(&shop), ["", ""]);
+    shop.deploy_given(b"new", b"base", "blue", "blue");
+    assert_eq!(given(&shop), ["red", "red", "blue"]);
+    shop.registry.return_to("cart", 2, Some(3), &action(1)).unwrap();
     let shop = shop.after_death();
+    assert_eq!(shop.in_force_with(b"base", "blue"), deployed(2, b"new"), "as before, whatever the sources say by now");
+
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
+    let number = begin_given(&shop, b"newer", "blue");
+    shop.registry.end_rollout("cart", number, Outcome::TakenBack, &[]).unwrap();
+    assert_eq!(given(&shop), ["red", "red", "blue"]);
+    assert_eq!(shop.in_force_with(b"base", "blue"), deployed(2, b"new"));
+}
+
+#[test]
+fn a_registry_of_the_first_version_is_read_and_gets_what_it_lacks() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let shop = of_the_first_version(shop);
     let deployed = InForce::Deployed(recorded(2, b"new", ""));
     assert_eq!(shop.in_force_with(b"base", "red"), deployed);
     assert_eq!(shop.in_force_with(b"base", "blue"), deployed, "what it was given is not known, so nothing has changed");
@@ -383,4 +435,25 @@ fn what_is_done_is_logged_with_it_or_not_at_all() {
     // It names a revision that is not there, so nothing of it is written.
     assert!(shop.registry.save_rollout("cart", 9, "10 %", &[action(2)]).is_err());
     assert_eq!(shop.registry.actions(10).unwrap(), [action(1)]);
+}
+
+#[test]
+fn what_a_start_has_decided_is_written_down_together_or_not_at_all() {
+    let shop = Shop::new(10);
+    shop.deploy(b"new", b"base");
+    let number = begin(&shop, b"tried");
+    let actions = shop.registry.actions(10).unwrap();
+    let decide = |rollout_of: u32| {
+        with_revision(b"rebuilt", b"rebuilt", "red", "red", |revision| {
+            shop.registry.at_once(|batch| {
+                batch.put_in_force(revision, &[action(2)])?;
+                // There is no revision of another number.
+                batch.save_rollout("orders", rollout_of, "10 %", &[])?;
+                batch.end_rollout("cart", number, Outcome::TakenBack, &[action(3)])
+            })
+        })
+    };
+    assert!(decide(9).is_err());
+    assert_eq!(shop.numbers(), [(3, false), (2, true), (1, false)]);
+    assert_eq!((shop.registry.rollouts().unwrap().len(), shop.registry.actions(10).unwrap()), (1, actions));
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// What else the key may be used for one day has another one.
 const PURPOSE: &str = "bodega 1 seals of secret variables";
+/// How a change of the allowed hosts is called; no entry has a name.
+pub(super) const HOSTS: &str = "allowed hosts";
 
 /// What a revision was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl Record {
         let mut changes: Vec<String> = Vec::new();
         changes.extend(different(&former.environment, &self.environment).map(|name| format!("environment {name}")));
         changes.extend(different(&former.variables, &self.variables).map(|name| format!("variable {name}")));
-        changes.extend((former.hosts != self.hosts).then(|| "allowed hosts".to_owned()));
+        changes.extend((former.hosts != self.hosts).then(|| HOSTS.to_owned()));
         changes.extend((former.files != self.files).then(|| "files".to_owned()));
         changes
     }

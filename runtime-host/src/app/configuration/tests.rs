@@ -91,10 +91,31 @@ fn a_former_revision_gets_all_back_and_its_secrets_while_they_are_known() {
     let restored = shop.configurer.restore(&former.record(), [], &now).unwrap();
     let values = restored.configuration.values();
     assert_eq!((values.get("color"), values.get("login")), (Some("red"), Some("user:new")));
-    assert!(restored.warning()[0].contains("login") && !restored.warning()[0].contains("new"));
+    assert_eq!(restored.renewed, ["login", "allowed hosts"]);
+    assert!(restored.warning()[0].contains("login, allowed hosts") && !restored.warning()[0].contains("new"));
     let hosts = restored.configuration.allowed_hosts().unwrap();
     let allows = |host: &str| hosts.allows_address("https", host, None);
     assert!(allows("red.example") && allows("new.example") && !allows("blue.example") && !allows("old.example"));
+}
+
+#[test]
+fn a_secret_host_is_found_wherever_the_manifest_has_it_by_now() {
+    let shop = Shop::new();
+    let former = shop.given("red", "old", "page");
+    let reordered = |mut now: Configuration| {
+        now.hosts.reverse();
+        shop.configurer.sealed(now)
+    };
+    let now = reordered(shop.given("blue", "old", "page"));
+    let restored = shop.configurer.restore(&former.record(), [], &now).unwrap();
+    assert_eq!((restored.configuration.digest(), restored.warning()), (former.digest(), vec![]));
+
+    let now = reordered(shop.given("blue", "new", "page"));
+    let restored = shop.configurer.restore(&former.record(), [], &now).unwrap();
+    assert_eq!(restored.renewed, ["login", "allowed hosts"]);
+    let hosts = restored.configuration.allowed_hosts().unwrap();
+    let allows = |host: &str| hosts.allows_address("https", host, None);
+    assert!(allows("red.example") && allows("new.example") && !allows("blue.example"));
 }
 
 #[test]

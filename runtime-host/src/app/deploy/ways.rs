@@ -90,6 +90,7 @@ impl App {
         let started = Instant::now();
         self.deployments.are_decided_here()?;
         let component = &deployment.component;
+        self.no_rollout_goes_on(component)?;
         let current = self.in_force(component)?;
         let found = blocking({
             let (app, deployment, current) = (self.clone(), deployment.clone(), current.clone());
@@ -217,6 +218,7 @@ impl App {
         let started = Instant::now();
         self.deployments.are_decided_here()?;
         let component = &rollback.component;
+        self.no_rollout_goes_on(component)?;
         let current = self.in_force(component)?;
         let history = self.history(component).await?;
         let live = history.iter().find(|record| record.is_live).map(|record| record.number);

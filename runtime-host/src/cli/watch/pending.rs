@@ -9,8 +9,10 @@ use http::StatusCode;
 use crate::cli::control::NoHost;
 use crate::cli::remote::NotDone;
 
-/// How long a build that the host could not take waits before it is offered again.
+/// How long a build that the host could not take waits before it is offered again; each time after that twice as long.
 const RETRY: Duration = Duration::from_secs(1);
+/// At most so long.
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The last build of each component that the host has not answered for.
 #[derive(Debug, Default)]
@@ -20,8 +22,17 @@ pub(super) struct Pending(BTreeMap<String, Build>);
 struct Build {
     /// `None` for the artifact in force, where only what it is given has changed.
     wasm: Option<Bytes>,
-    /// When it was offered last, and why it was not taken.
-    last: Option<(Instant, String)>,
+    last: Option<Offer>,
+}
+
+/// One that was not taken.
+#[derive(Debug)]
+struct Offer {
+    /// When the next one is due, and how long that waits.
+    next: Instant,
+    wait: Duration,
+    /// Why it was not taken.
+    reason: String,
 }
 
 impl Pending {
@@ -49,7 +60,7 @@ impl Pending {
         mut deploy: impl FnMut(&str, Option<Bytes>) -> anyhow::Result<String>,
     ) {
         self.0.retain(|id, build| {
-            if build.last.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < RETRY) {
+            if build.last.as_ref().is_some_and(|last| now < last.next) {
                 return true;
             }
             let error = match deploy(id, build.wasm.clone()) {
@@ -63,11 +74,12 @@ impl Pending {
                 eprintln!("{id}: {error:#}; the last good revision goes on");
                 return false;
             }
-            let text = format!("{error:#}");
-            if build.last.as_ref().is_none_or(|(_, told)| *told != text) {
-                eprintln!("{id}: {text}; what was built is kept and offered again");
+            let reason = format!("{error:#}");
+            if build.last.as_ref().is_none_or(|last| last.reason != reason) {
+                eprintln!("{id}: {reason}; what was built is kept and offered again");
             }
-            build.last = Some((now, text));
+            let wait = build.last.as_ref().map_or(RETRY, |last| (2 * last.wait).min(RETRY_MAX));
+            build.last = Some(Offer { next: now + wait, wait, reason });
             true
         });
     }
@@ -94,28 +106,48 @@ mod tests {
     fn what_the_host_cannot_take_now_is_offered_until_it_can() {
         let mut pending = Pending::default();
         pending.add("cart", Bytes::from_static(b"good"));
-        let (start, mut offered) = (Instant::now(), 0);
-        for (round, answer) in [
+        let (mut now, mut wait, mut offered) = (Instant::now(), RETRY, 0);
+        for answer in [
             Err(NoHost("no host".to_owned()).into()),
             Err(not_done(None)),
             Err(not_done(Some(StatusCode::CONFLICT))),
             Err(not_done(Some(StatusCode::SERVICE_UNAVAILABLE)).context("in between")),
             Ok("cart: it is in force".to_owned()),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let now = start + RETRY * round as u32;
+        ] {
             let mut answer = Some(answer);
             pending.offer(now, |id, wasm| {
                 assert_eq!((id, wasm.as_deref()), ("cart", Some(&b"good"[..])));
                 offered += 1;
                 answer.take().unwrap()
             });
-            pending.offer(now + RETRY / 2, |_, _| panic!("it is too early"));
+            pending.offer(now + wait - Duration::from_millis(1), |_, _| panic!("it is too early"));
+            (now, wait) = (now + wait, 2 * wait);
         }
-        pending.offer(start + 100 * RETRY, |_, _| panic!("it is in force already"));
+        pending.offer(now + RETRY_MAX, |_, _| panic!("it is in force already"));
         assert_eq!(offered, 5);
+    }
+
+    #[test]
+    fn a_rollout_that_takes_a_day_is_asked_about_once_a_minute_and_a_new_build_at_once() {
+        let mut pending = Pending::default();
+        pending.add("cart", Bytes::new());
+        let (start, mut offered) = (Instant::now(), 0);
+        let busy = |offered: &mut u32| {
+            *offered += 1;
+            Err(not_done(Some(StatusCode::CONFLICT)))
+        };
+        let seconds_of_a_day = 24 * 60 * 60;
+        for second in 0..seconds_of_a_day {
+            pending.offer(start + Duration::from_secs(second), |_, _| busy(&mut offered));
+        }
+        assert!((1_440..1_450).contains(&offered), "{offered}");
+        pending.add("cart", Bytes::from_static(b"better"));
+        let mut better = None;
+        pending.offer(start + Duration::from_secs(seconds_of_a_day), |_, wasm| {
+            better = wasm;
+            busy(&mut offered)
+        });
+        assert_eq!(better.as_deref(), Some(&b"better"[..]));
     }
 
     #[test]

@@ -381,3 +381,21 @@ fn parts_that_do_not_fit_together_are_refused() {
         assert_eq!(problem_after_head(&lines), format!("spin.toml:{expected}"), "{lines}");
     }
 }
+
+#[test]
+fn a_generated_secret_belongs_to_a_secret_variable() {
+    let generated = |variable: &str, kind: &str| {
+        format!("[application.tool.bodega.generate]\nsigning_key = \"{kind}\"\n[variables]\nsigning_key = {variable}")
+    };
+    assert_eq!(
+        problem_after_head(&generated("{ required = true }", "secret")),
+        "spin.toml:5:15: a secret is generated for the variable `signing_key`, which is not declared as one; \
+         expected `secret = true` in [variables] signing_key"
+    );
+    let rest = "[[trigger.http]]\nroute = '/'\ncomponent = 'cart'\n[component.cart]\nsource = 'cart.wasm'\n";
+    // Public keys are for everybody.
+    for (variable, kind) in [("{ required = true, secret = true }", "secret"), ("{ default = \"\" }", "staff-jwks")] {
+        let folder = Folder::new();
+        assert!(folder.load(&format!("{HEAD}{}\n{rest}", generated(variable, kind))).is_ok(), "{variable}");
+    }
+}
