@@ -123,7 +123,7 @@ impl Configurer {
         &self,
         record: &str,
         known: impl IntoIterator<Item = &'a Configuration>,
-        now: &Configuration,
+        now: &'a Configuration,
     ) -> anyhow::Result<Restored> {
         if record.is_empty() {
             // An earlier version of the host has not recorded it.
