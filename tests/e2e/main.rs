@@ -49,6 +49,7 @@ mod service_chaining;
 mod shipping;
 mod socket_activation;
 mod sockets;
+mod sticky_shoppers;
 mod store_settings;
 mod telemetry;
 mod tls;

@@ -11,11 +11,12 @@
 
 mod audit;
 mod error;
+mod former;
 mod ways;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ use super::App;
 use super::configuration::{Configuration, files_of_records};
 use super::handover::HandedOver;
 use super::loader::{AtHand, InForce};
-use super::revision::{Draining, Live, Revision, drained};
+use super::revision::{Draining, Live, Revision};
 use super::rollouts::Entry;
 use super::smoke;
 use super::table::Split;
@@ -38,10 +39,6 @@ use crate::registry::{Action, Digest, RevisionRecord};
 
 /// How a change of the artifact is called.
 pub(super) const ARTIFACT: &str = "artifact";
-/// How long a deployment waits for instances of former revisions to end when there is no room for more.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it looks whether there is room.
-const ROOM_POLL: Duration = Duration::from_millis(20);
 
 /// What has been put in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -226,11 +223,6 @@ impl App {
         blocking(move || app.remove_unreferenced()).await;
     }
 
-    /// Waits until webhooks have been told of everything, for a host that stops; not for long.
-    pub async fn all_told(&self) {
-        self.webhooks.all_told().await;
-    }
-
     /// Fails while a rollout has what a change of the component would change to itself. It may end at any time, but none begins
     /// while one holds the turn: what is read after this stays true until the turn ends.
     fn no_rollout_goes_on(&self, component: &str) -> Result<(), DeployError> {
@@ -297,22 +289,6 @@ impl App {
         warm.map_or_else(|| self.loader.load(composed, &configuration, source), Ok)
     }
 
-    /// Waits until `instances` more may live at once.
-    async fn wait_for_room(&self, instances: usize) -> Result<(), DeployError> {
-        let deadline = Instant::now() + ROOM_TIMEOUT;
-        loop {
-            let answering: usize = self.table.load().live().map(|live| live.component().limits.instances_max).sum();
-            let draining = self.deployments.draining().iter().map(|draining| draining.instances()).sum();
-            if answering + draining + instances <= self.loader.engine.instances_max() {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(DeployError::NoRoom { instances: draining });
-            }
-            tokio::time::sleep(ROOM_POLL).await;
-        }
-    }
-
     async fn try_out(&self, smoke: &Smoke, component: &str, prepared: &Prepared) -> Result<(), DeployError> {
         let live = prepared.iter().find(|(place, _)| self.served[*place] == component).map(|(_, live)| live);
         let reason = match live {
@@ -368,31 +344,6 @@ impl App {
             warnings: Vec::new(),
             took_ms: took.as_millis() as u64,
         }
-    }
-
-    /// Has a revision finish what it has begun, and notes when it has.
-    pub(super) fn drain(self: &Arc<Self>, live: &Arc<Live>) {
-        let time = self.rollout_settings(&live.component().id).drain;
-        let draining = Arc::new(live.retire(time));
-        self.deployments.draining().push(draining.clone());
-        let app = self.clone();
-        tokio::spawn(async move {
-            let requests_cut = drained(&draining).await;
-            app.deployments.draining().retain(|other| !Arc::ptr_eq(other, &draining));
-            let Draining { component, name, since, .. } = &*draining;
-            let took = since.elapsed();
-            if requests_cut > 0 {
-                tracing::warn!(
-                    component,
-                    revision = name,
-                    ?took,
-                    requests_cut,
-                    "what was left of the former revision was cut"
-                );
-            } else {
-                tracing::info!(component, revision = name, ?took, "the former revision has finished");
-            }
-        });
     }
 }
 

@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use super::App;
 use super::rollouts::change_in_words;
 use crate::config_file::{ConfigError, Located};
 use crate::engine::outbound_client::{OutboundClient, OutboundShared};
@@ -192,6 +193,13 @@ impl Webhooks {
                 self.telemetry.metrics.webhook(component, "dropped");
             }
         }
+    }
+}
+
+impl App {
+    /// Waits until webhooks have been told of everything, for a host that stops; not for long.
+    pub async fn all_told(&self) {
+        self.webhooks.all_told().await;
     }
 }
 
