@@ -16,6 +16,7 @@
 pub mod backup;
 mod caller;
 pub mod control;
+pub mod gateway;
 pub mod upgrade;
 
 use std::net::SocketAddr;

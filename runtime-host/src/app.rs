@@ -6,6 +6,7 @@ mod choice;
 mod configuration;
 mod counts;
 mod deploy;
+mod edge;
 mod files;
 mod handover;
 mod loader;
@@ -56,6 +57,7 @@ pub use worker::Worker;
 use crate::engine::Engine;
 use crate::engine::component::Priority;
 use crate::engine::outbound_client::OutboundShared;
+use crate::gateway::Gateway;
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
 use crate::registry::{self, Digest, Registry, RegistryError};
 use crate::router::Router;
@@ -102,6 +104,8 @@ pub struct App {
     schedules: Vec<schedule::Schedule>,
     outbound: Arc<OutboundShared>,
     webhooks: Webhooks,
+    /// What is done with requests from outside.
+    pub gateway: Gateway,
     /// Everything that the host reports about itself.
     pub telemetry: Arc<Telemetry>,
     /// Where the public listener answers, for requests of components to the application itself.
@@ -118,6 +122,8 @@ pub struct Parts {
     pub variables: Variables,
     /// Reads both again when something is deployed.
     pub sources: Arc<Sources>,
+    /// The file that says what the gateway does, if there is one.
+    pub gateway: Option<PathBuf>,
     /// Its stores, open.
     pub stores: Stores,
     /// The state folder.
@@ -188,6 +194,7 @@ impl App {
         let preview_hosts = wanted.iter().filter_map(preview_host).collect();
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
+        let gateway = Gateway::open(parts.gateway.as_deref(), manifest, &parts.variables)?;
         let preview_token: Arc<str> = parts.preview_token.into();
         let table = Table::new(live);
         let outbound = Arc::new(parts.outbound);
@@ -209,6 +216,7 @@ impl App {
             schedules,
             outbound,
             webhooks,
+            gateway,
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
             decided: Mutex::new(Some(decided)),

@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod control;
 mod remote;
+mod route;
 mod simulate;
 mod transfer;
 mod up;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 use self::advice::advise;
 use crate::admin::control::{ABORT_PATH, PAUSE_PATH, RESUME_PATH};
 use crate::config_file::ConfigError;
+use crate::gateway;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
@@ -52,6 +54,8 @@ enum Command {
     Watch(watch::Watch),
     /// Read the manifest and all that it names, and report the first mistake.
     Check(check::Check),
+    /// Tell which component would answer a request, and what the gateway would do with it.
+    Route(route::Route),
     /// Put another revision of one component in force in the running host, with no request lost.
     Deploy(control::Deploy),
     /// Let a rollout go on to its next step.
@@ -120,6 +124,12 @@ fn runtime_config(manifest: &ManifestArgs, named: Option<&Path>) -> Result<Runti
     }
 }
 
+/// The gateway's configuration that is named, or that lies beside the manifest.
+fn gateway_file(manifest: &ManifestArgs, named: Option<&Path>) -> Option<PathBuf> {
+    let beside = manifest.path().with_file_name(gateway::FILE_NAME);
+    named.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside))
+}
+
 /// The state folder, as most commands take it.
 #[derive(Debug, Clone, clap::Args)]
 struct StateDirArgs {
@@ -145,6 +155,7 @@ impl Cli {
             Command::Build(build) => build.run(),
             Command::Watch(watch) => watch.run(),
             Command::Check(check) => check.run(),
+            Command::Route(route) => route.run(),
             Command::Deploy(deploy) => deploy.run(),
             Command::Promote(promote) => promote.run(),
             Command::Pause(steer) => steer.run(PAUSE_PATH, &[]),

@@ -2,7 +2,7 @@
 //!
 //! Arrows go one way: `cli -> app -> engine -> stores`. Only `engine` names wasmtime's engine, linker and stores; `app` and
 //! `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component. `manifest`, `router`, `registry`
-//! and `stores` know nothing of HTTP servers; `rollout` decides and does nothing.
+//! and `stores` know nothing of HTTP servers; `gateway` knows requests and answers and no component; `rollout` decides and does nothing.
 
 pub mod admin;
 pub mod allowed_hosts;
@@ -10,6 +10,7 @@ pub mod app;
 pub mod cli;
 pub mod config_file;
 pub mod engine;
+pub mod gateway;
 pub mod generated;
 pub mod listener;
 pub mod manifest;

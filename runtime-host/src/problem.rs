@@ -25,6 +25,14 @@ pub enum Problem {
     ComponentFailed,
     /// The component's queue is full.
     Overloaded,
+    /// The rule for this request asks for a token, and there is none that counts.
+    Unauthenticated,
+    /// The token's bearer may not.
+    Forbidden,
+    /// The client has asked more often than it may.
+    RateLimited,
+    /// The keys by which tokens are verified cannot be had.
+    KeysUnavailable,
     /// The component did not answer in time.
     DeadlineExceeded,
 }
@@ -40,7 +48,10 @@ impl Problem {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -56,6 +67,10 @@ impl Problem {
             Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
+            Self::Unauthenticated => ("unauthenticated", "This needs a valid access token"),
+            Self::Forbidden => ("forbidden", "Who holds this token may not do this"),
+            Self::RateLimited => ("rate-limited", "Too many requests; try again later"),
+            Self::KeysUnavailable => ("keys-unavailable", "Tokens cannot be verified now; try again later"),
         }
     }
 
@@ -75,7 +90,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self == Self::Overloaded {
+        if matches!(self, Self::Overloaded | Self::KeysUnavailable) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

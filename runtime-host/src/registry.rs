@@ -243,7 +243,8 @@ impl Registry {
 
     /// Whether an artifact of a component has brought the component's stores to its schema; in another process, maybe.
     pub fn is_migrated(&self, component: &str, digest: &Digest) -> Result<bool, RegistryError> {
-        Ok((self.exists() || self.path.exists()) && self.read(|database| records::is_migrated(database, component, digest))?)
+        Ok((self.exists() || self.path.exists())
+            && self.read(|database| records::is_migrated(database, component, digest))?)
     }
 
     /// Records that it has. On disk when this returns.

@@ -29,6 +29,7 @@ mod deploy_survives;
 mod disk_full;
 mod drain;
 mod first_start;
+mod gateway;
 mod guest_interfaces;
 mod hot_swap;
 mod import_files;

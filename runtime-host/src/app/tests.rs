@@ -16,6 +16,7 @@ async fn load(rest: &str, wasm: &[u8], retain: &[&str]) -> anyhow::Result<Arc<Ap
     let state = StateDir::open(dir.path().join("state"))?;
     App::load(Parts {
         variables: Variables::resolve(&manifest, Default::default(), &[], Default::default(), &|_| None)?,
+        gateway: None,
         stores: Stores::open(&stores_config(&manifest, &RuntimeConfig::default(), &state))?,
         registry: Arc::new(Registry::open(state.path(), registry::REVISIONS_KEPT)?),
         code_cache: state.code_cache(),

@@ -15,11 +15,12 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
 use super::shopper::NewShopper;
-use super::{App, Origin, PREVIEW, Target, preview, shopper};
+use super::{App, Origin, PREVIEW, Target, edge, preview, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
 use crate::engine::pool::DispatchError;
+use crate::gateway::{Client, KeySource, Passage, Principal};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
 use crate::problem::Problem;
@@ -104,7 +105,7 @@ impl Worker {
         response
     }
 
-    /// The answer to a request of the public listener or of a component to the application itself.
+    /// The answer to a request of a component to the application itself, which does not come through the gateway.
     async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
         let asked = Asked::new(arrival.request.method());
         let (mut response, answered) = self.answer_by_route(arrival, &mut context).await;
@@ -188,6 +189,9 @@ impl Worker {
             status: response.status(),
             started: asked.started,
             context,
+            client: asked.client,
+            user: asked.user.map(|user| user.subject().to_owned()),
+            limit_left: asked.limit_left,
         };
         response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
     }
@@ -197,11 +201,23 @@ impl Worker {
 struct Asked {
     method: Method,
     started: Instant,
+    /// Where it comes from; none from within the application.
+    client: Option<HeaderValue>,
+    /// Who asks, if the gateway knows.
+    user: Option<Arc<Principal>>,
+    /// How many more requests the gateway would let through at once.
+    limit_left: Option<u32>,
 }
 
 impl Asked {
     fn new(method: &Method) -> Self {
-        Self { method: method.clone(), started: Instant::now() }
+        Self { method: method.clone(), started: Instant::now(), client: None, user: None, limit_left: None }
+    }
+
+    /// The same with what the gateway found out.
+    fn through(self, passage: &Passage) -> Self {
+        let client = Some(passage.client.text.clone());
+        Self { client, user: passage.principal.clone(), limit_left: passage.remaining, ..self }
     }
 }
 
@@ -228,10 +244,32 @@ impl Handler for Arc<Worker> {
         if let Some(response) = self.app.reserved(request.uri().path()) {
             return response;
         }
-        let context = Arc::new(RequestContext::of_request(request.headers()));
+        let mut context = Arc::new(RequestContext::of_request(request.headers()));
+        let asked = Asked::new(request.method());
+        let (mut parts, mut body) = request.into_parts();
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let arrival = Arrival { request: request.map(guest_body), scheme, client: connection.peer_text.clone() };
-        self.answer(arrival, context).await
+        let peer = Client { address: connection.peer, text: connection.peer_text.clone(), scheme };
+        let mut passage = self.app.gateway.enter(&mut parts, peer);
+        let keys: Arc<dyn KeySource> = self.clone();
+        let (mut response, answered) = match passage.admit(&mut parts, &keys).await {
+            Ok(()) => {
+                if let Some(bytes_max) = passage.body_bytes_max() {
+                    body.bound(bytes_max);
+                }
+                let Client { text, scheme, .. } = passage.client.clone();
+                let request = Request::from_parts(parts, guest_body(body));
+                self.answer_by_route(Arrival { request, scheme, client: text }, &mut context).await
+            }
+            Err(refusal) => {
+                if let Some(reason) = refusal.reason() {
+                    self.app.telemetry.metrics.gateway_refused(reason);
+                }
+                (edge::refused(refusal, &context), Answered::default())
+            }
+        };
+        passage.leave(response.headers_mut());
+        response.headers_mut().insert(REQUEST_ID, context.request_id_header());
+        self.report(asked.through(&passage), context, answered, response)
     }
 
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<WasiBody> {

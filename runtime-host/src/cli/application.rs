@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::advice::about_stores;
-use super::{ManifestArgs, StateDirArgs, runtime_config};
+use super::{ManifestArgs, StateDirArgs, gateway_file, runtime_config};
 use crate::app::{App, Parts, Sources, stores_config};
 use crate::engine::outbound_client::OutboundShared;
 use crate::generated;
@@ -33,6 +33,9 @@ pub(super) struct ApplicationArgs {
     /// Where the stores are, by label.
     #[arg(long, env = "RUNTIME_CONFIG_FILE")]
     runtime_config_file: Option<PathBuf>,
+    /// What the gateway does with requests from outside; by default the `gateway.toml` beside the manifest, if there is one.
+    #[arg(long, env = "BODEGA_GATEWAY")]
+    gateway: Option<PathBuf>,
     /// Run only this component; may be given several times.
     #[arg(short = 'c', long = "component-id", env = "SPIN_COMPONENTS_TO_RETAIN", value_delimiter = ',')]
     component_id: Vec<String>,
@@ -97,6 +100,7 @@ impl ApplicationArgs {
         let stores = stores.map_err(|error| about_stores(error, state))?;
         let app = App::load(Parts {
             manifest: manifest.clone(),
+            gateway: gateway_file(&self.manifest, self.gateway.as_deref()),
             variables,
             sources: self.sources(state),
             stores: stores.clone(),

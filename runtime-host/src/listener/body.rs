@@ -54,6 +54,14 @@ impl IncomingBody {
         Self { inner, bytes_max, bytes_left: bytes_max, read_to_end: false, read_timeout, timer: None, stall, activity }
     }
 
+    /// Fails already beyond this size, if that is less than what the listener allows.
+    pub fn bound(&mut self, bytes_max: u64) {
+        if bytes_max < self.bytes_max {
+            let read = self.bytes_max - self.bytes_left;
+            (self.bytes_max, self.bytes_left) = (bytes_max, bytes_max.saturating_sub(read));
+        }
+    }
+
     /// Tells when the client stops sending; `None` when there is nothing to send.
     pub(super) fn stall(&self) -> Option<Arc<Stall>> {
         self.stall.clone()

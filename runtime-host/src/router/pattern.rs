@@ -7,6 +7,7 @@ use std::str::FromStr;
 use http::{HeaderName, HeaderValue};
 
 use super::matched::PARAM_PREFIX;
+use super::{inner, split_segment};
 use crate::telemetry::health::is_reserved;
 
 /// What a route ends in when it stands for everything under it.
@@ -53,6 +54,38 @@ impl RoutePattern {
     /// Whether the route ends in a wildcard and so stands for everything under it.
     pub fn has_wildcard(&self) -> bool {
         self.wildcard
+    }
+
+    /// Whether it is for this path.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut rest = inner(path);
+        for segment in &self.segments {
+            let Some(text) = rest else { return false };
+            let (first, after) = split_segment(text);
+            match segment {
+                Segment::Literal(literal) if **literal != *first => return false,
+                _ => rest = after,
+            }
+        }
+        path.starts_with('/') && (self.wildcard || rest.is_none())
+    }
+
+    /// Whether it is for every path that `other` is for.
+    pub fn covers(&self, other: &Self) -> bool {
+        let covers = |(own, theirs): (&Segment, &Segment)| matches!(own, Segment::Param(_)) || own == theirs;
+        let (own, theirs) = (self.segments.len(), other.segments.len());
+        let long_enough = if self.wildcard { own <= theirs } else { own == theirs && !other.wildcard };
+        long_enough && self.segments.iter().zip(&other.segments).all(covers)
+    }
+
+    /// Whether there are paths that both are for.
+    pub fn meets(&self, other: &Self) -> bool {
+        let meets = |(own, theirs): (&Segment, &Segment)| {
+            matches!((own, theirs), (Segment::Param(_), _) | (_, Segment::Param(_))) || own == theirs
+        };
+        let (own, theirs) = (self.segments.len(), other.segments.len());
+        let may_reach = (own >= theirs || self.wildcard) && (theirs >= own || other.wildcard);
+        may_reach && self.segments.iter().zip(&other.segments).all(meets)
     }
 
     /// The route as written.

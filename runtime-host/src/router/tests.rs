@@ -275,3 +275,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn patterns_cover_and_meet_each_other_as_their_paths_do() {
+    let patterns = ["/", "/...", "/a", "/a/...", "/a/b", "/a/:x", "/:x", "/:x/b", "/:x/...", "/a/b/...", "/a/:x/c"];
+    let patterns: Vec<RoutePattern> = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+    let paths = ["/", "/a", "/b", "/a/b", "/a/c", "/b/b", "/b/c", "/a/b/c", "/a/c/c", "/a/c/d", "/b/b/c", "/a/b/c/d"];
+    for first in &patterns {
+        for second in &patterns {
+            let both = |path: &&&str| first.matches(path) && second.matches(path);
+            let only_second = |path: &&&str| second.matches(path) && !first.matches(path);
+            assert_eq!(first.meets(second), paths.iter().find(both).is_some(), "{first} meets {second}");
+            assert_eq!(first.covers(second), paths.iter().find(only_second).is_none(), "{first} covers {second}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::request_context::RequestContext;
@@ -33,6 +33,12 @@ pub struct Entry {
     pub started: Instant,
     /// Its id and its place in a trace.
     pub context: Arc<RequestContext>,
+    /// The address that it comes from; none from within the application.
+    pub client: Option<HeaderValue>,
+    /// Who asks, if the gateway knows.
+    pub user: Option<String>,
+    /// How many more requests the gateway would let through at once, if it counts.
+    pub limit_left: Option<u32>,
 }
 
 /// The body of an answer; the line is written when it is dropped, however much of it was read.
@@ -73,7 +79,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
 
 impl<B> Drop for LoggedBody<B> {
     fn drop(&mut self) {
-        let Entry { component, route, method, status, started, context } = &self.entry;
+        let Entry { component, route, method, status, started, context, client, user, limit_left } = &self.entry;
         // Saturates after half a million years.
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
@@ -84,6 +90,9 @@ impl<B> Drop for LoggedBody<B> {
             status = status.as_u16(),
             duration_us,
             bytes = self.bytes,
+            client = client.as_ref().and_then(|client| client.to_str().ok()),
+            user,
+            limit_left,
             request_id = context.request_id(),
             traceparent = context.traceparent(),
         );

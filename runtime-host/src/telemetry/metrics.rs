@@ -103,6 +103,8 @@ struct Families {
     rollout_weights: Mutex<BTreeMap<String, u8>>,
     /// By component and change.
     rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By reason.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
     /// By component and result.
     webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
@@ -149,6 +151,11 @@ impl Metrics {
     /// A rollout has changed; `change` is one of a few fixed words.
     pub fn rollout_transition(&self, component: &str, change: &'static str) {
         *lock(&self.families.rollout_transitions).entry((component.to_owned(), change)).or_default() += 1;
+    }
+
+    /// The gateway has refused a request; `reason` is one of a few fixed words.
+    pub fn gateway_refused(&self, reason: &'static str) {
+        *lock(&self.families.refused).entry(reason).or_default() += 1;
     }
 
     /// A message to a webhook was delivered or not; `result` is one of a few fixed words.

@@ -30,6 +30,7 @@ mod counts;
 mod deploy;
 #[cfg(test)]
 mod fixture;
+mod gateway;
 mod hello;
 mod import;
 mod load;
@@ -83,6 +84,7 @@ enum SectionName {
     Start,
     Deploy,
     Rollout,
+    Gateway,
 }
 
 /// A server that this program itself is.
@@ -159,6 +161,7 @@ impl Bench {
             SectionName::Start => start::run,
             SectionName::Deploy => deploy::run,
             SectionName::Rollout => rollout::run,
+            SectionName::Gateway => gateway::run,
         };
         let section = run(self)?;
         eprintln!("{section}");

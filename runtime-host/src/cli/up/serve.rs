@@ -79,6 +79,7 @@ impl Up {
         });
         let routes = admin::backup::add(admin::routes(&telemetry), &token, stores.clone(), &app);
         let routes = admin::control::add(routes, &token, &app);
+        let routes = admin::gateway::add(routes, &token, &app);
         let routes = admin::upgrade::add(routes, &upgrade_token, &upgrader, &app);
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
         let open_connections = listener.open_connections();
@@ -86,6 +87,7 @@ impl Up {
             open_connections.count() as u64
         });
         let sweeper = tokio::spawn(sweep(stores.clone()));
+        let gateway = tokio::spawn(keep_gateway_up(app.clone()));
         println!("listening on {}", host.url);
         println!("admin on {}", host.admin_url);
         tokio::spawn(tell_of_end(drain.clone()));
@@ -115,7 +117,7 @@ impl Up {
             service_manager::notify_ready();
         };
         let drained = listener.run(make_handler, drain.clone(), on_serving).await?;
-        for task in [Some(sweeper), demo].into_iter().flatten() {
+        for task in [Some(sweeper), Some(gateway), demo].into_iter().flatten() {
             task.abort();
         }
         app.all_told().await;
@@ -154,6 +156,11 @@ async fn tell_of_end(drain: Drain) {
     if !drain.is_handed_over() {
         service_manager::notify_stopping();
     }
+}
+
+async fn keep_gateway_up(app: Arc<App>) {
+    let Err(error) = app.gateway.keep_up().await;
+    tracing::error!("changes of the gateway's configuration are not seen: {error}");
 }
 
 async fn sweep(stores: Stores) {

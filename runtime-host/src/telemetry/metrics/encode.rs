@@ -76,6 +76,9 @@ impl Collector for Families {
             .iter()
             .map(|((component, change), count)| (vec![("component", &**component), ("change", *change)], *count));
         counters(encoder, "bodega_rollout_transitions", "Changes of rollouts", transitions)?;
+        let refused = lock(&self.refused);
+        let refused = refused.iter().map(|(reason, count)| (vec![("reason", *reason)], *count));
+        counters(encoder, "bodega_gateway_refused", "Requests that the gateway refused", refused)?;
         let webhooks = lock(&self.webhooks);
         let webhooks = webhooks
             .iter()

@@ -1,0 +1,330 @@
+//! The edge: what is done with every request before a component sees it, and with every answer before the client does.
+//!
+//! `gateway.toml` says what; without it nothing is done, but that nobody outside can pass off as the gateway's word who asks.
+//! The configuration is replaced as a whole: a request is worked on by the one that was in force when it came.
+
+mod client;
+mod configuration;
+mod cors;
+mod explain;
+mod header_edits;
+mod policies;
+mod principal;
+mod rate_limit;
+mod rule;
+mod tokens;
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use http::header::{CONTENT_LENGTH, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+pub use client::Client;
+pub use configuration::{Configuration, FILE_NAME};
+pub use principal::Principal;
+pub use tokens::KeySource;
+
+use cors::Cors;
+use policies::{Authentication, Policies};
+use rate_limit::Verdict;
+use tokens::TokenError;
+
+use crate::config_file::ConfigError;
+use crate::manifest::Manifest;
+use crate::variables::Variables;
+
+/// How much is left, and what of (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// How often the file is looked at.
+const FILE_CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// The gateway with the configuration that is in force.
+pub struct Gateway {
+    configuration: ArcSwap<Configuration>,
+    file: Option<File>,
+}
+
+/// Where the configuration comes from, and what it is for.
+struct File {
+    path: PathBuf,
+    manifest: Manifest,
+    variables: Variables,
+}
+
+/// Why a request goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was a question about another request, which is answered.
+    Preflight,
+    /// Nobody knows who asks.
+    Unauthenticated,
+    /// Who asks may not.
+    Forbidden,
+    /// Too much was asked.
+    RateLimited,
+    /// Nobody can tell who asks, since the keys are out of reach.
+    KeysUnavailable,
+    /// Its body is larger than the rule allows.
+    ContentTooLarge,
+    /// It is to be asked elsewhere, as the status says.
+    Redirect(StatusCode),
+}
+
+impl Refusal {
+    /// The name in metrics; what is answered otherwise is not refused.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Preflight | Self::Redirect(_) => None,
+            Self::ContentTooLarge => Some("content_too_large"),
+            Self::Unauthenticated => Some("unauthenticated"),
+            Self::Forbidden => Some("forbidden"),
+            Self::RateLimited => Some("rate_limited"),
+            Self::KeysUnavailable => Some("keys_unavailable"),
+        }
+    }
+}
+
+/// One request on its way through the gateway, and its answer on the way back.
+#[derive(Debug)]
+pub struct Passage {
+    configuration: Arc<Configuration>,
+    rule: Option<usize>,
+    /// Who sent it.
+    pub client: Client,
+    /// Who asks, if that is known.
+    pub principal: Option<Arc<Principal>>,
+    /// The fewest requests that any limit leaves.
+    pub remaining: Option<u32>,
+    origin: Option<HeaderValue>,
+    verdicts: Vec<(HeaderValue, Verdict)>,
+    refusal: Option<Refusal>,
+    location: Option<HeaderValue>,
+}
+
+impl Gateway {
+    /// The gateway of an application, as the file at `path` says, or one that does nothing.
+    pub fn open(path: Option<&Path>, manifest: &Manifest, variables: &Variables) -> Result<Self, ConfigError> {
+        let file =
+            path.map(|path| File { path: path.to_owned(), manifest: manifest.clone(), variables: variables.clone() });
+        let configuration = file.as_ref().map(|file| file.load(None)).transpose()?.unwrap_or_default();
+        Ok(Self { configuration: ArcSwap::from_pointee(configuration), file })
+    }
+
+    /// Has requests that come from now on worked on as the file says now. If there is a mistake in it, nothing changes.
+    ///
+    /// Tells how many rules there are; `None` if the gateway has no file.
+    pub fn reload(&self) -> Result<Option<usize>, ConfigError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let configuration = file.load(Some(&self.configuration.load()))?;
+        let rules = configuration.rules();
+        self.configuration.store(Arc::new(configuration));
+        Ok(Some(rules))
+    }
+
+    /// Reloads when the file changes, and on SIGHUP; for ever.
+    pub async fn keep_up(&self) -> io::Result<Infallible> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut seen = self.file.as_ref().and_then(File::state);
+        loop {
+            let is_asked = tokio::select! {
+                Some(()) = hangup.recv() => true,
+                () = sleep(FILE_CHECK_PERIOD) => false,
+            };
+            let state = self.file.as_ref().and_then(File::state);
+            // A file that is gone is one that is just being replaced.
+            if !is_asked && (state.is_none() || state == seen) {
+                continue;
+            }
+            seen = state;
+            match self.reload() {
+                Ok(Some(rules)) => tracing::info!(rules, "the gateway's configuration was read again"),
+                Ok(None) => {}
+                Err(error) => tracing::error!("the gateway goes on with the former configuration: {error}"),
+            }
+        }
+    }
+
+    /// A request comes in.
+    pub fn enter(&self, request: &mut Parts, peer: Client) -> Passage {
+        let configuration = self.configuration.load_full();
+        header_edits::strip_identity(&mut request.headers);
+        let client = match &configuration.proxies {
+            Some(proxies) => proxies.resolve(peer, &mut request.headers),
+            None => peer,
+        };
+        let rule = configuration.rule_for(request);
+        Passage {
+            configuration,
+            rule,
+            client,
+            principal: None,
+            remaining: None,
+            origin: None,
+            verdicts: Vec::new(),
+            refusal: None,
+            location: None,
+        }
+    }
+}
+
+impl File {
+    fn load(&self, former: Option<&Configuration>) -> Result<Configuration, ConfigError> {
+        let configuration = Configuration::load(&self.path, &self.manifest, Some(&self.variables), former)?;
+        for doubt in configuration.doubts(&self.path, &self.manifest) {
+            tracing::warn!("{doubt}");
+        }
+        Ok(configuration)
+    }
+
+    /// What changes whenever the file does.
+    fn state(&self) -> Option<(SystemTime, u64)> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("configuration", &self.configuration.load()).finish_non_exhaustive()
+    }
+}
+
+impl Passage {
+    fn policies(&self) -> &Policies {
+        self.configuration.policies(self.rule)
+    }
+
+    /// The chain on the way in: whether the request may go on to its component, and what the component sees of it.
+    pub async fn admit(&mut self, request: &mut Parts, keys: &Arc<dyn KeySource>) -> Result<(), Refusal> {
+        let admitted = self.try_admit(request, keys).await;
+        self.refusal = admitted.err();
+        admitted
+    }
+
+    async fn try_admit(&mut self, request: &mut Parts, keys: &Arc<dyn KeySource>) -> Result<(), Refusal> {
+        let configuration = self.configuration.clone();
+        let policies = configuration.policies(self.rule);
+        if policies.cors.is_some() {
+            self.origin = request.headers.get(ORIGIN).cloned();
+            // Browsers send no credentials with it, and it does nothing.
+            if Cors::is_preflight(&request.method, &request.headers) {
+                return Err(Refusal::Preflight);
+            }
+        }
+        if policies.deny {
+            return Err(Refusal::Forbidden);
+        }
+        if let Some(redirect) = &policies.redirect {
+            self.location = redirect.location(request);
+            return Err(Refusal::Redirect(redirect.status));
+        }
+        if announced_bytes(&request.headers) > policies.body_bytes_max.unwrap_or(u64::MAX) {
+            return Err(Refusal::ContentTooLarge);
+        }
+        let identified = self.identify(policies, &request.headers, keys).await;
+        // Before a refusal, so that guessing tokens is limited too.
+        self.limit(policies)?;
+        identified?;
+        if !policies.permits(self.principal.as_deref()) {
+            return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::Unauthenticated });
+        }
+        policies.request_headers.apply(&mut request.headers);
+        Ok(())
+    }
+
+    /// The largest body that the rule lets in, if it says so.
+    pub fn body_bytes_max(&self) -> Option<u64> {
+        self.policies().body_bytes_max
+    }
+
+    /// Finds out who asks.
+    async fn identify(
+        &mut self,
+        policies: &Policies,
+        headers: &HeaderMap,
+        keys: &Arc<dyn KeySource>,
+    ) -> Result<(), Refusal> {
+        let (Some(tokens), true) = (&self.configuration.tokens, policies.authentication != Authentication::Off) else {
+            return Ok(());
+        };
+        match tokens.authenticate(headers, keys).await {
+            Ok(principal) => self.principal = Some(principal),
+            Err(TokenError::Missing) if policies.authentication == Authentication::Optional => {}
+            Err(TokenError::Missing | TokenError::Invalid) => return Err(Refusal::Unauthenticated),
+            Err(TokenError::Unavailable) => return Err(Refusal::KeysUnavailable),
+        }
+        Ok(())
+    }
+
+    /// Counts the request against every limit, until one is used up.
+    fn limit(&mut self, policies: &Policies) -> Result<(), Refusal> {
+        for limit in &policies.rate_limits {
+            let verdict = limit.check(self.client.address.ip(), self.principal.as_deref());
+            self.remaining = Some(self.remaining.map_or(verdict.remaining, |least| least.min(verdict.remaining)));
+            self.verdicts.push((limit.quoted_name(), verdict));
+            if !verdict.is_admitted {
+                return Err(Refusal::RateLimited);
+            }
+        }
+        Ok(())
+    }
+
+    /// The chain on the way out, for the component's answer or for a refusal.
+    pub fn leave(&self, answer: &mut HeaderMap) {
+        let policies = self.policies();
+        policies.response_headers.apply(answer);
+        match (&policies.cors, self.refusal) {
+            (Some(cors), Some(Refusal::Preflight)) => cors.answer_preflight(self.origin.as_ref(), answer),
+            (Some(cors), _) => cors.answer(self.origin.as_ref(), answer),
+            (None, _) => {}
+        }
+        if policies.security_headers {
+            header_edits::secure(answer, self.client.scheme == Scheme::HTTPS);
+        }
+        self.tell_limits(answer);
+        answer.extend(self.location.clone().map(|location| (LOCATION, location)));
+        if self.refusal == Some(Refusal::Unauthenticated) {
+            answer.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        }
+    }
+
+    fn tell_limits(&self, answer: &mut HeaderMap) {
+        if self.verdicts.is_empty() {
+            return;
+        }
+        let (mut left, mut policy) = (String::new(), String::new());
+        for (name, verdict) in &self.verdicts {
+            let separator = if left.is_empty() { "" } else { ", " };
+            let name = name.to_str().unwrap_or_default();
+            let (rate, reset_s) = (verdict.rate, verdict.reset.as_millis().div_ceil(1_000));
+            // Writing to a string does not fail.
+            let _ = write!(left, "{separator}{name};r={};t={reset_s}", verdict.remaining);
+            let _ = write!(policy, "{separator}{name};q={};w={}", rate.requests, rate.window.as_secs());
+            if !verdict.is_admitted {
+                answer.insert(RETRY_AFTER, HeaderValue::from(reset_s.max(1) as u64));
+            }
+        }
+        for (header, text) in [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, policy)] {
+            // Names were checked when they were read; all else is digits.
+            answer.extend(HeaderValue::try_from(text).ok().map(|value| (header, value)));
+        }
+    }
+}
+
+/// The size of the body that a request announces; 0 if it does not.
+fn announced_bytes(headers: &HeaderMap) -> u64 {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    announced.unwrap_or_default()
+}

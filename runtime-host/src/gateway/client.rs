@@ -1,0 +1,216 @@
+//! Where a request really comes from, when proxies stand in between that are trusted to say so.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HOST};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Headers by which proxies speak, none of which a client may write itself.
+const ALL: [HeaderName; 6] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// In which header the trusted proxies say it. Only one is believed: a proxy that writes one passes on the other as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum ForwardedHeader {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// The proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Proxies {
+    pub(super) trusted: Vec<IpNet>,
+    pub(super) header: ForwardedHeader,
+}
+
+/// Who sent a request, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its address; the port is 0 if only a proxy knows it.
+    pub address: SocketAddr,
+    /// The same as it is written.
+    pub text: HeaderValue,
+    /// How it connected to the first of us.
+    pub scheme: Scheme,
+}
+
+/// What one proxy says of who is before it.
+struct Hop {
+    address: Option<IpAddr>,
+    scheme: Option<Scheme>,
+}
+
+impl Proxies {
+    /// Who sent this request, and leaves in its headers only what is true.
+    pub(super) fn resolve(&self, peer: Client, headers: &mut HeaderMap) -> Client {
+        let client = match self.trusts(peer.address.ip()) {
+            true => self.follow(peer, headers),
+            false => peer,
+        };
+        for name in ALL {
+            headers.remove(name);
+        }
+        let address = client.address.ip().to_canonical().to_string();
+        headers.extend(HeaderValue::try_from(address).ok().map(|address| (FORWARDED_FOR, address)));
+        // Both of the schemes that there are make a header.
+        headers.extend(HeaderValue::from_str(client.scheme.as_str()).ok().map(|scheme| (FORWARDED_PROTO, scheme)));
+        if let Some(host) = headers.get(HOST).cloned() {
+            headers.insert(FORWARDED_HOST, host);
+        }
+        client
+    }
+
+    /// Goes back from proxy to proxy, as long as each is trusted.
+    fn follow(&self, peer: Client, headers: &HeaderMap) -> Client {
+        let mut client = peer;
+        for hop in self.hops(headers).into_iter().rev() {
+            client.scheme = hop.scheme.unwrap_or(client.scheme);
+            // Somebody who is not named: the proxy that says so is the last that is known.
+            let Some(address) = hop.address else { break };
+            client.address = SocketAddr::new(address, 0);
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        // An address is valid in every header.
+        client.text = HeaderValue::try_from(client.address.to_string()).unwrap_or(client.text);
+        client
+    }
+
+    fn hops(&self, headers: &HeaderMap) -> Vec<Hop> {
+        let texts = |name: HeaderName| {
+            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.flat_map(|text| text.split(',')).map(str::trim).collect::<Vec<_>>()
+        };
+        if self.header == ForwardedHeader::Forwarded {
+            return texts(FORWARDED).into_iter().map(Hop::parse).collect();
+        }
+        let schemes = texts(FORWARDED_PROTO);
+        let addresses = texts(FORWARDED_FOR);
+        let first = addresses.len().saturating_sub(schemes.len());
+        let hop = |(place, text): (usize, &&str)| {
+            // One that says the scheme at all says it of the client.
+            let scheme = place.checked_sub(first).and_then(|place| schemes.get(place));
+            Hop { address: parse_address(text), scheme: scheme.and_then(|scheme| parse_scheme(scheme)) }
+        };
+        addresses.iter().enumerate().map(hop).collect()
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Hop {
+    /// Reads an element of `Forwarded`.
+    fn parse(element: &str) -> Self {
+        let mut hop = Self { address: None, scheme: None };
+        for pair in element.split(';') {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "for" => hop.address = parse_address(value),
+                "proto" => hop.scheme = parse_scheme(value),
+                _ => {}
+            }
+        }
+        hop
+    }
+}
+
+/// An address with or without port, IPv6 with or without brackets.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+fn parse_scheme(text: &str) -> Option<Scheme> {
+    [Scheme::HTTP, Scheme::HTTPS].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn resolved(header: ForwardedHeader, peer: &str, pairs: &[(&'static str, &'static str)]) -> (Client, HeaderMap) {
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
+        let address: SocketAddr = peer.parse().unwrap();
+        let peer = Client { address, text: HeaderValue::try_from(peer).unwrap(), scheme: Scheme::HTTP };
+        let mut headers = headers(pairs);
+        (Proxies { trusted, header }.resolve(peer, &mut headers), headers)
+    }
+
+    fn address(header: ForwardedHeader, peer: &str, pairs: &[(&'static str, &'static str)]) -> String {
+        resolved(header, peer, pairs).0.text.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let said = [("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=5.6.7.8")];
+        assert_eq!(address(ForwardedHeader::XForwarded, "192.0.2.1:99", &said), "192.0.2.1:99");
+        assert_eq!(address(ForwardedHeader::XForwarded, "10.0.0.1:99", &said), "1.2.3.4:0");
+        assert_eq!(address(ForwardedHeader::Forwarded, "10.0.0.1:99", &said), "5.6.7.8:0");
+        assert_eq!(address(ForwardedHeader::XForwarded, "[::ffff:10.0.0.1]:99", &said), "1.2.3.4:0");
+    }
+
+    #[test]
+    fn what_a_client_wrote_before_the_proxies_is_not_believed() {
+        let said = [("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.1.1.1"), ("x-forwarded-for", "10.2.2.2")];
+        assert_eq!(address(ForwardedHeader::XForwarded, "10.0.0.1:99", &said), "1.2.3.4:0");
+        let said = [("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:4711\";proto=https, for=10.1.1.1")];
+        let (client, headers) = resolved(ForwardedHeader::Forwarded, "10.0.0.1:99", &said);
+        assert_eq!(client.text, "[2001:db8::1]:0");
+        assert_eq!(client.scheme, Scheme::HTTPS);
+        assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
+    }
+
+    #[test]
+    fn who_hides_is_known_by_its_proxy() {
+        for said in ["for=_hidden", "for=unknown", "by=10.0.0.1", ""] {
+            let (client, _) = resolved(ForwardedHeader::Forwarded, "10.0.0.1:99", &[("forwarded", said)]);
+            assert_eq!(client.address.ip().to_string(), "10.0.0.1", "{said:?}");
+        }
+    }
+
+    #[test]
+    fn components_are_told_only_what_is_true() {
+        let said = [
+            ("host", "shop.example"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-real-ip", "9.9.9.9"),
+            ("forwarded", "for=9.9.9.9"),
+        ];
+        let (_, told) = resolved(ForwardedHeader::XForwarded, "192.0.2.1:99", &said);
+        assert_eq!(told["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(told["x-forwarded-proto"], "http");
+        assert_eq!(told["x-forwarded-host"], "shop.example");
+        assert_eq!(told.len(), 4, "{told:?}");
+        let (client, told) = resolved(ForwardedHeader::XForwarded, "10.0.0.1:99", &said);
+        assert_eq!((client.scheme, told["x-forwarded-proto"].to_str().unwrap()), (Scheme::HTTPS, "https"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Headers that are taken away, renamed, set or added, on the way in or on the way out.
+
+use http::header::{self, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Headers by which the gateway tells who asks; what a client writes there is always taken away.
+pub(super) const USER: HeaderName = HeaderName::from_static("x-user-id");
+/// The roles of who asks, separated by commas.
+pub(super) const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
+
+/// Headers by which messages are framed or addressed: who changed them would change what the message is.
+const FRAMING: [HeaderName; 9] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What browsers are told where a component does not say it itself.
+const SECURITY: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
+];
+/// A year of nothing but TLS, which browsers take seriously only over TLS (RFC 6797, 7.2).
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Changes of headers, made in the order of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct HeaderEdits {
+    pub(super) remove: Vec<HeaderName>,
+    pub(super) rename: Vec<(HeaderName, HeaderName)>,
+    pub(super) set: Vec<(HeaderName, HeaderValue)>,
+    pub(super) add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderEdits {
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (from, to) in &self.rename {
+            if let Entry::Occupied(entry) = headers.entry(from) {
+                let (_, values) = entry.remove_entry_mult();
+                let values: Vec<HeaderValue> = values.collect();
+                headers.remove(to);
+                headers.extend(values.into_iter().map(|value| (to.clone(), value)));
+            }
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Whether a configuration may name this header.
+pub(super) fn check_name(name: &HeaderName) -> Result<(), String> {
+    match FRAMING.contains(name) {
+        true => Err(format!("the header `{name}` frames or addresses the message and cannot be changed")),
+        false => Ok(()),
+    }
+}
+
+/// Tells browsers what they may not do, where the answer does not say so itself.
+pub(super) fn secure(headers: &mut HeaderMap, is_tls: bool) {
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(value);
+    }
+    if is_tls {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(STRICT_TRANSPORT);
+    }
+}
+
+/// Takes away what only the gateway may say.
+pub(super) fn strip_identity(headers: &mut HeaderMap) {
+    headers.remove(USER);
+    headers.remove(ROLES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn name(name: &'static str) -> HeaderName {
+        HeaderName::from_static(name)
+    }
+
+    #[test]
+    fn edits_are_made_in_their_order() {
+        let edits = HeaderEdits {
+            remove: vec![name("x-gone")],
+            rename: vec![(name("x-old"), name("x-new"))],
+            set: vec![(name("x-set"), HeaderValue::from_static("1"))],
+            add: vec![(name("x-new"), HeaderValue::from_static("c"))],
+        };
+        let mut edited =
+            headers(&[("x-gone", "1"), ("x-old", "a"), ("x-old", "b"), ("x-new", "former"), ("x-set", "0")]);
+        edits.apply(&mut edited);
+        assert_eq!(edited, headers(&[("x-new", "a"), ("x-new", "b"), ("x-new", "c"), ("x-set", "1")]));
+    }
+
+    #[test]
+    fn what_a_component_says_of_security_stands() {
+        let mut answer = headers(&[("x-frame-options", "SAMEORIGIN")]);
+        secure(&mut answer, false);
+        assert_eq!(answer["x-frame-options"], "SAMEORIGIN");
+        assert_eq!(answer["x-content-type-options"], "nosniff");
+        assert!(!answer.contains_key("strict-transport-security"), "not over an open connection");
+        secure(&mut answer, true);
+        assert!(answer.contains_key("strict-transport-security"));
+    }
+
+    #[test]
+    fn framing_is_not_to_be_touched() {
+        assert!(check_name(&name("content-length")).is_err());
+        assert!(check_name(&name("server")).is_ok());
+    }
+}

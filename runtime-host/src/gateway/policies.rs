@@ -1,0 +1,78 @@
+//! What is done with a request that a rule is for.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+
+use super::cors::Cors;
+use super::header_edits::HeaderEdits;
+use super::principal::Principal;
+use super::rate_limit::RateLimit;
+
+/// Everything that is done with a request.
+#[derive(Clone, Default)]
+pub(super) struct Policies {
+    /// Nobody may.
+    pub(super) deny: bool,
+    pub(super) redirect: Option<Redirect>,
+    pub(super) body_bytes_max: Option<u64>,
+    pub(super) authentication: Authentication,
+    /// One of them is asked for; none is everybody.
+    pub(super) roles: Vec<String>,
+    /// All of them are asked for.
+    pub(super) scopes: Vec<String>,
+    pub(super) rate_limits: Vec<Arc<RateLimit>>,
+    pub(super) cors: Option<Cors>,
+    pub(super) security_headers: bool,
+    pub(super) request_headers: HeaderEdits,
+    pub(super) response_headers: HeaderEdits,
+}
+
+/// Where requests are sent instead of being answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// A URL or path; [`Redirect::URI`] stands for the path and query that were asked for.
+    pub(super) to: String,
+    pub(super) status: StatusCode,
+}
+
+impl Redirect {
+    /// What stands for the path and query in `to`.
+    pub(super) const URI: &str = "{uri}";
+
+    pub(super) fn location(&self, request: &Parts) -> Option<HeaderValue> {
+        let uri = request.uri.path_and_query().map_or("/", |path| path.as_str());
+        // A path of two slashes would be read as another host's.
+        let uri = format!("/{}", uri.trim_start_matches('/'));
+        HeaderValue::try_from(self.to.replace(Self::URI, &uri)).ok()
+    }
+}
+
+/// Whether a token is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Authentication {
+    /// It is left to the component.
+    #[default]
+    Off,
+    /// There need not be one; one that does not verify is refused.
+    Optional,
+    /// There has to be one that verifies.
+    Required,
+}
+
+impl Policies {
+    /// Whether the rule lets this caller ask.
+    pub(super) fn permits(&self, principal: Option<&Principal>) -> bool {
+        let has = |check: &dyn Fn(&Principal) -> bool| principal.is_some_and(check);
+        let role = self.roles.is_empty() || has(&|caller| self.roles.iter().any(|role| caller.has_role(role)));
+        let scopes = self.scopes.is_empty() || has(&|caller| self.scopes.iter().all(|scope| caller.has_scope(scope)));
+        role && scopes
+    }
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policies").field("authentication", &self.authentication).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! Rate limits: how often one caller may ask.
+//!
+//! The arithmetic is GCRA by `governor`. What is ours is where its state is kept: a fixed number of callers is remembered.
+//! Whoever comes when the memory is full shares one budget with all others who do, so that filling it resets nobody's.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use http::HeaderValue;
+
+use super::principal::Principal;
+
+/// Callers that one limit remembers.
+pub(super) const CALLERS_MAX: usize = 1 << 16;
+/// Parts of the memory, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
+/// Bits of an IPv6 address that belong to one network, all of which one household has.
+const IPV6_NETWORK_BITS: u32 = 64;
+
+/// By what callers are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The client's address, or its network of 64 bits.
+    Address,
+    /// The subject of its token; its address without one.
+    User,
+    /// Not at all: all requests count together.
+    Everybody,
+}
+
+/// So many requests in so much time, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) requests: NonZeroU32,
+    pub(super) window: Duration,
+    pub(super) burst: NonZeroU32,
+}
+
+/// What a limit is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RateLimitSettings {
+    pub(super) name: String,
+    pub(super) by: By,
+    pub(super) rate: Rate,
+    /// Rates of callers with a role; the first role that a caller has counts.
+    pub(super) tiers: Vec<(String, Rate)>,
+}
+
+/// A limit and its memory.
+pub(super) struct RateLimit<C: Clock = DefaultClock> {
+    settings: RateLimitSettings,
+    /// The name as headers have it.
+    quoted_name: HeaderValue,
+    clock: C,
+    everyone: Budget<C>,
+    tiers: Vec<(String, Budget<C>)>,
+}
+
+/// What a limit says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) rate: Rate,
+    /// Requests that may follow at once.
+    pub(super) remaining: u32,
+    /// Until the next request is let through, or, if this one was, until the whole burst is there again.
+    pub(super) reset: Duration,
+    pub(super) is_admitted: bool,
+}
+
+struct Budget<C: Clock> {
+    rate: Rate,
+    limiter: RateLimiter<u128, Memory, C, StateInformationMiddleware>,
+    is_crowded: Arc<AtomicBool>,
+}
+
+impl RateLimit {
+    pub(super) fn new(settings: RateLimitSettings) -> Self {
+        Self::with_clock(settings, DefaultClock::default(), CALLERS_MAX)
+    }
+}
+
+impl<C: Clock + Clone> RateLimit<C> {
+    fn with_clock(settings: RateLimitSettings, clock: C, callers_max: usize) -> Self {
+        let budget = |rate: Rate| Budget::new(rate, clock.clone(), callers_max);
+        let tiers = settings.tiers.iter().map(|(role, rate)| (role.clone(), budget(*rate))).collect();
+        // Names were checked when they were read.
+        let quoted_name =
+            HeaderValue::try_from(format!("{:?}", settings.name)).unwrap_or(HeaderValue::from_static("\"\""));
+        Self { everyone: budget(settings.rate), tiers, settings, quoted_name, clock }
+    }
+
+    pub(super) fn settings(&self) -> &RateLimitSettings {
+        &self.settings
+    }
+
+    pub(super) fn quoted_name(&self) -> HeaderValue {
+        self.quoted_name.clone()
+    }
+
+    /// Counts a request of this caller, if it may be let through.
+    pub(super) fn check(&self, address: IpAddr, principal: Option<&Principal>) -> Verdict {
+        let caller = match (self.settings.by, principal) {
+            (By::Everybody, _) => 0,
+            (By::User, Some(principal)) => principal.key(),
+            (By::Address, _) | (By::User, None) => network(address),
+        };
+        let has = |role: &str| principal.is_some_and(|principal| principal.has_role(role));
+        let tier = self.tiers.iter().find(|(role, _)| has(role)).map(|(_, budget)| budget);
+        tier.unwrap_or(&self.everyone).check(caller, &self.clock)
+    }
+}
+
+impl<C: Clock + Clone> Budget<C> {
+    fn new(rate: Rate, clock: C, callers_max: usize) -> Self {
+        let is_crowded = Arc::new(AtomicBool::new(false));
+        let memory = Memory::new(callers_max, is_crowded.clone());
+        Self { rate, limiter: RateLimiter::new(rate.quota(), memory, clock), is_crowded }
+    }
+
+    fn check(&self, caller: u128, clock: &C) -> Verdict {
+        let checked = self.limiter.check_key(&caller);
+        if self.is_crowded.swap(false, Ordering::Relaxed) {
+            self.limiter.retain_recent();
+        }
+        match checked {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                let used = self.rate.burst.get().saturating_sub(remaining);
+                let reset = self.rate.quota().replenish_interval().saturating_mul(used);
+                Verdict { rate: self.rate, remaining, reset, is_admitted: true }
+            }
+            Err(not_until) => {
+                let reset = not_until.wait_time_from(clock.now());
+                Verdict { rate: self.rate, remaining: 0, reset, is_admitted: false }
+            }
+        }
+    }
+}
+
+impl Rate {
+    fn quota(&self) -> Quota {
+        let interval = (self.window / self.requests.get()).max(Duration::from_nanos(1));
+        // Only a period of zero is refused.
+        Quota::with_period(interval).unwrap_or(Quota::per_second(self.requests)).allow_burst(self.burst)
+    }
+}
+
+/// The address, or the network that it is in.
+fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits() & (u128::MAX << (128 - IPV6_NETWORK_BITS)),
+    }
+}
+
+/// When each caller would be back at its full budget, as `governor` counts.
+struct Memory {
+    shards: Box<[Mutex<HashMap<u128, Nanos>>]>,
+    shard_callers_max: usize,
+    /// Of all for whom there was no room.
+    others: Mutex<Option<Nanos>>,
+    is_crowded: Arc<AtomicBool>,
+}
+
+impl Memory {
+    fn new(callers_max: usize, is_crowded: Arc<AtomicBool>) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, shard_callers_max: callers_max.div_ceil(SHARDS), others: Mutex::default(), is_crowded }
+    }
+
+    fn shard(&self, caller: u128) -> MutexGuard<'_, HashMap<u128, Nanos>> {
+        // The bits of a network's number that differ between neighbours are in its middle.
+        let mixed = (caller ^ (caller >> 64)) as u64;
+        let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        lock(&self.shards[mixed as usize % SHARDS])
+    }
+}
+
+impl StateStore for Memory {
+    type Key = u128;
+
+    fn measure_and_replace<T, F, E>(&self, caller: &u128, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut shard = self.shard(*caller);
+        let room = shard.len() < self.shard_callers_max;
+        if let Some(state) = shard.get_mut(caller) {
+            let (outcome, next) = measure(Some(*state))?;
+            *state = next;
+            return Ok(outcome);
+        }
+        if room {
+            let (outcome, next) = measure(None)?;
+            shard.insert(*caller, next);
+            return Ok(outcome);
+        }
+        drop(shard);
+        self.is_crowded.store(true, Ordering::Relaxed);
+        let mut others = lock(&self.others);
+        let (outcome, next) = measure(*others)?;
+        *others = Some(next);
+        Ok(outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<u128> for Memory {
+    fn retain_recent(&self, drop_below: Nanos) {
+        for shard in &self.shards {
+            lock(shard).retain(|_, state| *state > drop_below);
+        }
+    }
+
+    fn shrink_to_fit(&self) {}
+
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use governor::clock::FakeRelativeClock;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(requests: u32, window: Duration, burst: u32) -> Rate {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        Rate { requests: number(requests), window, burst: number(burst) }
+    }
+
+    fn limit(by: By, rate: Rate, callers_max: usize) -> (RateLimit<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        let settings = RateLimitSettings { name: "test".into(), by, rate, tiers: Vec::new() };
+        (RateLimit::with_clock(settings, clock.clone(), callers_max), clock)
+    }
+
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_the_rate() {
+        let (limit, clock) = limit(By::Address, rate(10, Duration::from_secs(1), 5), 100);
+        let ask = || limit.check(address(1), None);
+        let burst: Vec<u32> = (0..5).map(|_| ask().remaining).collect();
+        assert_eq!(burst, [4, 3, 2, 1, 0]);
+        let refused = ask();
+        assert!(!refused.is_admitted);
+        assert_eq!(refused.reset, Duration::from_millis(100));
+        assert!(limit.check(address(2), None).is_admitted, "others have budgets of their own");
+        clock.advance(Duration::from_millis(100));
+        assert!(ask().is_admitted);
+        assert!(!ask().is_admitted);
+    }
+
+    #[test]
+    fn one_household_has_one_budget() {
+        let (limit, _) = limit(By::Address, rate(1, Duration::from_secs(1), 1), 100);
+        let ask = |address: &str| limit.check(address.parse().unwrap(), None).is_admitted;
+        assert!(ask("2001:db8:1:2::1"));
+        assert!(!ask("2001:db8:1:2:ffff::9"), "the same network");
+        assert!(ask("2001:db8:1:3::1"));
+        assert!(ask("192.0.2.1"));
+        assert!(!ask("::ffff:192.0.2.1"), "the same address, written otherwise");
+    }
+
+    #[test]
+    fn users_and_tiers_have_budgets_of_their_own() {
+        let slow = rate(1, Duration::from_secs(1), 1);
+        let (mut limit, clock) = limit(By::User, slow, 100);
+        let fast = rate(10, Duration::from_secs(1), 10);
+        limit.tiers.push(("staff".into(), Budget::new(fast, clock, 100)));
+        let user = |subject: &str, roles: &[&str]| Principal::new(subject.into(), roles.iter().copied(), "");
+        let (ann, bob) = (user("ann", &["customer"]), user("bob", &["customer", "staff"]));
+        assert!(limit.check(address(1), Some(&ann)).is_admitted);
+        assert!(!limit.check(address(2), Some(&ann)).is_admitted, "wherever she is");
+        let admitted = (0..20).filter(|_| limit.check(address(1), Some(&bob)).is_admitted).count();
+        assert_eq!(admitted, 10);
+    }
+
+    #[test]
+    fn a_flood_of_callers_resets_nobody() {
+        const CALLERS: usize = 64;
+        let (limit, clock) = limit(By::Address, rate(1, Duration::from_secs(60), 1), CALLERS);
+        let ask = |number| limit.check(address(number), None).is_admitted;
+        assert!(ask(1));
+        let admitted = (2..10_000).filter(|number| ask(*number)).count();
+        assert!(admitted <= CALLERS, "{admitted}: whoever finds no room shares one budget");
+        assert!(!ask(1), "the first one is still known");
+        assert!(limit.everyone.limiter.len() <= CALLERS);
+        clock.advance(Duration::from_secs(120));
+        assert!(ask(1) && ask(2) && ask(20_000), "there is room again once budgets are full");
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_one_would() {
+        const THREADS: u32 = 8;
+        let rate = rate(2_000, Duration::from_secs(1), 100);
+        let settings = RateLimitSettings { name: "test".into(), by: By::Address, rate, tiers: Vec::new() };
+        let limit = RateLimit::new(settings);
+        let started = std::time::Instant::now();
+        let ask = || {
+            let mut admitted = 0;
+            while started.elapsed() < Duration::from_millis(500) {
+                admitted += u32::from(limit.check(address(1), None).is_admitted);
+            }
+            admitted
+        };
+        let admitted: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let at_most = 100.0 + 2_000.0 * started.elapsed().as_secs_f64();
+        assert!(f64::from(admitted) <= at_most * 1.01, "{admitted} of {at_most}");
+        assert!(f64::from(admitted) >= 1_000.0, "{admitted}: and no less than what half a second gives");
+    }
+
+    proptest! {
+        /// Against a token bucket that is counted in the plainest way.
+        #[test]
+        fn never_more_than_the_rate_is_let_through(
+            requests in 1u32..50, burst in 1u32..50,
+            pauses_us in proptest::collection::vec(0u64..100_000, 1..300),
+        ) {
+            let (limit, clock) = limit(By::Everybody, rate(requests, Duration::from_secs(1), burst), 100);
+            let interval_ns = 1_000_000_000 / u64::from(requests);
+            let (mut now_ns, mut full_at_ns) = (0u64, 0u64);
+            for pause_us in pauses_us {
+                clock.advance(Duration::from_micros(pause_us));
+                now_ns += pause_us * 1_000;
+                let next = full_at_ns.max(now_ns) + interval_ns;
+                let expected = next - now_ns <= interval_ns * u64::from(burst);
+                if expected {
+                    full_at_ns = next;
+                }
+                prop_assert_eq!(limit.check(address(1), None).is_admitted, expected);
+            }
+        }
+    }
+}
