@@ -41,7 +41,7 @@ fn a_guest_buys_what_is_in_the_cart() {
     assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "created");
     assert_eq!(shop.tasks(), [""; 0]);
     assert_eq!(shop.findings(), [Value::Null; 0]);
-    let digest = identity::guest::digest(text(&order["order_token"]));
+    let digest = identity::guest::token_digest(text(&order["order_token"]));
     assert_eq!(owner(&shop, &order), (Value::Null, json!(digest)), "by which they go on with the payment");
 }
 

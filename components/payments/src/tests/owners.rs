@@ -15,7 +15,7 @@ fn waiting(shop: &Shop, customer: Option<&str>, token: Option<&str>) -> Id {
     let order = Id::new();
     let mut wish = charge(order, "tok_action");
     wish["customer"] = json!(customer);
-    wish["order_token_digest"] = json!(token.map(guest::digest));
+    wish["order_token_digest"] = json!(token.map(guest::token_digest));
     assert_eq!(shop.post("/internal/intents").json(wish).is(200)["state"], "requires_action");
     order
 }
@@ -50,7 +50,7 @@ fn a_guest_goes_on_with_the_payment_whose_token_they_have() {
     let shop = Shop::open();
     let order = waiting(&shop, None, Some(TOKEN));
     assert_eq!(confirm(&shop, order).send().status, 401);
-    for token in ["", "x", &guest::digest(TOKEN), &TOKEN.to_lowercase()] {
+    for token in ["", "x", &guest::token_digest(TOKEN), &TOKEN.to_lowercase()] {
         is_missing(&by_token(&shop, order, token), order);
     }
     is_missing(&confirm(&shop, order).account("ann", Role::Customer).send(), order);
@@ -104,7 +104,7 @@ fn what_is_kept_of_a_guests_token_is_its_digest_and_others_do_not_see_it() {
         shop.request(Method::GET, &format!("/api/payments/intents/{id}")).staff().send().is(200),
     ];
     for shown in shown {
-        assert!(!shown.to_string().contains(&guest::digest(TOKEN)), "{shown}");
+        assert!(!shown.to_string().contains(&guest::token_digest(TOKEN)), "{shown}");
     }
     let mut wish = charge(Id::new(), "tok_approve");
     wish["order_token_digest"] = json!(TOKEN);
