@@ -18,7 +18,7 @@ use crate::owner::Caller;
 use crate::refund;
 use crate::store::intents::{Key, get};
 use crate::store::{journal, refunds as store};
-use crate::wish::{Charge, ChargeInput, RefundInput, Repayment};
+use crate::wish::{Charge, ChargeInput, RefundInput, Repayment, TOKEN_PLACES};
 use crate::{charges, refunds, sweep as sweeping, view};
 
 type Reply = Result<Response, Error>;
@@ -29,7 +29,7 @@ const COUNT: HeaderName = HeaderName::from_static("x-bodega-count");
 /// `POST /internal/intents`: holds the money of an order.
 pub(crate) async fn authorize(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
     app.access.internal(&headers)?;
-    let input: ChargeInput = cards::parse(&read_body(body).await?)?;
+    let input: ChargeInput = cards::parse_with_tokens(&read_body(body).await?, &TOKEN_PLACES)?;
     let charge = Charge::try_from(input).map_err(Error::Invalid)?;
     let intent = charges::authorize(&app, &charge).await?;
     let mut answer = outcome(&app, &intent)?;
