@@ -231,6 +231,48 @@ fn a_declined_card_buys_nothing_and_frees_the_stock_at_once() {
 }
 
 #[test]
+fn payment_details_that_cannot_be_used_are_a_refusal() {
+    let violation = json!({"field": "payment_method", "rule": "1 to 255 visible ASCII characters"});
+    for cannot_read in [("invalid", json!({"errors": [violation]})), ("card-number", json!({}))] {
+        let shop = Shop::open();
+        shop.world.books().payments.cannot_read = Some(cannot_read);
+        let refused = shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve")).is(402);
+        assert_eq!(refused["code"], "invalid_payment_method");
+        came_to_nothing(&shop, "failed");
+    }
+}
+
+#[test]
+fn an_order_waits_while_payments_cannot_read_what_orders_asks() {
+    for errors in [
+        json!([{"field": "return_url", "rule": "an https URL"}]),
+        json!([{"field": "", "rule": "unknown field `order_token_digest`"}]),
+        Value::Null,
+    ] {
+        let shop = Shop::open();
+        let wish = shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve");
+        shop.world.books().payments.cannot_read = Some(("invalid", json!({"errors": errors})));
+        let waits = shop.check_out("k", &wish).is(202);
+        assert_eq!((&waits["state"], shop.units("MUG"), shop.money()), (&json!("pending"), (9, 1), 0));
+        shop.waits_run_out();
+        shop.sweep();
+        assert_eq!(shop.order(&waits["id"])["state"], "pending");
+        // The other revision is deployed.
+        shop.world.books().payments.cannot_read = None;
+        shop.waits_run_out();
+        shop.sweep();
+        assert_eq!(shop.order(&waits["id"])["state"], "paid");
+        assert_eq!((shop.money(), shop.findings()), (1000 + DELIVERY, vec![]));
+    }
+    // Or it never is, and nobody is left waiting.
+    let shop = Shop::open();
+    shop.world.books().payments.cannot_read = Some(("invalid", json!({"errors": []})));
+    shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve")).is(202);
+    shop.settle();
+    came_to_nothing(&shop, "cancelled");
+}
+
+#[test]
 fn a_capture_that_fails_gives_everything_back() {
     let shop = Shop::open();
     let refused = shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 2)]), "tok_capture_fails")).is(402);
