@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use commerce::Id;
+use commerce::{Id, unix_ms};
 use identity::IdentityError;
 use serde_json::{Value, json};
 use service::request::{Segments, read_body};
@@ -77,7 +77,7 @@ pub(crate) async fn confirm(State(app): State<Arc<App>>, headers: HeaderMap, ord
     let caller = Caller::from_headers(&app.access, &headers).await?;
     let seen = parse(&order_id).and_then(|id| get(&app.database, Key::Order(id)));
     let seen = match seen {
-        Ok(intent) if caller.owns(&intent) => intent,
+        Ok(intent) if caller.owns(&intent, unix_ms()) => intent,
         // Who shows nothing does not learn which orders there are.
         Ok(_) | Err(Error::NotFound { .. }) if caller.is_nobody() => return Err(IdentityError::Missing.into()),
         Ok(_) => return Err(Error::NotFound { what: "intent", key: order_id.0 }),

@@ -82,10 +82,27 @@ fn staff_goes_on_with_any_payment_and_nobody_learns_which_there_are() {
 }
 
 #[test]
-fn a_payment_of_an_order_that_told_of_no_owner_is_gone_on_with_by_who_knows_it() {
+fn a_payment_of_an_order_that_told_of_no_owner_is_gone_on_with_by_who_knows_it_while_it_waits() {
+    const WAIT_MS_MAX: i64 = 30 * 60 * 1000;
     let shop = Shop::open();
+    let is_refused = |order: Id| {
+        assert_eq!(confirm(&shop, order).send().status, 401);
+        is_missing(&by_token(&shop, order, TOKEN), order);
+        is_missing(&confirm(&shop, order).account("ann", Role::Customer).send(), order);
+        confirm(&shop, order).staff().send().is(200);
+    };
     let order = waiting(&shop, None, None);
     assert_eq!(confirm(&shop, order).send().is(200)["state"], "authorized");
+    is_refused(order);
+
+    let order = waiting(&shop, None, None);
+    let older = |ms: i64| shop.change(&format!("UPDATE intents SET created_at_ms = created_at_ms - {ms}"));
+    older(WAIT_MS_MAX);
+    is_refused(order);
+    let order = waiting(&shop, None, None);
+    older(WAIT_MS_MAX - 60_000);
+    assert_eq!(confirm(&shop, order).account("ann", Role::Customer).send().is(200)["state"], "authorized");
+
     // As a store from before has it.
     let order = waiting(&shop, None, Some(TOKEN));
     shop.change("ALTER TABLE intents DROP COLUMN order_token_digest");
