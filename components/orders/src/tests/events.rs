@@ -195,6 +195,17 @@ fn a_service_of_before_there_was_an_audit_is_named_and_all_else_is_looked_at() {
 }
 
 #[test]
+fn an_event_that_cannot_be_read_is_one_that_tells_nothing() {
+    let (shop, orders) = shop();
+    shop.change("UPDATE outbox SET data = '{' WHERE type = 'bodega.order.placed'");
+    assert_eq!(found(&shop), [], "that it was placed is known without its content");
+    shop.change("UPDATE outbox SET data = 'none' WHERE type = 'bodega.order.refund_failed'");
+    let mut findings = found(&shop);
+    findings.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(findings, [named(MISSING, &orders[2]), named(WITHOUT_CHANGE, &orders[2])]);
+}
+
+#[test]
 fn every_event_is_on_one_page() {
     let shop = Shop::open();
     let counted = Variant { price: 500, on_hand: 1000, reserved: 0, counted: 1000, archived: false };
