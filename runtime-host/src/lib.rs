@@ -1,8 +1,9 @@
 //! The Bodega host: runs the components of a Spin application behind one HTTP listener.
 //!
-//! Arrows go one way: `cli -> app -> engine -> stores`. Only `engine` names wasmtime's engine, linker and stores; `app` and
-//! `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component. `manifest`, `router`, `registry`
-//! and `stores` know nothing of HTTP servers; `gateway` knows requests and answers and no component; `rollout` decides and does nothing.
+//! Arrows go one way: `cli -> app -> engine -> stores` and `app -> gateway`. Only `engine` names wasmtime's engine, linker
+//! and stores; `app` and `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component.
+//! `manifest`, `router`, `registry` and `stores` know nothing of HTTP servers; `gateway` knows requests and answers and no
+//! component; `rollout` decides and does nothing.
 
 pub mod admin;
 pub mod allowed_hosts;

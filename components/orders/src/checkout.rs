@@ -102,7 +102,7 @@ fn new_order(app: &App, request: &Request, wish: Wish, priced: Priced) -> Result
         number: draw()?,
         customer: request.customer.clone(),
         email: wish.email,
-        token_digest: request.customer.is_none().then(|| guest::digest(&app.tokens.of(id))),
+        token_digest: request.customer.is_none().then(|| guest::token_digest(&app.tokens.of(id))),
         fingerprint: request.fingerprint.clone(),
         state: State::Pending,
         step: Some(Saga::FIRST),

@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod payments;
 pub(crate) mod shipping;
 
+use axum::http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use service::outbox::{Audit, Range};
@@ -56,14 +57,19 @@ fn page(path: &str, after: &str, limit: u32) -> String {
     format!("{path}?after={}&limit={limit}", utf8_percent_encode(after, NON_ALPHANUMERIC))
 }
 
-/// Whether the events of a service about these orders agree with its books.
-pub(crate) async fn audit_outbox(peer: &Peer, range: &Range) -> Result<Audit, PeerError> {
+/// Whether the events of a service about these orders agree with its books. A revision from before there was such an audit
+/// cannot tell.
+pub(crate) async fn audit_outbox(peer: &Peer, range: &Range) -> Result<Option<Audit>, PeerError> {
     let bound =
         |bound: &Option<String>| bound.as_deref().map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
     let parameters = [("after", bound(&range.after)), ("through", bound(&range.through))];
     let parameters = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
     let query = parameters.collect::<Vec<_>>().join("&");
-    peer.get(&format!("/internal/outbox/audit?{query}")).await?.expect()
+    let reply = peer.get(&format!("/internal/outbox/audit?{query}")).await?;
+    match reply.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => reply.expect().map(Some),
+    }
 }
 
 /// A member of a JSON answer; null if there is none.

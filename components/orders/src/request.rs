@@ -1,8 +1,6 @@
-//! Who asks to check out, and by what means they pay.
+//! Who asks to check out which cart, and by what means they pay.
 
 use serde::{Deserialize, Serialize};
-
-use crate::peers::cart::Cart;
 
 /// Who asks for what: the request, by which the order is found again.
 pub(crate) struct Request {
@@ -16,6 +14,16 @@ pub(crate) struct Request {
     /// The group that it is priced in; empty for none.
     pub(crate) customer_group: String,
     pub(crate) cart: Cart,
+}
+
+/// Whose cart, or which one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cart {
+    /// The account's own.
+    Customer(String),
+    /// The one of this token.
+    Token(String),
 }
 
 /// By what an order is paid, and the cart that it comes from. It is kept as long as it is needed, and no longer.

@@ -38,7 +38,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use identity::guest::{digest, fits};
+    use identity::guest::{fits, token_digest};
 
     use super::*;
 
@@ -48,8 +48,8 @@ mod tests {
         let (order, other) = (Id::new(), Id::new());
         assert_eq!(tokens.of(order), tokens.of(order));
         assert_ne!(tokens.of(order), tokens.of(other));
-        assert!(fits(&tokens.of(order), &digest(&tokens.of(order))));
-        assert!(!fits(&tokens.of(other), &digest(&tokens.of(order))));
+        assert!(fits(&tokens.of(order), &token_digest(&tokens.of(order))));
+        assert!(!fits(&tokens.of(other), &token_digest(&tokens.of(order))));
         let elsewhere = Tokens::new(&"t".repeat(SECRET_BYTES_MIN)).unwrap();
         assert_ne!(tokens.of(order), elsewhere.of(order));
         assert!(Tokens::new("short").is_err());

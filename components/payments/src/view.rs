@@ -41,7 +41,7 @@ pub(crate) fn sums(intent: &Intent) -> Value {
     })
 }
 
-/// What a shopper who knows the order may see.
+/// What the shopper whose payment it is may see.
 pub(crate) fn shopper(intent: &Intent) -> Value {
     json!({
         "order_id": intent.order_id,

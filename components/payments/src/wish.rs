@@ -4,6 +4,8 @@ use commerce::{Id, Money};
 use serde::Deserialize;
 use service::Violation;
 
+/// Where the body has what the shop itself made of a token, whose digits mean nothing.
+pub(crate) const TOKEN_PLACES: [&str; 1] = ["/order_token_digest"];
 /// Longest token, customer or reason, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
 /// Length of the digest of an order's token, in characters.

@@ -1,8 +1,8 @@
 //! What every HTTP service of the shop does the same way.
 //!
-//! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services
-//! that it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox`, `news` -> `column`, `retry`, `error`. A service brings its
-//! routes, its rules and its SQL.
+//! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services that
+//! it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox`, `news` -> `column`, `retry`, `error`. A service
+//! brings its routes, its rules and its SQL.
 
 mod access;
 pub mod answer;

@@ -14,8 +14,18 @@ pub(super) async fn audit(app: &App, range: &Range) -> Result<Vec<Finding>, Erro
     let (paid, sent) =
         try_join!(peers::audit_outbox(&app.peers.payments, range), peers::audit_outbox(&app.peers.shipping, range))?;
     let own = store::audit::outbox(&app.database, range).await?;
-    let audits = [("orders", own), ("payments", paid), ("shipping", sent)];
-    Ok(audits.into_iter().flat_map(|(service, audit)| breaches(service, audit)).collect())
+    let audits = [("orders", Some(own)), ("payments", paid), ("shipping", sent)];
+    let findings = audits.into_iter().flat_map(|(service, audit)| match audit {
+        Some(audit) => breaches(service, audit),
+        None => vec![unread(service)],
+    });
+    Ok(findings.collect())
+}
+
+/// All else is looked at, though this service cannot say.
+fn unread(service: &str) -> Finding {
+    let detail = format!("{service}: its revision cannot audit its events; deploy the one of orders' release");
+    Finding { kind: "events-unread".to_owned(), order_id: None, detail }
 }
 
 /// Each breach that a service names, and how many it does not name.

@@ -3,22 +3,13 @@
 use axum::http::StatusCode;
 use catalog_client::Wish;
 use commerce::{Id, Money, Problem, Quantity, Sku};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use service::{Error, Peer, PeerError};
 
 use crate::error::Refusal;
 use crate::order::Order;
-
-/// Whose cart, or which one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Cart {
-    /// The account's own.
-    Customer(String),
-    /// The one of this token.
-    Token(String),
-}
+use crate::request::Cart;
 
 /// What is in a cart.
 #[derive(Debug, Deserialize)]

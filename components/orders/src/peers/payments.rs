@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use commerce::{Id, Money};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use service::{Peer, PeerError};
+use service::{Peer, PeerError, Reply};
 
 use super::{Report, member, page};
 use crate::failure::Failure;
@@ -79,18 +79,19 @@ pub(crate) enum Released {
 
 /// Holds the money of an order, or tells how it stands.
 pub(crate) async fn authorize(payments: &Peer, order: &Order, means: &Means) -> Result<Report, PeerError> {
-    let wish = json!({
+    let mut wish = json!({
         "order_id": order.id,
         "amount": order.total(),
         "payment_method": means.payment_method,
         "customer": order.customer,
-        "order_token_digest": order.token_digest,
         "return_url": means.return_url,
     });
+    if let Some(digest) = &order.token_digest {
+        wish["order_token_digest"] = json!(digest);
+    }
     let reply = payments.post("/internal/intents", &wish).await?;
     if reply.status == StatusCode::UNPROCESSABLE_ENTITY {
-        let (reason, message) = ("invalid_payment_method", "The payment details cannot be used. Enter them again.");
-        return Ok(refused(Event::Declined, reason, message));
+        return Ok(unusable(&reply));
     }
     let intent: Intent = reply.expect()?;
     Ok(match intent.state.as_str() {
@@ -170,6 +171,18 @@ impl Given {
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_ref().map(|words| words.message.as_str())
     }
+}
+
+/// What the shopper has to enter again. Whatever else payments cannot read is not for them to mend: payments and orders
+/// disagree, as revisions of two releases may, and the order waits.
+fn unusable(reply: &Reply) -> Report {
+    let violations = member(reply, "errors");
+    let mut fields = violations.as_array().into_iter().flatten().map(|violation| &violation["field"]);
+    if reply.problem().as_deref() == Some("card-number") || fields.any(|field| field == "payment_method") {
+        let (reason, message) = ("invalid_payment_method", "The payment details cannot be used. Enter them again.");
+        return refused(Event::Declined, reason, message);
+    }
+    Report::open(format!("payments cannot read what orders asks: {violations}"))
 }
 
 fn failed(event: Event, words: Option<Words>) -> Report {

@@ -18,8 +18,7 @@ use crate::app::App;
 use crate::checkout;
 use crate::failure::called_off;
 use crate::order::Order;
-use crate::peers::cart::Cart;
-use crate::request::Request;
+use crate::request::{Cart, Request};
 use crate::state::State as Stage;
 use crate::view;
 use crate::wish::{CheckoutInput, TOKEN_PLACES};
@@ -39,7 +38,7 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
     let (actor, cart) = match (&customer, input.cart_token()) {
         (Some(customer), Some(token)) => (format!("account:{customer}"), Cart::Token(token.to_owned())),
         (Some(customer), None) => (format!("account:{customer}"), Cart::Customer(customer.clone())),
-        (None, Some(token)) => (format!("cart:{}", guest::digest(token)), Cart::Token(token.to_owned())),
+        (None, Some(token)) => (format!("cart:{}", guest::token_digest(token)), Cart::Token(token.to_owned())),
         (None, None) => return Err(IdentityError::Missing.into()),
     };
     let attempt = Attempt::new(&headers, &actor, TARGET, &body)?;

@@ -76,20 +76,21 @@ pub(crate) async fn facts(database: &Database, after: &str, limit: u32) -> Resul
 }
 
 /// Every change that others are told of, for [`outbox::audit`]. A refund moves once to where it is; one that succeeded may
-/// fail after that. It keeps no event's id, so that the first event that names it and where it is tells of it.
+/// fail after that. It keeps no event's id, so that the first event that names it and where it is tells of it. An event that
+/// cannot be read names none.
 const TOLD: &str = "
     SELECT event_id, order_id AS subject, at_ms, 'bodega.order.' || CASE
         WHEN from_state IS NULL THEN 'placed' WHEN from_state = to_state THEN 'parcel_returned' ELSE to_state
     END AS type FROM history WHERE order_id > ?1 AND order_id <= ?2
     UNION ALL
     SELECT ifnull((SELECT event.id FROM outbox AS event WHERE event.subject = order_id
-            AND event.type = 'bodega.order.refund_' || state AND event.data ->> '$.refund.refund_id' = refunds.id
+            AND event.type = 'bodega.order.refund_' || state AND iif(json_valid(event.data), event.data ->> '$.refund.refund_id', NULL) = refunds.id
             ORDER BY event.seq LIMIT 1), ''),
         order_id, created_at_ms, 'bodega.order.refund_' || state FROM refunds
     WHERE order_id > ?1 AND order_id <= ?2 AND state <> 'pending'
     UNION ALL
     SELECT (SELECT event.id FROM outbox AS event WHERE event.subject = order_id
-            AND event.type = 'bodega.order.refund_succeeded' AND event.data ->> '$.refund.refund_id' = refunds.id
+            AND event.type = 'bodega.order.refund_succeeded' AND iif(json_valid(event.data), event.data ->> '$.refund.refund_id', NULL) = refunds.id
             ORDER BY event.seq LIMIT 1) AS first,
         order_id, created_at_ms, 'bodega.order.refund_succeeded' FROM refunds
     WHERE order_id > ?1 AND order_id <= ?2 AND state = 'failed' AND first IS NOT NULL";

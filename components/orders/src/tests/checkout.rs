@@ -41,7 +41,7 @@ fn a_guest_buys_what_is_in_the_cart() {
     assert_eq!(shop.world.books().shipping.shipments[text(&order["id"])].state, "created");
     assert_eq!(shop.tasks(), [""; 0]);
     assert_eq!(shop.findings(), [Value::Null; 0]);
-    let digest = identity::guest::digest(text(&order["order_token"]));
+    let digest = identity::guest::token_digest(text(&order["order_token"]));
     assert_eq!(owner(&shop, &order), (Value::Null, json!(digest)), "by which they go on with the payment");
 }
 
@@ -228,6 +228,48 @@ fn a_declined_card_buys_nothing_and_frees_the_stock_at_once() {
     // The very last units, with another card.
     shop.check_out("k2", &shop.wish(&cart, "tok_approve")).is(201);
     assert_eq!(shop.units("MUG"), (0, 0));
+}
+
+#[test]
+fn payment_details_that_cannot_be_used_are_a_refusal() {
+    let violation = json!({"field": "payment_method", "rule": "1 to 255 visible ASCII characters"});
+    for cannot_read in [("invalid", json!({"errors": [violation]})), ("card-number", json!({}))] {
+        let shop = Shop::open();
+        shop.world.books().payments.cannot_read = Some(cannot_read);
+        let refused = shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve")).is(402);
+        assert_eq!(refused["code"], "invalid_payment_method");
+        came_to_nothing(&shop, "failed");
+    }
+}
+
+#[test]
+fn an_order_waits_while_payments_cannot_read_what_orders_asks() {
+    for errors in [
+        json!([{"field": "return_url", "rule": "an https URL"}]),
+        json!([{"field": "", "rule": "unknown field `order_token_digest`"}]),
+        Value::Null,
+    ] {
+        let shop = Shop::open();
+        let wish = shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve");
+        shop.world.books().payments.cannot_read = Some(("invalid", json!({"errors": errors})));
+        let waits = shop.check_out("k", &wish).is(202);
+        assert_eq!((&waits["state"], shop.units("MUG"), shop.money()), (&json!("pending"), (9, 1), 0));
+        shop.waits_run_out();
+        shop.sweep();
+        assert_eq!(shop.order(&waits["id"])["state"], "pending");
+        // The other revision is deployed.
+        shop.world.books().payments.cannot_read = None;
+        shop.waits_run_out();
+        shop.sweep();
+        assert_eq!(shop.order(&waits["id"])["state"], "paid");
+        assert_eq!((shop.money(), shop.findings()), (1000 + DELIVERY, vec![]));
+    }
+    // Or it never is, and nobody is left waiting.
+    let shop = Shop::open();
+    shop.world.books().payments.cannot_read = Some(("invalid", json!({"errors": []})));
+    shop.check_out("k", &shop.wish(&shop.cart(&[("MUG", 1)]), "tok_approve")).is(202);
+    shop.settle();
+    came_to_nothing(&shop, "cancelled");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use identity::Role;
 use serde_json::{Value, json};
 use service::outbox;
 
+use super::faults::Fault;
 use super::shop::{Shop, text};
 use super::world::Variant;
 
@@ -176,6 +177,32 @@ fn what_other_services_find_is_told_with_their_name() {
     let found = shop.findings();
     assert_eq!((found.len(), &found[51]["kind"]), (52, &json!("events-unlisted")));
     assert_eq!(found[51]["detail"], "shipping: 3 more events or changes, which are not listed");
+}
+
+#[test]
+fn a_service_of_before_there_was_an_audit_is_named_and_all_else_is_looked_at() {
+    let (shop, orders) = shop();
+    shop.change(&format!("DELETE FROM outbox WHERE subject = '{}'", text(&orders[4])));
+    for service in ["payments", "shipping"] {
+        shop.world.faults.next(&format!("{service}/internal/outbox/audit"), Fault::NoRoute);
+        let findings = shop.findings();
+        let kinds: Vec<&Value> = findings.iter().map(|finding| &finding["kind"]).collect();
+        assert_eq!(kinds, [&json!(MISSING), &json!("events-unread")]);
+        let told = text(&findings[1]["detail"]);
+        assert!(told.starts_with(&format!("{service}: its revision cannot audit its events")), "{told}");
+    }
+    assert_eq!(found(&shop), [named(MISSING, &orders[4])]);
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_one_that_tells_nothing() {
+    let (shop, orders) = shop();
+    shop.change("UPDATE outbox SET data = '{' WHERE type = 'bodega.order.placed'");
+    assert_eq!(found(&shop), [], "that it was placed is known without its content");
+    shop.change("UPDATE outbox SET data = 'none' WHERE type = 'bodega.order.refund_failed'");
+    let mut findings = found(&shop);
+    findings.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(findings, [named(MISSING, &orders[2]), named(WITHOUT_CHANGE, &orders[2])]);
 }
 
 #[test]

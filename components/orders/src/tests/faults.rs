@@ -17,6 +17,8 @@ pub(super) enum Fault {
     LostAnswer,
     /// The other service fails before it has acted.
     Fails,
+    /// The other service has no such route.
+    NoRoute,
     /// The instance dies, and the request arrives later.
     Late,
     /// The request takes its time, and others go first.

@@ -65,6 +65,7 @@ impl World {
                         std::future::pending().await
                     }
                     Fault::Fails => Ok(response((500, json!({"type": "urn:bodega:problem:internal"})))),
+                    Fault::NoRoute => Ok(response(problem(404, "not-found", json!({})))),
                     fault => {
                         if fault == Fault::SlowRequest {
                             turn().await;

@@ -3,8 +3,8 @@
 use super::{Outcome, outcome};
 use crate::app::App;
 use crate::order::Order;
-use crate::peers::cart::{self, Cart};
-use crate::peers::shipping;
+use crate::peers::{cart, shipping};
+use crate::request::Cart;
 use crate::state::State;
 use crate::task::Task;
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use commerce::Id;
+use commerce::{Id, unix_ms};
 use identity::IdentityError;
 use serde_json::{Value, json};
 use service::request::{Segments, read_body};
@@ -18,7 +18,7 @@ use crate::owner::Caller;
 use crate::refund;
 use crate::store::intents::{Key, get};
 use crate::store::{journal, refunds as store};
-use crate::wish::{Charge, ChargeInput, RefundInput, Repayment};
+use crate::wish::{Charge, ChargeInput, RefundInput, Repayment, TOKEN_PLACES};
 use crate::{charges, refunds, sweep as sweeping, view};
 
 type Reply = Result<Response, Error>;
@@ -29,7 +29,7 @@ const COUNT: HeaderName = HeaderName::from_static("x-bodega-count");
 /// `POST /internal/intents`: holds the money of an order.
 pub(crate) async fn authorize(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
     app.access.internal(&headers)?;
-    let input: ChargeInput = cards::parse(&read_body(body).await?)?;
+    let input: ChargeInput = cards::parse_with_tokens(&read_body(body).await?, &TOKEN_PLACES)?;
     let charge = Charge::try_from(input).map_err(Error::Invalid)?;
     let intent = charges::authorize(&app, &charge).await?;
     let mut answer = outcome(&app, &intent)?;
@@ -77,7 +77,7 @@ pub(crate) async fn confirm(State(app): State<Arc<App>>, headers: HeaderMap, ord
     let caller = Caller::from_headers(&app.access, &headers).await?;
     let seen = parse(&order_id).and_then(|id| get(&app.database, Key::Order(id)));
     let seen = match seen {
-        Ok(intent) if caller.owns(&intent) => intent,
+        Ok(intent) if caller.owns(&intent, unix_ms()) => intent,
         // Who shows nothing does not learn which orders there are.
         Ok(_) | Err(Error::NotFound { .. }) if caller.is_nobody() => return Err(IdentityError::Missing.into()),
         Ok(_) => return Err(Error::NotFound { what: "intent", key: order_id.0 }),

@@ -46,6 +46,28 @@ fn a_card_number_is_refused_and_never_stored() {
 }
 
 #[test]
+fn the_digits_of_a_digest_are_no_card_number() {
+    let shop = Shop::open();
+    let digest = format!("{}{CARD}{}", "a".repeat(24), "b".repeat(24));
+    let with = |member: &str, value: String| {
+        let mut body = charge(Id::new(), "tok_approve");
+        body["order_token_digest"] = json!(digest);
+        body[member] = json!(value);
+        shop.post("/internal/intents").json(body)
+    };
+    assert_eq!(with("order_token_digest", digest.clone()).is(200)["state"], "authorized");
+    // What stands beside it, or is no digest, is looked at as ever.
+    for (member, value) in [
+        ("payment_method", CARD.to_owned()),
+        ("customer", digest.clone()),
+        ("order_token_digest", CARD.to_owned()),
+        ("order_token_digest", format!("{digest} ")),
+    ] {
+        assert_eq!(with(member, value).is(422)["type"], "urn:bodega:problem:card-number", "{member}");
+    }
+}
+
+#[test]
 fn what_breaks_rules_is_named() {
     let shop = Shop::open();
     let body = json!({

@@ -15,7 +15,7 @@ fn waiting(shop: &Shop, customer: Option<&str>, token: Option<&str>) -> Id {
     let order = Id::new();
     let mut wish = charge(order, "tok_action");
     wish["customer"] = json!(customer);
-    wish["order_token_digest"] = json!(token.map(guest::digest));
+    wish["order_token_digest"] = json!(token.map(guest::token_digest));
     assert_eq!(shop.post("/internal/intents").json(wish).is(200)["state"], "requires_action");
     order
 }
@@ -50,7 +50,7 @@ fn a_guest_goes_on_with_the_payment_whose_token_they_have() {
     let shop = Shop::open();
     let order = waiting(&shop, None, Some(TOKEN));
     assert_eq!(confirm(&shop, order).send().status, 401);
-    for token in ["", "x", &guest::digest(TOKEN), &TOKEN.to_lowercase()] {
+    for token in ["", "x", &guest::token_digest(TOKEN), &TOKEN.to_lowercase()] {
         is_missing(&by_token(&shop, order, token), order);
     }
     is_missing(&confirm(&shop, order).account("ann", Role::Customer).send(), order);
@@ -82,10 +82,27 @@ fn staff_goes_on_with_any_payment_and_nobody_learns_which_there_are() {
 }
 
 #[test]
-fn a_payment_of_an_order_that_told_of_no_owner_is_gone_on_with_by_who_knows_it() {
+fn a_payment_of_an_order_that_told_of_no_owner_is_gone_on_with_by_who_knows_it_while_it_waits() {
+    const WAIT_MS_MAX: i64 = 30 * 60 * 1000;
     let shop = Shop::open();
+    let is_refused = |order: Id| {
+        assert_eq!(confirm(&shop, order).send().status, 401);
+        is_missing(&by_token(&shop, order, TOKEN), order);
+        is_missing(&confirm(&shop, order).account("ann", Role::Customer).send(), order);
+        confirm(&shop, order).staff().send().is(200);
+    };
     let order = waiting(&shop, None, None);
     assert_eq!(confirm(&shop, order).send().is(200)["state"], "authorized");
+    is_refused(order);
+
+    let order = waiting(&shop, None, None);
+    let older = |ms: i64| shop.change(&format!("UPDATE intents SET created_at_ms = created_at_ms - {ms}"));
+    older(WAIT_MS_MAX);
+    is_refused(order);
+    let order = waiting(&shop, None, None);
+    older(WAIT_MS_MAX - 60_000);
+    assert_eq!(confirm(&shop, order).account("ann", Role::Customer).send().is(200)["state"], "authorized");
+
     // As a store from before has it.
     let order = waiting(&shop, None, Some(TOKEN));
     shop.change("ALTER TABLE intents DROP COLUMN order_token_digest");
@@ -104,7 +121,7 @@ fn what_is_kept_of_a_guests_token_is_its_digest_and_others_do_not_see_it() {
         shop.request(Method::GET, &format!("/api/payments/intents/{id}")).staff().send().is(200),
     ];
     for shown in shown {
-        assert!(!shown.to_string().contains(&guest::digest(TOKEN)), "{shown}");
+        assert!(!shown.to_string().contains(&guest::token_digest(TOKEN)), "{shown}");
     }
     let mut wish = charge(Id::new(), "tok_approve");
     wish["order_token_digest"] = json!(TOKEN);

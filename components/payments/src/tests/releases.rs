@@ -62,7 +62,7 @@ fn money_that_arrives_for_an_ended_intent_is_released() {
     assert_eq!(shop.webhook(&event("evt_1", order, Some(&name), "declined")).is(200), json!({"received": true}));
     assert_eq!(shop.state(order), "declined");
     // The provider holds the money all the same.
-    assert_eq!(shop.post(&format!("/api/payments/intents/{order}/confirm")).send().is(200)["state"], "declined");
+    assert_eq!(shop.confirm(order).is(200)["state"], "declined");
     shop.webhook(&event("evt_2", order, Some(&name), "authorized")).is(200);
     assert_eq!(shop.state(order), "declined");
     shop.time_passes();

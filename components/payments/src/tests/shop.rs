@@ -100,8 +100,9 @@ impl Shop {
         self.post(&format!("/internal/intents/{order}/refunds")).json(body)
     }
 
+    /// Goes on with a payment, as who may with any.
     pub(super) fn confirm(&self, order: Id) -> Answered {
-        self.post(&format!("/api/payments/intents/{order}/confirm")).send()
+        self.post(&format!("/api/payments/intents/{order}/confirm")).staff().send()
     }
 
     /// A new order with an intent that was authorized with this token, and then captured.

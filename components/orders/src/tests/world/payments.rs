@@ -15,6 +15,8 @@ pub(in super::super) struct Payments {
     pub(in super::super) unapplied: Vec<Value>,
     /// Events that do not agree with what happened.
     pub(in super::super) events: Vec<Value>,
+    /// What it answers 422 with instead of holding money.
+    pub(in super::super) cannot_read: Option<(&'static str, Value)>,
 }
 
 pub(in super::super) struct Intent {
@@ -55,6 +57,11 @@ impl Payments {
     }
 
     fn authorize(&mut self, body: &Value) -> Answer {
+        if let Some((kind, members)) = &self.cannot_read {
+            return problem(422, kind, members.clone());
+        }
+        let digest = body.get("order_token_digest");
+        assert!(digest.is_none_or(Value::is_string), "payments of before do not know the member");
         let order = body["order_id"].as_str().unwrap();
         let amount = body["amount"]["amount"].as_i64().unwrap();
         let token = body["payment_method"].as_str().unwrap().to_owned();
