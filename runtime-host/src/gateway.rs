@@ -1,6 +1,6 @@
 //! The edge: what is done with every request before a component sees it, and with every answer before the client does.
 //!
-//! `gateway.toml` says what; without it nothing is done, but that nobody outside can pass off as the gateway's word who asks.
+//! `gateway.toml` says what; without it nothing is done, but that headers which name who asks are taken away.
 //! The configuration is replaced as a whole: a request is worked on by the one that was in force when it came.
 
 mod client;
@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -61,15 +61,24 @@ struct File {
     path: PathBuf,
     manifest: Manifest,
     variables: Variables,
+    /// As the file was when it was last read; held while it is.
+    read: Mutex<Option<FileState>>,
 }
+
+/// What changes whenever a file does: its time and its length.
+type FileState = (SystemTime, u64);
 
 /// Why a request goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It was a question about another request, which is answered.
     Preflight,
-    /// Nobody knows who asks.
-    Unauthenticated,
+    /// Its path may be read in more than one way, and rules would be passed by.
+    AmbiguousPath,
+    /// There is no token.
+    NoToken,
+    /// The token does not count.
+    BadToken,
     /// Who asks may not.
     Forbidden,
     /// Too much was asked.
@@ -88,7 +97,8 @@ impl Refusal {
         match self {
             Self::Preflight | Self::Redirect(_) => None,
             Self::ContentTooLarge => Some("content_too_large"),
-            Self::Unauthenticated => Some("unauthenticated"),
+            Self::AmbiguousPath => Some("ambiguous_path"),
+            Self::NoToken | Self::BadToken => Some("unauthenticated"),
             Self::Forbidden => Some("forbidden"),
             Self::RateLimited => Some("rate_limited"),
             Self::KeysUnavailable => Some("keys_unavailable"),
@@ -116,9 +126,13 @@ pub struct Passage {
 impl Gateway {
     /// The gateway of an application, as the file at `path` says, or one that does nothing.
     pub fn open(path: Option<&Path>, manifest: &Manifest, variables: &Variables) -> Result<Self, ConfigError> {
-        let file =
-            path.map(|path| File { path: path.to_owned(), manifest: manifest.clone(), variables: variables.clone() });
-        let configuration = file.as_ref().map(|file| file.load(None)).transpose()?.unwrap_or_default();
+        let file = path.map(|path| File {
+            path: path.to_owned(),
+            manifest: manifest.clone(),
+            variables: variables.clone(),
+            read: Mutex::default(),
+        });
+        let configuration = file.as_ref().map(|file| file.load(|| file.parse(None))).transpose()?.unwrap_or_default();
         Ok(Self { configuration: ArcSwap::from_pointee(configuration), file })
     }
 
@@ -127,27 +141,30 @@ impl Gateway {
     /// Tells how many rules there are; `None` if the gateway has no file.
     pub fn reload(&self) -> Result<Option<usize>, ConfigError> {
         let Some(file) = &self.file else { return Ok(None) };
-        let configuration = file.load(Some(&self.configuration.load()))?;
-        let rules = configuration.rules();
-        self.configuration.store(Arc::new(configuration));
-        Ok(Some(rules))
+        file.load(|| {
+            let configuration = file.parse(Some(&self.configuration.load()))?;
+            let rules = configuration.rules();
+            self.configuration.store(Arc::new(configuration));
+            Ok(Some(rules))
+        })
     }
 
     /// Reloads when the file changes, and on SIGHUP; for ever.
     pub async fn keep_up(&self) -> io::Result<Infallible> {
+        let Some(file) = &self.file else { return std::future::pending().await };
         let mut hangup = signal(SignalKind::hangup())?;
-        let mut seen = self.file.as_ref().and_then(File::state);
+        let mut seen = file.state();
         loop {
             let is_asked = tokio::select! {
                 Some(()) = hangup.recv() => true,
                 () = sleep(FILE_CHECK_PERIOD) => false,
             };
-            let state = self.file.as_ref().and_then(File::state);
-            // A file that is gone is one that is just being replaced.
-            if !is_asked && (state.is_none() || state == seen) {
+            let state = file.state();
+            // One that is gone, or that goes on changing, is just being written.
+            let is_settled = state.is_some() && std::mem::replace(&mut seen, state) == state;
+            if !is_asked && (!is_settled || state == *lock(&file.read)) {
                 continue;
             }
-            seen = state;
             match self.reload() {
                 Ok(Some(rules)) => tracing::info!(rules, "the gateway's configuration was read again"),
                 Ok(None) => {}
@@ -161,7 +178,10 @@ impl Gateway {
         let configuration = self.configuration.load_full();
         header_edits::strip_identity(&mut request.headers);
         let client = match &configuration.proxies {
-            Some(proxies) => proxies.resolve(peer, &mut request.headers),
+            Some(proxies) => {
+                let authority = request.uri.authority().cloned();
+                proxies.resolve(peer, authority.as_ref(), &mut request.headers)
+            }
             None => peer,
         };
         let rule = configuration.rule_for(request);
@@ -180,7 +200,14 @@ impl Gateway {
 }
 
 impl File {
-    fn load(&self, former: Option<&Configuration>) -> Result<Configuration, ConfigError> {
+    /// Does `read`, which is all that happens with the file meanwhile.
+    fn load<T>(&self, read: impl FnOnce() -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+        let mut state = lock(&self.read);
+        *state = self.state();
+        read()
+    }
+
+    fn parse(&self, former: Option<&Configuration>) -> Result<Configuration, ConfigError> {
         let configuration = Configuration::load(&self.path, &self.manifest, Some(&self.variables), former)?;
         for doubt in configuration.doubts(&self.path, &self.manifest) {
             tracing::warn!("{doubt}");
@@ -189,10 +216,15 @@ impl File {
     }
 
     /// What changes whenever the file does.
-    fn state(&self) -> Option<(SystemTime, u64)> {
+    fn state(&self) -> Option<FileState> {
         let metadata = std::fs::metadata(&self.path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is whole at any time.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Gateway {
@@ -216,10 +248,13 @@ impl Passage {
     async fn try_admit(&mut self, request: &mut Parts, keys: &Arc<dyn KeySource>) -> Result<(), Refusal> {
         let configuration = self.configuration.clone();
         let policies = configuration.policies(self.rule);
+        if !configuration.is_empty() && rule::is_ambiguous(request.uri.path()) {
+            return Err(Refusal::AmbiguousPath);
+        }
         if policies.cors.is_some() {
             self.origin = request.headers.get(ORIGIN).cloned();
             // Browsers send no credentials with it, and it does nothing.
-            if Cors::is_preflight(&request.method, &request.headers) {
+            if Cors::preflight(&request.method, &request.headers).is_some() {
                 return Err(Refusal::Preflight);
             }
         }
@@ -233,12 +268,13 @@ impl Passage {
         if announced_bytes(&request.headers) > policies.body_bytes_max.unwrap_or(u64::MAX) {
             return Err(Refusal::ContentTooLarge);
         }
+        // Before anything that costs; and before a refusal, so that guessing tokens is limited too.
+        self.limit(policies, false)?;
         let identified = self.identify(policies, &request.headers, keys).await;
-        // Before a refusal, so that guessing tokens is limited too.
-        self.limit(policies)?;
+        self.limit(policies, true)?;
         identified?;
         if !policies.permits(self.principal.as_deref()) {
-            return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::Unauthenticated });
+            return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::NoToken });
         }
         policies.request_headers.apply(&mut request.headers);
         Ok(())
@@ -256,21 +292,23 @@ impl Passage {
         headers: &HeaderMap,
         keys: &Arc<dyn KeySource>,
     ) -> Result<(), Refusal> {
-        let (Some(tokens), true) = (&self.configuration.tokens, policies.authentication != Authentication::Off) else {
+        if policies.authentication == Authentication::Off {
             return Ok(());
-        };
+        }
+        let tokens = self.configuration.tokens.as_ref().ok_or(Refusal::KeysUnavailable)?;
         match tokens.authenticate(headers, keys).await {
             Ok(principal) => self.principal = Some(principal),
             Err(TokenError::Missing) if policies.authentication == Authentication::Optional => {}
-            Err(TokenError::Missing | TokenError::Invalid) => return Err(Refusal::Unauthenticated),
+            Err(TokenError::Missing) => return Err(Refusal::NoToken),
+            Err(TokenError::Invalid) => return Err(Refusal::BadToken),
             Err(TokenError::Unavailable) => return Err(Refusal::KeysUnavailable),
         }
         Ok(())
     }
 
-    /// Counts the request against every limit, until one is used up.
-    fn limit(&mut self, policies: &Policies) -> Result<(), Refusal> {
-        for limit in &policies.rate_limits {
+    /// Counts the request against every limit that depends on who asks, or against the others, until one is used up.
+    fn limit(&mut self, policies: &Policies, depends_on_user: bool) -> Result<(), Refusal> {
+        for limit in policies.rate_limits.iter().filter(|limit| limit.depends_on_user() == depends_on_user) {
             let verdict = limit.check(self.client.address.ip(), self.principal.as_deref());
             self.remaining = Some(self.remaining.map_or(verdict.remaining, |least| least.min(verdict.remaining)));
             self.verdicts.push((limit.quoted_name(), verdict));
@@ -295,9 +333,13 @@ impl Passage {
         }
         self.tell_limits(answer);
         answer.extend(self.location.clone().map(|location| (LOCATION, location)));
-        if self.refusal == Some(Refusal::Unauthenticated) {
-            answer.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-        }
+        let challenge = match self.refusal {
+            Some(Refusal::NoToken) => "Bearer",
+            Some(Refusal::BadToken) => "Bearer error=\"invalid_token\"",
+            Some(Refusal::Forbidden) if self.principal.is_some() => "Bearer error=\"insufficient_scope\"",
+            _ => return,
+        };
+        answer.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
 
     fn tell_limits(&self, answer: &mut HeaderMap) {
@@ -308,10 +350,11 @@ impl Passage {
         for (name, verdict) in &self.verdicts {
             let separator = if left.is_empty() { "" } else { ", " };
             let name = name.to_str().unwrap_or_default();
-            let (rate, reset_s) = (verdict.rate, verdict.reset.as_millis().div_ceil(1_000));
+            let seconds = |duration: Duration| duration.as_nanos().div_ceil(1_000_000_000);
+            let (rate, reset_s) = (verdict.rate, seconds(verdict.reset));
             // Writing to a string does not fail.
             let _ = write!(left, "{separator}{name};r={};t={reset_s}", verdict.remaining);
-            let _ = write!(policy, "{separator}{name};q={};w={}", rate.requests, rate.window.as_secs());
+            let _ = write!(policy, "{separator}{name};q={};w={}", rate.burst, seconds(rate.full_after()));
             if !verdict.is_admitted {
                 answer.insert(RETRY_AFTER, HeaderValue::from(reset_s.max(1) as u64));
             }

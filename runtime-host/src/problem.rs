@@ -25,6 +25,8 @@ pub enum Problem {
     ComponentFailed,
     /// The component's queue is full.
     Overloaded,
+    /// The path may be read in more than one way.
+    AmbiguousPath,
     /// The rule for this request asks for a token, and there is none that counts.
     Unauthenticated,
     /// The token's bearer may not.
@@ -42,7 +44,7 @@ impl Problem {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
             Self::NoPreview => StatusCode::FORBIDDEN,
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -67,6 +69,9 @@ impl Problem {
             Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
+            Self::AmbiguousPath => {
+                ("ambiguous-path", "The path has empty, `.` or `..` segments, or encoded slashes; write it plainly")
+            }
             Self::Unauthenticated => ("unauthenticated", "This needs a valid access token"),
             Self::Forbidden => ("forbidden", "Who holds this token may not do this"),
             Self::RateLimited => ("rate-limited", "Too many requests; try again later"),

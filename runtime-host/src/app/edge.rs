@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use wasmtime_wasi_http::WasiBody;
 
 use super::Worker;
-use crate::allowed_hosts::service_chaining_target;
+use crate::allowed_hosts::{is_service_chaining_host, service_chaining_target};
 use crate::engine::outbound_http::ServiceChain as _;
 use crate::gateway::{KeySource, Refusal};
 use crate::problem::Problem;
@@ -33,10 +33,11 @@ impl KeySource for Worker {
 
 /// Asks a component, or anybody, for the keys of tokens.
 async fn keys(worker: Arc<Worker>, url: Uri) -> Result<Bytes, String> {
-    let host = url.host().unwrap_or_default().to_owned();
+    let host = url.host().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
     let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *request.uri_mut() = url;
     let (status, body) = match service_chaining_target(&host) {
+        None if is_service_chaining_host(&host) => return Err(format!("there is no component at {host}")),
         Some(component) => {
             let answer = worker.call(component, request, RequestContext::default());
             let answer = answer.ok_or_else(|| format!("there is no component `{component}`"))?.await;
@@ -59,7 +60,8 @@ pub(super) fn refused(refusal: Refusal, context: &RequestContext) -> Response<Wa
         Refusal::Preflight => return empty(StatusCode::NO_CONTENT),
         Refusal::Redirect(status) => return empty(status),
         Refusal::ContentTooLarge => Problem::ContentTooLarge,
-        Refusal::Unauthenticated => Problem::Unauthenticated,
+        Refusal::AmbiguousPath => Problem::AmbiguousPath,
+        Refusal::NoToken | Refusal::BadToken => Problem::Unauthenticated,
         Refusal::Forbidden => Problem::Forbidden,
         Refusal::RateLimited => Problem::RateLimited,
         Refusal::KeysUnavailable => Problem::KeysUnavailable,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HOST};
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
@@ -55,8 +55,8 @@ struct Hop {
 }
 
 impl Proxies {
-    /// Who sent this request, and leaves in its headers only what is true.
-    pub(super) fn resolve(&self, peer: Client, headers: &mut HeaderMap) -> Client {
+    /// Who sent this request to `authority` (which with HTTP/1 is in a header), and leaves in its headers only what is true.
+    pub(super) fn resolve(&self, peer: Client, authority: Option<&Authority>, headers: &mut HeaderMap) -> Client {
         let client = match self.trusts(peer.address.ip()) {
             true => self.follow(peer, headers),
             false => peer,
@@ -68,7 +68,9 @@ impl Proxies {
         headers.extend(HeaderValue::try_from(address).ok().map(|address| (FORWARDED_FOR, address)));
         // Both of the schemes that there are make a header.
         headers.extend(HeaderValue::from_str(client.scheme.as_str()).ok().map(|scheme| (FORWARDED_PROTO, scheme)));
-        if let Some(host) = headers.get(HOST).cloned() {
+        if let Some(host) =
+            headers.get(HOST).cloned().or_else(|| authority.and_then(|text| text.as_str().try_into().ok()))
+        {
             headers.insert(FORWARDED_HOST, host);
         }
         client
@@ -92,22 +94,23 @@ impl Proxies {
     }
 
     fn hops(&self, headers: &HeaderMap) -> Vec<Hop> {
-        let texts = |name: HeaderName| {
-            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|text| text.split(',')).map(str::trim).collect::<Vec<_>>()
+        // What is not text is not left out: it would be as if one proxy less had written.
+        let elements = |name: HeaderName| {
+            let values = headers.get_all(name).iter();
+            values.flat_map(|value| split(&String::from_utf8_lossy(value.as_bytes()), ',')).collect::<Vec<_>>()
         };
         if self.header == ForwardedHeader::Forwarded {
-            return texts(FORWARDED).into_iter().map(Hop::parse).collect();
+            return elements(FORWARDED).iter().map(|element| Hop::parse(element)).collect();
         }
-        let schemes = texts(FORWARDED_PROTO);
-        let addresses = texts(FORWARDED_FOR);
-        let first = addresses.len().saturating_sub(schemes.len());
-        let hop = |(place, text): (usize, &&str)| {
-            // One that says the scheme at all says it of the client.
-            let scheme = place.checked_sub(first).and_then(|place| schemes.get(place));
-            Hop { address: parse_address(text), scheme: scheme.and_then(|scheme| parse_scheme(scheme)) }
-        };
-        addresses.iter().enumerate().map(hop).collect()
+        // The last of both is what the nearest proxy has written.
+        let mut schemes = elements(FORWARDED_PROTO).into_iter().rev();
+        let hops = elements(FORWARDED_FOR).into_iter().rev().map(|address| Hop {
+            address: parse_address(&address),
+            scheme: schemes.next().and_then(|scheme| parse_scheme(&scheme)),
+        });
+        let mut hops: Vec<Hop> = hops.collect();
+        hops.reverse();
+        hops
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -120,17 +123,40 @@ impl Hop {
     /// Reads an element of `Forwarded`.
     fn parse(element: &str) -> Self {
         let mut hop = Self { address: None, scheme: None };
-        for pair in element.split(';') {
+        let mut names = 0;
+        for pair in split(element, ';') {
             let Some((name, value)) = pair.split_once('=') else { continue };
             let value = value.trim().trim_matches('"');
             match name.trim().to_ascii_lowercase().as_str() {
-                "for" => hop.address = parse_address(value),
+                "for" => {
+                    names += 1;
+                    hop.address = parse_address(value);
+                }
                 "proto" => hop.scheme = parse_scheme(value),
                 _ => {}
             }
         }
-        hop
+        // Two names are none.
+        Self { address: hop.address.filter(|_| names == 1), ..hop }
     }
+}
+
+/// The parts of a list, which quoted strings do not end (RFC 9110, 5.6.4).
+fn split(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut is_quoted, mut is_escaped) = (vec![String::new()], false, false);
+    for character in text.chars() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        match parts.last_mut() {
+            Some(part) if is_quoted || character != separator => part.push(character),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts.iter().map(|part| part.trim().to_owned()).collect()
 }
 
 /// An address with or without port, IPv6 with or without brackets.
@@ -160,7 +186,7 @@ mod tests {
         let address: SocketAddr = peer.parse().unwrap();
         let peer = Client { address, text: HeaderValue::try_from(peer).unwrap(), scheme: Scheme::HTTP };
         let mut headers = headers(pairs);
-        (Proxies { trusted, header }.resolve(peer, &mut headers), headers)
+        (Proxies { trusted, header }.resolve(peer, None, &mut headers), headers)
     }
 
     fn address(header: ForwardedHeader, peer: &str, pairs: &[(&'static str, &'static str)]) -> String {
@@ -185,6 +211,27 @@ mod tests {
         assert_eq!(client.text, "[2001:db8::1]:0");
         assert_eq!(client.scheme, Scheme::HTTPS);
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
+    }
+
+    #[test]
+    fn no_text_of_a_client_is_taken_for_a_proxys() {
+        let mut headers = headers(&[("x-forwarded-proto", "https, http")]);
+        headers.append(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 1.2.3.4").unwrap());
+        let peer = Client {
+            address: "10.0.0.1:99".parse().unwrap(),
+            text: HeaderValue::from_static("10.0.0.1:99"),
+            scheme: Scheme::HTTP,
+        };
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let proxies = Proxies { trusted, header: ForwardedHeader::XForwarded };
+        let client = proxies.resolve(peer, Some(&Authority::from_static("shop.example")), &mut headers);
+        assert_eq!((client.text.to_str().unwrap(), client.scheme), ("1.2.3.4:0", Scheme::HTTP));
+        assert_eq!(headers["x-forwarded-host"], "shop.example");
+
+        let quoted = [("forwarded", "for=1.2.3.4;host=\"x,for=10.0.0.5\"")];
+        assert_eq!(address(ForwardedHeader::Forwarded, "10.0.0.1:99", &quoted), "1.2.3.4:0");
+        let twice = [("forwarded", "for=6.6.6.6;for=1.2.3.4")];
+        assert_eq!(address(ForwardedHeader::Forwarded, "10.0.0.1:99", &twice), "10.0.0.1:99");
     }
 
     #[test]

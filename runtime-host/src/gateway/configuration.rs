@@ -99,7 +99,9 @@ impl Configuration {
                     format!("no request reaches this rule: the one in line {line} fits all that this one does");
                 doubts.push(doubt(rule.position, problem));
             }
-            if let Some(pattern) = &rule.matcher.path
+            // What the gateway itself answers needs no route.
+            let needs_route = !rule.policies.deny && rule.policies.redirect.is_none();
+            if let Some(pattern) = rule.matcher.path.as_ref().filter(|_| needs_route)
                 && !routes.iter().any(|route| route.value.meets(pattern))
             {
                 let problem = format!("no request reaches this rule: `{pattern}` is on no route of the application");
@@ -122,6 +124,11 @@ impl Configuration {
     /// Where a rule begins in the file.
     pub(super) fn line_of(&self, rule: usize) -> usize {
         self.rules[rule].position.line
+    }
+
+    /// Whether nothing at all is done, since there is no file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.proxies.is_none()
     }
 
     /// Rules that there are.

@@ -15,7 +15,7 @@ pub(super) struct Cors {
     /// Who may ask; `None` is everybody.
     pub(super) origins: Option<Vec<HeaderValue>>,
     /// As the headers say them.
-    pub(super) methods: HeaderValue,
+    pub(super) methods: Option<HeaderValue>,
     pub(super) headers: Option<HeaderValue>,
     pub(super) exposed_headers: Option<HeaderValue>,
     /// Whether cookies and other credentials may come along.
@@ -25,9 +25,10 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    /// Whether a request only asks what another one may do.
-    pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-        method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    /// The method of the request that this one only asks about, if it does.
+    pub(super) fn preflight<'h>(method: &Method, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        let is_question = method == Method::OPTIONS && headers.contains_key(ORIGIN);
+        headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_question)
     }
 
     /// Tells a browser what a page of the request's origin may do; to others nothing.
@@ -35,9 +36,10 @@ impl Cors {
         if !self.allow(origin, answer) {
             return;
         }
-        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
-        if let Some(headers) = &self.headers {
-            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+        for (name, list) in
+            [(ACCESS_CONTROL_ALLOW_METHODS, &self.methods), (ACCESS_CONTROL_ALLOW_HEADERS, &self.headers)]
+        {
+            answer.extend(list.clone().map(|list| (name, list)));
         }
         answer.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.as_secs().into());
     }
@@ -79,7 +81,7 @@ mod tests {
     fn cors() -> Cors {
         Cors {
             origins: Some(vec![SHOP]),
-            methods: HeaderValue::from_static("GET, POST"),
+            methods: Some(HeaderValue::from_static("GET, POST")),
             headers: Some(HeaderValue::from_static("content-type")),
             exposed_headers: Some(HeaderValue::from_static("x-request-id")),
             credentials: true,
@@ -125,9 +127,9 @@ mod tests {
     fn a_request_is_a_preflight_by_its_headers() {
         let asked = [(ORIGIN, SHOP), (ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("PUT"))];
         let mut headers: HeaderMap = asked.into_iter().collect();
-        assert!(Cors::is_preflight(&Method::OPTIONS, &headers));
-        assert!(!Cors::is_preflight(&Method::GET, &headers));
+        assert_eq!(Cors::preflight(&Method::OPTIONS, &headers), Some(&HeaderValue::from_static("PUT")));
+        assert_eq!(Cors::preflight(&Method::GET, &headers), None);
         headers.remove(ACCESS_CONTROL_REQUEST_METHOD);
-        assert!(!Cors::is_preflight(&Method::OPTIONS, &headers));
+        assert_eq!(Cors::preflight(&Method::OPTIONS, &headers), None);
     }
 }

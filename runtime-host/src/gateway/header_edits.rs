@@ -3,9 +3,9 @@
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Headers by which the gateway tells who asks; what a client writes there is always taken away.
+/// Headers by which some services believe who asks; what a client writes there is always taken away.
 pub(super) const USER: HeaderName = HeaderName::from_static("x-user-id");
-/// The roles of who asks, separated by commas.
+/// The roles of who asks.
 pub(super) const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
 
 /// Headers by which messages are framed or addressed: who changed them would change what the message is.
@@ -63,8 +63,11 @@ impl HeaderEdits {
 
 /// Whether a configuration may name this header.
 pub(super) fn check_name(name: &HeaderName) -> Result<(), String> {
-    match FRAMING.contains(name) {
-        true => Err(format!("the header `{name}` frames or addresses the message and cannot be changed")),
+    if FRAMING.contains(name) {
+        return Err(format!("the header `{name}` frames or addresses the message and cannot be changed"));
+    }
+    match [USER, ROLES].contains(name) {
+        true => Err(format!("the header `{name}` would say who asks, which nobody outside may")),
         false => Ok(()),
     }
 }
@@ -79,7 +82,7 @@ pub(super) fn secure(headers: &mut HeaderMap, is_tls: bool) {
     }
 }
 
-/// Takes away what only the gateway may say.
+/// Takes away what nobody outside may say.
 pub(super) fn strip_identity(headers: &mut HeaderMap) {
     headers.remove(USER);
     headers.remove(ROLES);

@@ -43,8 +43,8 @@ impl Redirect {
 
     pub(super) fn location(&self, request: &Parts) -> Option<HeaderValue> {
         let uri = request.uri.path_and_query().map_or("/", |path| path.as_str());
-        // A path of two slashes would be read as another host's.
-        let uri = format!("/{}", uri.trim_start_matches('/'));
+        // A path that begins with two slashes would be read as another host's, and browsers read `\\` as a slash.
+        let uri = format!("/{}", uri.trim_start_matches(['/', '\\']));
         HeaderValue::try_from(self.to.replace(Self::URI, &uri)).ok()
     }
 }

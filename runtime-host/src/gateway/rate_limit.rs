@@ -1,16 +1,17 @@
 //! Rate limits: how often one caller may ask.
 //!
 //! The arithmetic is GCRA by `governor`. What is ours is where its state is kept: a fixed number of callers is remembered.
-//! Whoever comes when the memory is full shares one budget with all others who do, so that filling it resets nobody's.
+//! Whoever comes when the memory is full shares a budget with some of the others who do, so that filling it resets nobody's.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::{Clock, DefaultClock, Reference as _};
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -24,6 +25,10 @@ use super::principal::Principal;
 pub(super) const CALLERS_MAX: usize = 1 << 16;
 /// Parts of the memory, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
+/// Budgets of those for whom there is no room.
+const SHARED_BUDGETS: usize = 1 << 10;
+/// How often those are forgotten who are back at their full budget.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// Bits of an IPv6 address that belong to one network, all of which one household has.
 const IPV6_NETWORK_BITS: u32 = 64;
 
@@ -81,6 +86,7 @@ struct Budget<C: Clock> {
     rate: Rate,
     limiter: RateLimiter<u128, Memory, C, StateInformationMiddleware>,
     is_crowded: Arc<AtomicBool>,
+    swept: Mutex<Option<C::Instant>>,
 }
 
 impl RateLimit {
@@ -101,6 +107,12 @@ impl<C: Clock + Clone> RateLimit<C> {
 
     pub(super) fn settings(&self) -> &RateLimitSettings {
         &self.settings
+    }
+
+    /// Whether its verdict may be another once it is known who asks.
+    pub(super) fn depends_on_user(&self) -> bool {
+        // What all share comes last: a request that is refused anyway is not to use it up.
+        self.settings.by != By::Address || !self.tiers.is_empty()
     }
 
     pub(super) fn quoted_name(&self) -> HeaderValue {
@@ -124,13 +136,14 @@ impl<C: Clock + Clone> Budget<C> {
     fn new(rate: Rate, clock: C, callers_max: usize) -> Self {
         let is_crowded = Arc::new(AtomicBool::new(false));
         let memory = Memory::new(callers_max, is_crowded.clone());
-        Self { rate, limiter: RateLimiter::new(rate.quota(), memory, clock), is_crowded }
+        let limiter = RateLimiter::new(rate.quota(), memory, clock);
+        Self { rate, limiter, is_crowded, swept: Mutex::default() }
     }
 
     fn check(&self, caller: u128, clock: &C) -> Verdict {
         let checked = self.limiter.check_key(&caller);
-        if self.is_crowded.swap(false, Ordering::Relaxed) {
-            self.limiter.retain_recent();
+        if self.is_crowded.load(Ordering::Relaxed) {
+            self.sweep(clock.now());
         }
         match checked {
             Ok(state) => {
@@ -147,7 +160,25 @@ impl<C: Clock + Clone> Budget<C> {
     }
 }
 
+impl<C: Clock + Clone> Budget<C> {
+    /// Makes room, but not for everybody who finds none: a flood would be answered with little else.
+    fn sweep(&self, now: C::Instant) {
+        let Ok(mut swept) = self.swept.try_lock() else { return };
+        if swept.is_some_and(|swept| Duration::from(now.duration_since(swept)) < SWEEP_PERIOD) {
+            return;
+        }
+        *swept = Some(now);
+        self.is_crowded.store(false, Ordering::Relaxed);
+        self.limiter.retain_recent();
+    }
+}
+
 impl Rate {
+    /// How long it takes until the whole burst is there again, which is what a client may use in that time.
+    pub(super) fn full_after(&self) -> Duration {
+        self.quota().replenish_interval().saturating_mul(self.burst.get())
+    }
+
     fn quota(&self) -> Quota {
         let interval = (self.window / self.requests.get()).max(Duration::from_nanos(1));
         // Only a period of zero is refused.
@@ -167,22 +198,23 @@ fn network(address: IpAddr) -> u128 {
 struct Memory {
     shards: Box<[Mutex<HashMap<u128, Nanos>>]>,
     shard_callers_max: usize,
-    /// Of all for whom there was no room.
-    others: Mutex<Option<Nanos>>,
+    /// Of those for whom there was no room.
+    others: Box<[Mutex<Option<Nanos>>]>,
+    /// Nobody outside knows who shares what with whom.
+    hasher: RandomState,
     is_crowded: Arc<AtomicBool>,
 }
 
 impl Memory {
     fn new(callers_max: usize, is_crowded: Arc<AtomicBool>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, shard_callers_max: callers_max.div_ceil(SHARDS), others: Mutex::default(), is_crowded }
+        let others = (0..SHARED_BUDGETS.min(callers_max)).map(|_| Mutex::default()).collect();
+        let shard_callers_max = callers_max.div_ceil(SHARDS);
+        Self { shards, shard_callers_max, others, hasher: RandomState::new(), is_crowded }
     }
 
-    fn shard(&self, caller: u128) -> MutexGuard<'_, HashMap<u128, Nanos>> {
-        // The bits of a network's number that differ between neighbours are in its middle.
-        let mixed = (caller ^ (caller >> 64)) as u64;
-        let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        lock(&self.shards[mixed as usize % SHARDS])
+    fn hash(&self, caller: u128) -> usize {
+        self.hasher.hash_one(caller) as usize
     }
 }
 
@@ -193,7 +225,8 @@ impl StateStore for Memory {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut shard = self.shard(*caller);
+        let hash = self.hash(*caller);
+        let mut shard = lock(&self.shards[hash % SHARDS]);
         let room = shard.len() < self.shard_callers_max;
         if let Some(state) = shard.get_mut(caller) {
             let (outcome, next) = measure(Some(*state))?;
@@ -207,7 +240,7 @@ impl StateStore for Memory {
         }
         drop(shard);
         self.is_crowded.store(true, Ordering::Relaxed);
-        let mut others = lock(&self.others);
+        let mut others = lock(&self.others[hash / SHARDS % self.others.len()]);
         let (outcome, next) = measure(*others)?;
         *others = Some(next);
         Ok(outcome)
@@ -308,7 +341,7 @@ mod tests {
         let ask = |number| limit.check(address(number), None).is_admitted;
         assert!(ask(1));
         let admitted = (2..10_000).filter(|number| ask(*number)).count();
-        assert!(admitted <= CALLERS, "{admitted}: whoever finds no room shares one budget");
+        assert!(admitted <= 2 * CALLERS, "{admitted}: whoever finds no room shares a budget");
         assert!(!ask(1), "the first one is still known");
         assert!(limit.everyone.limiter.len() <= CALLERS);
         clock.advance(Duration::from_secs(120));
@@ -339,24 +372,27 @@ mod tests {
     }
 
     proptest! {
-        /// Against a token bucket that is counted in the plainest way.
+        /// Against a bucket that is filled drop by drop.
         #[test]
         fn never_more_than_the_rate_is_let_through(
             requests in 1u32..50, burst in 1u32..50,
             pauses_us in proptest::collection::vec(0u64..100_000, 1..300),
         ) {
             let (limit, clock) = limit(By::Everybody, rate(requests, Duration::from_secs(1), burst), 100);
-            let interval_ns = 1_000_000_000 / u64::from(requests);
-            let (mut now_ns, mut full_at_ns) = (0u64, 0u64);
+            // One request is so many nanoseconds of filling.
+            let request_ns = 1_000_000_000 / u64::from(requests);
+            let full_ns = request_ns * u64::from(burst);
+            let mut level_ns = full_ns;
             for pause_us in pauses_us {
                 clock.advance(Duration::from_micros(pause_us));
-                now_ns += pause_us * 1_000;
-                let next = full_at_ns.max(now_ns) + interval_ns;
-                let expected = next - now_ns <= interval_ns * u64::from(burst);
+                level_ns = full_ns.min(level_ns + pause_us * 1_000);
+                let expected = level_ns >= request_ns;
                 if expected {
-                    full_at_ns = next;
+                    level_ns -= request_ns;
                 }
-                prop_assert_eq!(limit.check(address(1), None).is_admitted, expected);
+                let verdict = limit.check(address(1), None);
+                prop_assert_eq!(verdict.is_admitted, expected);
+                prop_assert_eq!(u64::from(verdict.remaining), if expected { level_ns / request_ns } else { 0 });
             }
         }
     }

@@ -4,6 +4,9 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method};
 
+use percent_encoding::percent_decode_str;
+
+use super::cors::Cors;
 use super::policies::Policies;
 use crate::config_file::Position;
 use crate::router::RoutePattern;
@@ -31,13 +34,24 @@ pub(super) struct Matcher {
 
 impl Matcher {
     pub(super) fn matches(&self, request: &Parts) -> bool {
-        self.path.as_ref().is_none_or(|path| path.matches(request.uri.path()))
-            && self.methods.as_ref().is_none_or(|methods| methods.contains(&request.method))
+        let preflight = Cors::preflight(&request.method, &request.headers);
+        // A question is for the rule of what it is about. It has not got the headers of that.
+        let method = preflight.and_then(|about| about.to_str().ok()?.parse().ok()).unwrap_or(request.method.clone());
+        if preflight.is_some() && !self.headers.is_empty() {
+            return self.matches_all(request, &method, false);
+        }
+        self.matches_all(request, &method, true)
+    }
+
+    fn matches_all(&self, request: &Parts, method: &Method, with_headers: bool) -> bool {
+        self.path.as_ref().is_none_or(|path| matches_path(path, request.uri.path()))
+            && self.methods.as_ref().is_none_or(|methods| has(methods, method))
             && self.host.as_ref().is_none_or(|host| asked_host(request).is_some_and(|asked| asked == *host))
-            && self.headers.iter().all(|(name, value)| {
-                let mut values = request.headers.get_all(name).iter();
-                values.any(|found| value.as_ref().is_none_or(|value| value == found))
-            })
+            && (!with_headers
+                || self.headers.iter().all(|(name, value)| {
+                    let mut values = request.headers.get_all(name).iter();
+                    values.any(|found| value.as_ref().is_none_or(|value| value == found))
+                }))
             && (self.query.is_empty() || self.matches_query(request.uri.query().unwrap_or_default()))
     }
 
@@ -58,7 +72,7 @@ impl Matcher {
         let methods = match (&self.methods, &other.methods) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(methods), Some(others)) => others.iter().all(|method| methods.contains(method)),
+            (Some(methods), Some(others)) => others.iter().all(|method| has(methods, method)),
         };
         let host = self.host.is_none() || self.host == other.host;
         let headers = self.headers.iter().all(|(name, value)| {
@@ -71,11 +85,30 @@ impl Matcher {
     }
 }
 
-/// The host that the client asks for, in lower case.
+/// Whether components may read a path in more than one way: some see folders in it that others do not.
+pub(super) fn is_ambiguous(path: &str) -> bool {
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
+    let slashes = decoded.iter().filter(|byte| **byte == b'/').count();
+    let has_hidden = decoded.iter().any(|byte| *byte == b'\\' || *byte < b' ') || slashes != path.matches('/').count();
+    let mut segments = decoded.split(|byte| *byte == b'/');
+    has_hidden || segments.any(|segment| matches!(segment, b"." | b"..")) || path.contains("//")
+}
+
+/// Who may be asked with GET may be asked with HEAD, which gives away the same.
+fn has(methods: &[Method], method: &Method) -> bool {
+    methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
+}
+
+/// As it is written, or as a component may read it.
+fn matches_path(pattern: &RoutePattern, path: &str) -> bool {
+    pattern.matches(path) || (path.contains('%') && pattern.matches(&percent_decode_str(path).decode_utf8_lossy()))
+}
+
+/// The host that the client asks for, in lower case and without a dot at its end.
 fn asked_host(request: &Parts) -> Option<String> {
     let in_header = || Authority::try_from(request.headers.get(http::header::HOST)?.as_bytes()).ok();
     let authority = request.uri.authority().cloned().or_else(in_header)?;
-    Some(authority.host().to_ascii_lowercase())
+    Some(authority.host().trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -101,6 +134,9 @@ mod tests {
         let is = |matcher: Matcher| matcher.matches(&get);
         assert!(is(Matcher { path: path("/api/orders/:id"), ..Matcher::default() }));
         assert!(!is(Matcher { path: path("/api/orders"), ..Matcher::default() }));
+        let encoded = parts(Method::HEAD, "/%61pi/orders/7");
+        assert!(Matcher { path: path("/api/orders/:id"), ..Matcher::default() }.matches(&encoded));
+        assert!(Matcher { methods: Some(vec![Method::GET]), ..Matcher::default() }.matches(&encoded));
         assert!(is(Matcher { methods: Some(vec![Method::POST, Method::GET]), ..Matcher::default() }));
         assert!(!is(Matcher { methods: Some(vec![Method::POST]), ..Matcher::default() }));
         assert!(is(Matcher { host: Some("shop.example".into()), ..Matcher::default() }));
@@ -115,6 +151,30 @@ mod tests {
         };
         assert!(query("x", None) && query("dry run", Some("1")));
         assert!(!query("dry run", Some("2")) && !query("y", None));
+    }
+
+    #[test]
+    fn a_preflight_is_for_the_rule_of_what_it_is_about() {
+        let mut preflight = parts(Method::OPTIONS, "/a");
+        preflight.headers.insert("origin", HeaderValue::from_static("https://shop.example"));
+        preflight.headers.insert("access-control-request-method", HeaderValue::from_static("POST"));
+        let of = |method: Method| Matcher {
+            methods: Some(vec![method]),
+            headers: vec![(HeaderName::from_static("x-csrf"), None)],
+            ..Matcher::default()
+        };
+        assert!(of(Method::POST).matches(&preflight));
+        assert!(!of(Method::PUT).matches(&preflight) && !of(Method::OPTIONS).matches(&preflight));
+    }
+
+    #[test]
+    fn paths_that_may_be_read_otherwise_are_found() {
+        for path in ["/a//b", "/a/./b", "/a/../b", "/a/%2e%2e/b", "/a%2fb", "/a%5cb", "/a\\b", "/a%00", "/..", "//a"] {
+            assert!(is_ambiguous(path), "{path}");
+        }
+        for path in ["/", "/a/b/", "/a.b/..c", "/%61", "/caf%C3%A9", "/a:b@c"] {
+            assert!(!is_ambiguous(path), "{path}");
+        }
     }
 
     #[test]

@@ -77,6 +77,9 @@ struct Header {
 struct Claims {
     sub: String,
     exp: u64,
+    /// Only to be of the right type; when it is, is looked at elsewhere.
+    #[serde(rename = "nbf")]
+    _nbf: Option<u64>,
     #[serde(default)]
     roles: Vec<String>,
     #[serde(default)]
@@ -114,6 +117,7 @@ impl Tokens {
         }
         let token = token.trim();
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        self.keys.keep_fresh(source);
         let generation = self.keys.generation();
         if let Some(known) = self.verified.get(&digest)
             && known.generation == generation

@@ -6,10 +6,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use ipnet::IpNet;
 
 use super::Configuration;
+use crate::allowed_hosts::is_service_chaining_host;
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
 use crate::gateway::client::{ForwardedHeader, Proxies};
 use crate::gateway::cors::Cors;
@@ -26,6 +28,10 @@ const MAX_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Methods of pages of other origins where nothing else is said.
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+/// Claims that have a meaning of their own.
+const OWN_CLAIMS: [&str; 7] = ["iss", "aud", "sub", "exp", "nbf", "roles", "scope"];
+/// How long a burst may take to be there again.
+const BURST_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const REDIRECTS: [StatusCode; 4] =
     [StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
 const WINDOWS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
@@ -46,12 +52,13 @@ pub(super) fn configuration(
     let context = Context { manifest, variables };
     let mut root = file.root()?;
     let proxies = proxies(&mut root)?;
-    let tokens = root.optional("tokens")?.map(|table| context.tokens(table)).transpose()?.flatten();
+    let tokens: Option<Table> = root.optional("tokens")?;
+    let has_tokens = tokens.is_some();
+    let tokens = tokens.map(|table| context.tokens(table)).transpose()?.flatten();
     let tokens = tokens.map(|settings| match former.and_then(|former| former.tokens.as_ref()) {
         Some(former) if *former.settings() == settings => former.clone(),
         _ => Arc::new(Tokens::new(settings)),
     });
-    let has_tokens = tokens.is_some() || variables.is_none();
 
     let mut rate_limits = BTreeMap::new();
     for (name, value) in root.optional::<Table>("rate_limits")?.map(Table::into_entries).unwrap_or_default() {
@@ -119,7 +126,10 @@ impl Context<'_> {
             return Err(table.error(format!("{table} has no keys; expected `jwks`, `jwks_url` or both")));
         }
         let (jwks, url) = (self.text(jwks)?, self.text(url)?);
-        let claims = table.or_default("claims")?;
+        let claims: BTreeMap<String, String> = table.or_default("claims")?;
+        if let Some(name) = claims.keys().find(|name| OWN_CLAIMS.contains(&name.as_str())) {
+            return Err(table.error(format!("{table} asks for a claim `{name}`, which is looked at in any case")));
+        }
         if let Some(jwks) = &jwks {
             check_jwks(jwks).map_err(|problem| table.error_at(jwks.position, problem))?;
         }
@@ -136,8 +146,18 @@ impl Context<'_> {
 
 fn key_url(text: &str) -> Result<Uri, String> {
     let url: Option<Uri> = text.trim().parse().ok();
-    url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
-        .ok_or(format!("{text:?} is no URL of http or https"))
+    let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    let Some((url, host)) = url.and_then(|url| Some((url.clone(), url.host()?.to_ascii_lowercase()))) else {
+        return Err(format!("{text:?} is no URL of http or https"));
+    };
+    let host = host.trim_matches(['[', ']']);
+    let is_here = is_service_chaining_host(host)
+        || host == "localhost"
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match url.scheme_str() == Some("https") || is_here {
+        true => Ok(url),
+        false => Err(format!("{text:?} has no TLS, and who is on the way could give other keys; expected https")),
+    }
 }
 
 fn rate_limit(name: &Located<String>, mut table: Table<'_>) -> Result<RateLimitSettings, ConfigError> {
@@ -156,6 +176,11 @@ fn rate_limit(name: &Located<String>, mut table: Table<'_>) -> Result<RateLimitS
         let number = u32::try_from(burst.value).ok().and_then(NonZeroU32::new);
         rate.burst =
             number.ok_or_else(|| table.error_at(burst.position, "`burst` is out of range; expected 1 or more"))?;
+    }
+    if rate.full_after() > BURST_TIME_MAX {
+        let problem =
+            format!("the rate limit `{}` has a burst that takes more than a year to be there again", name.value);
+        return Err(table.error_at(name.position, problem));
     }
     let mut tiers = Vec::new();
     for (role, value) in table.optional::<Table>("tiers")?.map(Table::into_entries).unwrap_or_default() {
@@ -181,7 +206,15 @@ fn matcher(table: &mut Table<'_>) -> Result<Matcher, ConfigError> {
         .map(|path| path.parse(|text| text.parse().map_err(|error: crate::router::InvalidPattern| error.to_string())));
     let methods = table.optional::<Vec<Value>>("methods")?;
     let methods = methods.map(|methods| methods.into_iter().map(method).collect::<Result<Vec<_>, _>>());
-    let host = table.optional::<String>("host")?.map(|host| host.to_ascii_lowercase());
+    let host = table.optional::<Value>("host")?.map(|host| {
+        host.parse(|text| match text.parse::<Authority>() {
+            Ok(authority) if authority.as_str() == authority.host() && !text.ends_with('.') => {
+                Ok(text.to_ascii_lowercase())
+            }
+            _ => Err(format!("{text:?} is no host; expected one such as \"shop.example\", without port")),
+        })
+    });
+    let host = host.transpose()?.map(|host| host.value);
     let mut headers = Vec::new();
     for (name, value) in table.optional::<Table>("headers")?.map(Table::into_entries).unwrap_or_default() {
         let header = header_name(table, &name)?;
@@ -278,8 +311,14 @@ fn policies(
 fn redirect(mut table: Table<'_>) -> Result<Redirect, ConfigError> {
     let to: Value = table.required("to", "a URL or path, such as \"https://shop.example{uri}\"")?;
     let to = to.parse(|text| {
-        let is_place = text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://");
-        let is_place = is_place || text == Redirect::URI;
+        // Whatever is asked for must not be able to choose the host.
+        let is_path = |path: &str| path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/\\");
+        let host_of = |path: &str| Some(url::Url::parse(&text.replace(Redirect::URI, path)).ok()?.origin());
+        let is_web = text.starts_with("http://") || text.starts_with("https://");
+        let is_place = match is_web {
+            true => host_of("/a").is_some_and(|host| host_of("/b/c").as_ref() == Some(&host) && host.is_tuple()),
+            false => is_path(&text.replace(Redirect::URI, "/a")),
+        };
         match is_place && HeaderValue::from_str(text).is_ok() {
             true => Ok(text.to_owned()),
             false => Err(format!("{text:?} is neither a path nor a URL of http or https")),
@@ -337,7 +376,7 @@ fn cors(mut table: Table<'_>) -> Result<Cors, ConfigError> {
     });
     let cors = Cors {
         origins,
-        methods: methods.and_then(|methods| listed(&methods)).unwrap_or(CORS_METHODS),
+        methods: methods.map_or(Some(CORS_METHODS), |methods| listed(&methods)),
         headers: names(&table, headers)?,
         exposed_headers: names(&table, exposed)?,
         credentials: credentials.value,

@@ -13,6 +13,7 @@ use http::Uri;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 use super::TokenError;
 
@@ -48,7 +49,7 @@ struct Source {
     fetched: ArcSwapOption<Fetched>,
     /// Grows with every change of the keys.
     generation: AtomicU64,
-    /// When it was last asked; held while it is.
+    /// When it was last asked; held by who waits for the answer.
     tried: Mutex<Option<Instant>>,
 }
 
@@ -88,15 +89,20 @@ impl Keys {
             return Ok(key);
         }
         let source = self.source.as_ref().ok_or(TokenError::Invalid)?;
-        let known = source.known(id);
-        if known.is_some() && !source.is_fresh() {
-            // With the keys that are here goes on what does not need the new ones.
-            let (source, via) = (source.clone(), via.clone());
-            tokio::spawn(async move { source.refresh(None, &via).await });
-        }
-        match known {
+        match source.known(id) {
             Some(key) => Ok(key),
             None => source.refresh(id, via).await,
+        }
+    }
+
+    /// Has keys that have been here for long fetched anew. With those that are here goes on what does not need others.
+    pub(super) fn keep_fresh(&self, via: &Arc<dyn KeySource>) {
+        let Some(source) = self.source.as_ref().filter(|source| source.is_stale()) else { return };
+        if let Ok(mut tried) = source.tried.try_lock()
+            && is_due(&tried)
+        {
+            *tried = Some(Instant::now());
+            tokio::spawn(source.clone().fetch(via.clone()));
         }
     }
 }
@@ -106,29 +112,38 @@ impl Source {
         self.fetched.load().as_ref().and_then(|fetched| one_of(&fetched.keys, id))
     }
 
-    fn is_fresh(&self) -> bool {
-        self.fetched.load().as_ref().is_some_and(|fetched| fetched.at.elapsed() < FRESH)
+    /// Whether there are keys that have been here for long.
+    fn is_stale(&self) -> bool {
+        self.fetched.load().as_ref().is_some_and(|fetched| fetched.at.elapsed() >= FRESH)
     }
 
     /// Asks for the keys, unless somebody just did, and looks for this one again.
-    async fn refresh(&self, id: Option<&str>, via: &Arc<dyn KeySource>) -> Result<Key, TokenError> {
+    async fn refresh(self: &Arc<Self>, id: Option<&str>, via: &Arc<dyn KeySource>) -> Result<Key, TokenError> {
         let mut tried = self.tried.lock().await;
         // Somebody else may have fetched while this one waited.
-        if let Some(key) = self.known(id).filter(|_| self.is_fresh()) {
+        if let Some(key) = self.known(id) {
             return Ok(key);
         }
-        if tried.is_none_or(|tried| tried.elapsed() >= PAUSE) {
-            let answer = via.clone().fetch(self.url.clone()).await;
+        if is_due(&tried) {
+            // Who asks may go away, and the next one must not ask anew for that.
             *tried = Some(Instant::now());
-            match answer.and_then(|body| Ok((parse(&body)?, body))) {
-                Ok((keys, body)) => self.keep(keys, body),
-                Err(reason) => tracing::warn!(url = %self.url, "the keys for tokens cannot be fetched: {reason}"),
-            }
+            let _: Result<(), JoinError> = tokio::spawn(self.clone().fetch(via.clone())).await;
         }
         match (self.known(id), self.fetched.load().is_some()) {
             (Some(key), _) => Ok(key),
             (None, true) => Err(TokenError::Invalid),
             (None, false) => Err(TokenError::Unavailable),
+        }
+    }
+
+    async fn fetch(self: Arc<Self>, via: Arc<dyn KeySource>) {
+        let answer = via.fetch(self.url.clone()).await;
+        match answer.and_then(|body| Ok((parse(&body)?, body))) {
+            Ok((keys, _)) if keys.is_empty() => {
+                tracing::warn!(url = %self.url, "the keys for tokens were fetched, and none of them verifies tokens");
+            }
+            Ok((keys, body)) => self.keep(keys, body),
+            Err(reason) => tracing::warn!(url = %self.url, "the keys for tokens cannot be fetched: {reason}"),
         }
     }
 
@@ -139,6 +154,11 @@ impl Source {
             self.generation.fetch_add(1, Ordering::Release);
         }
     }
+}
+
+/// Whether the source may be asked again.
+fn is_due(tried: &Option<Instant>) -> bool {
+    tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
 }
 
 /// The key of this id, or the only one.

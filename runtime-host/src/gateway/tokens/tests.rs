@@ -91,10 +91,11 @@ async fn a_good_token_says_who_asks_and_is_remembered_until_it_expires() {
         assert!(principal.has_scope("b") && !principal.has_scope("c"));
     }
     assert_eq!(tokens.verified.len(), 1);
-    let digest = *blake3::hash(good.as_bytes()).as_bytes();
-    let known = tokens.verified.get(&digest).unwrap();
-    tokens.verified.insert(digest, Verified { expires_at_s: 1, ..known });
-    assert!(bearer(&tokens, &good, &nowhere).await.is_ok(), "it is verified again, and still good");
+    let digest = |token: &str| *blake3::hash(token.as_bytes()).as_bytes();
+    let known = tokens.verified.get(&digest(&good)).unwrap();
+    let expired = token(header(KEY_ID), &changed("exp", json!(1)), 1);
+    tokens.verified.insert(digest(&expired), Verified { expires_at_s: 1, ..known });
+    assert_eq!(bearer(&tokens, &expired, &nowhere).await, Err(TokenError::Invalid), "although it was verified before");
     let lowercase = [(AUTHORIZATION, format!("bearer {good}").parse().unwrap())].into_iter().collect();
     let nowhere: Arc<dyn KeySource> = nowhere;
     assert!(tokens.authenticate(&lowercase, &nowhere).await.is_ok());
@@ -127,6 +128,7 @@ async fn tokens_that_nobody_may_believe_are_refused() {
         ("expired", forged(header(KEY_ID), changed("exp", json!(now - LEEWAY_S - 1)))),
         ("without expiry", forged(header(KEY_ID), changed("exp", Value::Null))),
         ("not yet", forged(header(KEY_ID), changed("nbf", json!(now + LEEWAY_S + 5)))),
+        ("not yet in words", forged(header(KEY_ID), changed("nbf", json!("tomorrow")))),
         ("another issuer", forged(header(KEY_ID), changed("iss", json!("x")))),
         ("without issuer", forged(header(KEY_ID), changed("iss", Value::Null))),
         ("for others", forged(header(KEY_ID), changed("aud", json!("x")))),
@@ -174,6 +176,27 @@ async fn keys_come_from_their_source_and_stay_when_it_is_down() {
     }
     assert_eq!(*source.asked.lock().unwrap(), 2, "unknown keys do not make it asked without end");
     assert!(bearer(&tokens, &good, &source).await.is_ok());
+
+    let tokens = self::tokens(String::new(), Some("http://auth.spin.internal/jwks"));
+    for answer in ["", "{\"keys\": []}"] {
+        source.answers.lock().unwrap().push(Ok(answer.into()));
+        assert_eq!(bearer(&tokens, &good, &source).await, Err(TokenError::Unavailable), "no keys are no answer");
+    }
+}
+
+#[tokio::test]
+async fn who_goes_away_does_not_make_the_source_asked_again() {
+    let source = Arc::new(Published::default());
+    source.answers.lock().unwrap().push(Ok(jwks(&[(KEY_ID, 1)])));
+    let tokens = tokens(String::new(), Some("http://auth.spin.internal/jwks"));
+    let good = token(header(KEY_ID), &claims(), 1);
+    for _ in 0..10 {
+        // Polled once, and dropped.
+        let _: Option<_> = futures::future::FutureExt::now_or_never(bearer(&tokens, &good, &source));
+    }
+    tokio::task::yield_now().await;
+    assert!(bearer(&tokens, &good, &source).await.is_ok(), "what the first one asked for has come");
+    assert_eq!(*source.asked.lock().unwrap(), 1);
 }
 
 #[tokio::test]
