@@ -25,11 +25,14 @@ async fn a_shopper_buys_and_gets_money_back() {
     assert_eq!((available(&shop, "product-1").await, available(&shop, "product-2").await), (json!(8), json!(9)));
     assert_eq!(ann.get("/api/orders").await["items"][0]["id"], order["id"]);
 
-    for (to, more) in [("packed", json!({})), ("shipped", json!({})), ("delivered", json!({}))] {
-        let mut step = json!({ "to": to });
-        step.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        assert_eq!(staff.act(&order, "transitions", step).await["state"], to);
-    }
+    staff.act(&order, "transitions", json!({ "to": "packed" })).await;
+    staff.act(&order, "transitions", json!({ "to": "shipped", "tracking": "1Z-999" })).await;
+    let shown = ann.get(&format!("/api/orders/{}", order["id"].as_str().expect("an id"))).await;
+    assert_eq!((&shown["state"], &shown["tracking"]), (&json!("shipped"), &json!("1Z-999")));
+    let parcels = staff.get("/api/shipping/shipments").await;
+    let parcel = &parcels["items"][0];
+    assert_eq!((&parcel["order_id"], &parcel["tracking_number"]), (&order["id"], &json!("1Z-999")), "{parcels}");
+    assert_eq!(staff.act(&order, "transitions", json!({ "to": "delivered" })).await["state"], "delivered");
     let line = json!([{ "sku": "P-1", "quantity": 1 }]);
     let refund = json!({ "lines": line, "reason": "broken", "restock": false });
     let partly = staff.act(&order, "refunds", refund).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tests::app::App;
 use tests::host::{Host, PATIENCE};
 use tests::shop::{Shop, json_of};
 use tests::shopper::{Shopper, Site};
@@ -205,6 +206,31 @@ async fn payments_have_no_public_way_in_but_their_own() {
     let unsigned = shop.host.post("/api/payments/webhooks/test").body("{}").send().await;
     assert_eq!(unsigned.expect("an answer").status(), 400);
     shop.host.log_line(&["the test provider is on"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_number_is_refused_and_nowhere_in_the_log() {
+    const CARD: &str = "4242424242424242";
+    const SPACED: &str = "4242 4242 4242 4242";
+    let change = |app: App| app.argument("--log=debug,access=info");
+    let shop = Shop::start_with_internal_routes_of("payments", change).await.with_products(1).await;
+    let shopper = Shopper::new(&Site::of(&shop.host)).await;
+    let cart = shopper.add("P-1", 1).await;
+    for card in [CARD, SPACED] {
+        let refused = shopper.check_out("k", &shopper.wish(&cart, card).await).await;
+        assert_eq!((refused.status.as_u16(), refused.problem()), (422, "card-number"), "{refused:?}");
+        let refused = authorize(&shop.host, &order(1), card, 422).await;
+        assert_eq!(refused["type"], "urn:bodega:problem:card-number");
+    }
+    for path in ["/api/checkout", "/internal/intents"] {
+        let torn = shop.host.post(path).header("idempotency-key", "k").body(format!("{{\"payment_method\": \"{CARD}"));
+        assert_eq!(torn.send().await.expect("an answer").status(), 422, "{path}");
+    }
+    shop.host.log_line(&["access", "/api/checkout", "422"]).await;
+    shop.host.log_line(&["access", "/internal/...", "422"]).await;
+    let quoted: Vec<String> =
+        shop.host.log().into_iter().filter(|line| line.contains(CARD) || line.contains(SPACED)).collect();
+    assert_eq!(quoted, [""; 0]);
 }
 
 /// What is left to buy of `Product n`.

@@ -1,10 +1,13 @@
 //! What the host asks of a component by itself, at regular times.
 
+use std::fs;
 use std::time::Duration;
 
 use tests::app::App;
-use tests::host::Host;
-use tokio::time::sleep;
+use tests::host::{Host, PATIENCE};
+use tests::programs;
+use tests::shop::Shop;
+use tokio::time::{Instant, sleep};
 
 const LEDGER: &str =
     "key_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]\n[component.ledger.tool.bodega]\n";
@@ -55,4 +58,42 @@ async fn runs_of_one_schedule_never_overlap() {
         sleep(Duration::from_millis(50)).await;
     }
     assert!(seen("skipped").await >= 6.0, "a run of 350 ms leaves out three of 100 ms");
+}
+
+/// The component and the path of each schedule in the repository's manifest.
+fn schedules_of_the_shop() -> Vec<(String, String)> {
+    let manifest = fs::read_to_string(programs::repository().join("spin.toml")).expect("the repository has an app");
+    let mut component = "";
+    let mut schedules = Vec::new();
+    for line in manifest.lines() {
+        if let Some(table) = line.strip_prefix("[component.") {
+            component = table.split(['.', ']']).next().expect("a name");
+        } else if line.trim_start().starts_with("{ every = ") {
+            let path = line.split("path = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a path");
+            schedules.push((component.to_owned(), path.to_owned()));
+        }
+    }
+    schedules
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_schedule_of_the_shop_is_answered_with_success_soon_after_the_start() {
+    let schedules = schedules_of_the_shop();
+    assert!(schedules.len() >= 7, "{schedules:?}");
+    let shop = Shop::start().await;
+    // However long its period is, the first run comes within a second.
+    let deadline = Instant::now() + PATIENCE;
+    for (component, path) in &schedules {
+        let count = async |result| {
+            let labels = [("component", component.as_str()), ("path", path.as_str()), ("result", result)];
+            shop.host.metrics().await.sum("bodega_scheduled_runs_total", &labels)
+        };
+        while count("ok").await < 1.0 {
+            assert_eq!(count("failed").await, 0.0, "{component}{path}: {:?}", shop.host.log());
+            assert!(Instant::now() < deadline, "{component}{path} is never run");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let failed = shop.host.metrics().await.sum("bodega_scheduled_runs_total", &[("result", "failed")]);
+    assert_eq!(failed, 0.0, "{:?}", shop.host.log());
 }

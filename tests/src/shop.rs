@@ -88,21 +88,27 @@ impl Shop {
     /// Holds the books of all services against each other: `bodega verify` must find nothing, and, once all orders have
     /// come to rest, have held every one of them against all books.
     pub async fn verify(&self) {
-        let token = self.issuer.access_token("admin");
-        let arguments = ["verify", "--json", "--url", &self.host.url(""), "--token", &token];
         let deadline = Instant::now() + 2 * PATIENCE;
         loop {
-            let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
-            let said =
-                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "{said}");
-            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let report = self.verify_now().await;
             if report["checked"]["in_motion"] == 0 {
                 return;
             }
             assert!(Instant::now() < deadline, "orders do not come to rest: {report}");
             sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// What `bodega verify` says at this moment, whoever is buying: it must find nothing.
+    pub async fn verify_now(&self) -> Value {
+        let token = self.issuer.access_token("admin");
+        let arguments = ["verify", "--json", "--url", &self.host.url(""), "--token", &token];
+        let output = self.host.app().command(&arguments).await.expect("the host's binary runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report["findings"], json!([]), "{said}");
+        report
     }
 
     /// Makes `request` one of a staff member.
