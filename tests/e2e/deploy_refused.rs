@@ -69,7 +69,8 @@ async fn what_cannot_work_is_refused_and_the_former_revision_goes_on() {
     );
     let actions: serde_json::Value = host.control("GET", "/v1/actions", "").await.json().await.expect("JSON");
     let actions = actions.as_array().expect("a list");
-    assert_eq!(actions.len(), 12);
+    // Two in a row were refused for the same: that they lack a handler.
+    assert_eq!(actions.len(), 11);
     assert!(actions.iter().all(|action| action["outcome"] != "ok" && action["action"] == "deploy"), "{actions:?}");
     assert!(actions[0]["who"].as_str().is_some_and(|who| who.starts_with("admin-token (")), "{:?}", actions[0]);
 }

@@ -159,16 +159,17 @@ async fn what_is_deployed_and_rolled_out_goes_on_in_the_new_process() {
     let app = App::new().file("variant.wasm", one);
     let source = app.folder().join("variant.wasm");
     let rollout = "[component.variant.tool.bodega.rollout]\nduration = \"1h\"";
-    let host = app.component("variant", "\"/variant/...\"", &source, rollout).start().await;
+    let mut host = app.component("variant", "\"/variant/...\"", &source, rollout).start().await;
     host.deploy("variant", &two).await;
     host.upgrade().await;
     assert_eq!(host.text("/variant/").await, "two");
+    // Until then a connection that was kept may bring it one request more.
+    assert_eq!(host.ended().await.code(), Some(0));
 
     let begun = host.control("POST", "/v1/deploy?component=variant&strategy=canary", six).await;
     assert_eq!(begun.status(), 200);
     let former = host.serving_pid();
     host.upgrade().await;
-    // Until then a connection that was kept may bring it one request more.
     until_ended(former).await;
     let rollout = host.status_of("variant").await["rollout"].clone();
     assert_eq!((&rollout["revision"], &rollout["weight_percent"]), (&3.into(), &10.into()), "{rollout}");

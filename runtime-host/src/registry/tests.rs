@@ -316,9 +316,17 @@ fn another_file_of_the_manifest_ends_a_rollout() {
     assert_eq!(shop.numbers(), [(2, false), (1, true)], "what is rolled out is kept");
     assert_eq!(shop.in_force(b"rebuilt"), InForce::ManifestChanged(recorded(1, b"base", "red")));
     assert_eq!(shop.registry.rollouts().unwrap(), []);
+}
+
+#[test]
+fn what_was_only_tried_out_is_nothing_to_return_to() {
+    let shop = Shop::new(10);
+    begin(&shop, b"tried");
+    shop.in_force(b"rebuilt");
     let history = shop.registry.history("cart").unwrap();
-    let rolled_back: Vec<bool> = history.iter().map(|record| record.is_rolled_back).collect();
-    assert_eq!(rolled_back, [false, true], "nobody returns to what was only tried: {history:?}");
+    let rolled_back: Vec<u32> =
+        history.iter().filter(|record| record.is_rolled_back).map(|record| record.number).collect();
+    assert_eq!((shop.numbers(), rolled_back), (vec![(3, true), (2, false), (1, false)], vec![2]));
 }
 
 #[test]
