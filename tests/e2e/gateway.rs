@@ -351,3 +351,24 @@ async fn some_requests_are_not_answered_by_their_component() {
     connection.send("9\r\n123456789\r\n0\r\n\r\n").await;
     assert_eq!(status(&connection.read_until("\r\n\r\n").await), 413, "or its end");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_way_to_write_a_path_gets_past_a_rule() {
+    let host = host("[[rules]]\npath = \"/hello/secret/...\"\ndeny = true\n").await;
+    for path in ["/hello/secret/x", "/hello/%73ecret/x", "/hello/secret"] {
+        assert_eq!(answered(&host, path).await, 403, "{path}");
+    }
+    for path in
+        ["/hello//secret/x", "/hello/./secret", "/hello/a/../secret", "/hello/secret%2Fx", "/hello/a/%2e%2e/secret"]
+    {
+        assert_eq!(answered(&host, path).await, 400, "{path}");
+    }
+    assert_eq!(answered(&host, "/hello/caf%C3%A9").await, 200);
+}
+
+/// The status of an answer to a path that is sent as it is written here.
+async fn answered(host: &Host, path: &str) -> u16 {
+    let mut connection = RawConnection::open(host).await;
+    connection.send(format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n")).await;
+    status(&connection.read_until("\r\n\r\n").await)
+}

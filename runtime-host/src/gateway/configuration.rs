@@ -71,6 +71,7 @@ pub struct Configuration {
     rate_limits: BTreeMap<String, Arc<RateLimit>>,
     all: Policies,
     rules: Vec<Rule>,
+    has_paths: bool,
 }
 
 impl Configuration {
@@ -126,9 +127,9 @@ impl Configuration {
         self.rules[rule].position.line
     }
 
-    /// Whether nothing at all is done, since there is no file.
-    pub(super) fn is_empty(&self) -> bool {
-        self.proxies.is_none()
+    /// Whether some rules go by the path of a request.
+    pub(super) fn has_paths(&self) -> bool {
+        self.has_paths
     }
 
     /// Rules that there are.

@@ -89,7 +89,7 @@ impl Matcher {
 pub(super) fn is_ambiguous(path: &str) -> bool {
     let decoded: Vec<u8> = percent_decode_str(path).collect();
     let slashes = decoded.iter().filter(|byte| **byte == b'/').count();
-    let has_hidden = decoded.iter().any(|byte| *byte == b'\\' || *byte < b' ') || slashes != path.matches('/').count();
+    let has_hidden = decoded.iter().any(|byte| matches!(byte, b'\\' | 0)) || slashes != path.matches('/').count();
     let mut segments = decoded.split(|byte| *byte == b'/');
     has_hidden || segments.any(|segment| matches!(segment, b"." | b"..")) || path.contains("//")
 }

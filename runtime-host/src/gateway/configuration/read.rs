@@ -85,7 +85,8 @@ pub(super) fn configuration(
         table.finish()?;
     }
     root.finish()?;
-    Ok(Configuration { proxies: Some(proxies), tokens, rate_limits, all, rules })
+    let has_paths = rules.iter().any(|rule| rule.matcher.path.is_some());
+    Ok(Configuration { proxies: Some(proxies), tokens, rate_limits, all, rules, has_paths })
 }
 
 fn proxies(root: &mut Table<'_>) -> Result<Proxies, ConfigError> {
