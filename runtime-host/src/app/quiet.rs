@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::engine::stand_back;
 
-/// How far the thread stands back, as `nice` counts. Of a core that requests want all the time it gets about a fiftieth, so that
-/// it does not starve; with the tenth that a niceness of 10 leaves it, the p99 of those requests is more than twice as long.
-const NICENESS: i32 = 19;
+/// How far the thread stands back, as `nice` counts: of a core that requests want all the time it gets about a tenth. With less, it
+/// could be left standing for seconds with a lock that others wait for.
+const NICENESS: i32 = 10;
 
 /// The thread; it ends when this is dropped, and what still runs there ends with it.
 pub(super) struct QuietThread {
