@@ -178,10 +178,7 @@ impl Gateway {
         let configuration = self.configuration.load_full();
         header_edits::strip_identity(&mut request.headers);
         let client = match &configuration.proxies {
-            Some(proxies) => {
-                let authority = request.uri.authority().cloned();
-                proxies.resolve(peer, authority.as_ref(), &mut request.headers)
-            }
+            Some(proxies) => proxies.resolve(peer, request.uri.authority(), &mut request.headers),
             None => peer,
         };
         let rule = configuration.rule_for(request);
@@ -269,9 +266,9 @@ impl Passage {
             return Err(Refusal::ContentTooLarge);
         }
         // Before anything that costs; and before a refusal, so that guessing tokens is limited too.
-        self.limit(policies, false)?;
-        let identified = self.identify(policies, &request.headers, keys).await;
         self.limit(policies, true)?;
+        let identified = self.identify(policies, &request.headers, keys).await;
+        self.limit(policies, false)?;
         identified?;
         if !policies.permits(self.principal.as_deref()) {
             return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::NoToken });
@@ -306,9 +303,9 @@ impl Passage {
         Ok(())
     }
 
-    /// Counts the request against every limit that depends on who asks, or against the others, until one is used up.
-    fn limit(&mut self, policies: &Policies, depends_on_user: bool) -> Result<(), Refusal> {
-        for limit in policies.rate_limits.iter().filter(|limit| limit.depends_on_user() == depends_on_user) {
+    /// Counts the request against every limit that comes before it is known who asks, or after, until one is used up.
+    fn limit(&mut self, policies: &Policies, is_early: bool) -> Result<(), Refusal> {
+        for limit in policies.rate_limits.iter().filter(|limit| limit.is_early() == is_early) {
             let verdict = limit.check(self.client.address.ip(), self.principal.as_deref());
             self.remaining = Some(self.remaining.map_or(verdict.remaining, |least| least.min(verdict.remaining)));
             self.verdicts.push((limit.quoted_name(), verdict));

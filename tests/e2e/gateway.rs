@@ -372,3 +372,28 @@ async fn answered(host: &Host, path: &str) -> u16 {
     connection.send(format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n")).await;
     status(&connection.read_until("\r\n\r\n").await)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_does_not_use_up_what_all_share() {
+    let host = host(
+        "trusted_proxies = [\"127.0.0.1\"]\n[rate_limits.all]\nby = \"everybody\"\nrate = \"3/m\"\n\
+         [rate_limits.staff]\nrate = \"1/m\"\ntiers = { staff = \"100/s\" }\n[all]\nrate_limits = [\"all\", \"staff\"]\n",
+    )
+    .await;
+    let ask = async |client: &str| {
+        let asked = host.request("/hello/").header("x-forwarded-for", client).send().await;
+        asked.expect("an answer").status().as_u16()
+    };
+    for status in [200, 429, 429, 429] {
+        assert_eq!(ask("203.0.113.7").await, status);
+    }
+    assert_eq!(ask("203.0.113.8").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_does_not_choose_its_rule() {
+    let host = host("[[rules]]\nmethods = [\"OPTIONS\"]\ndeny = true\n[[rules]]\nmethods = [\"GET\"]\n").await;
+    let preflight = host.client().request(reqwest::Method::OPTIONS, host.url("/hello/"));
+    let preflight = preflight.header("origin", "https://shop.example").header("access-control-request-method", "GET");
+    assert_eq!(preflight.send().await.expect("an answer").status(), 403);
+}

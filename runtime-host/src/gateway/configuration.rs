@@ -48,9 +48,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 
 use super::client::Proxies;
+use super::cors::Cors;
 use super::policies::Policies;
 use super::rate_limit::RateLimit;
 use super::rule::Rule;
@@ -112,9 +114,16 @@ impl Configuration {
         doubts
     }
 
-    /// The first rule that is for this request.
+    /// The first rule that is for this request. A preflight is for the rule of what it asks about, if that one answers
+    /// preflights; to all others it is a request like any other, or its client could choose its rule.
     pub(super) fn rule_for(&self, request: &Parts) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.matcher.matches(request))
+        let about = Cors::preflight(&request.method, &request.headers);
+        let about: Option<Method> = about.and_then(|method| method.to_str().ok()?.parse().ok());
+        let asked = about.and_then(|about| {
+            let rule = self.rules.iter().position(|rule| rule.matcher.matches_preflight(request, &about));
+            rule.filter(|rule| self.rules[*rule].policies.cors.is_some())
+        });
+        asked.or_else(|| self.rules.iter().position(|rule| rule.matcher.matches(request)))
     }
 
     /// What a rule says, or what holds without one.

@@ -109,10 +109,9 @@ impl<C: Clock + Clone> RateLimit<C> {
         &self.settings
     }
 
-    /// Whether its verdict may be another once it is known who asks.
-    pub(super) fn depends_on_user(&self) -> bool {
-        // What all share comes last: a request that is refused anyway is not to use it up.
-        self.settings.by != By::Address || !self.tiers.is_empty()
+    /// Whether it is looked at before it is known who asks: it needs no more than an address.
+    pub(super) fn is_early(&self) -> bool {
+        self.settings.by == By::Address && self.tiers.is_empty()
     }
 
     pub(super) fn quoted_name(&self) -> HeaderValue {

@@ -291,7 +291,10 @@ fn policies(
                 table.error_at(name.position, format!("there is no rate limit `{}`{}", name.value, hint()))
             })
         };
-        policies.rate_limits = names.into_iter().map(limit).collect::<Result<_, _>>()?;
+        let mut named = names.into_iter().map(limit).collect::<Result<Vec<_>, _>>()?;
+        // What all share comes last: a request that is refused anyway is not to use it up.
+        named.sort_by_key(|limit| limit.settings().by == By::Everybody);
+        policies.rate_limits = named;
     }
     if let Some(value) = table.optional::<Value>("cors")? {
         // `false` where `[all]` has it.
