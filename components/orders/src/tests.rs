@@ -11,6 +11,7 @@ mod journal;
 mod openapi;
 mod overtaken;
 mod ownership;
+mod paying;
 mod refunds;
 mod shop;
 mod transitions;

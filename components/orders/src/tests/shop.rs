@@ -269,6 +269,16 @@ impl Shop {
         self.database().read(sql, &[]).unwrap().pop().unwrap().take(0).unwrap()
     }
 
+    /// Fails unless the one order of mugs came to nothing: its stock is for sale again, and nobody paid.
+    #[track_caller]
+    pub(super) fn came_to_nothing(&self, state: &str) {
+        let orders = self.orders();
+        assert_eq!((orders.len(), &orders[0]["state"]), (1, &json!(state)));
+        assert_eq!((self.money(), self.units("MUG")), (0, (10, 0)));
+        assert_eq!(self.tasks(), [""; 0]);
+        assert_eq!(self.findings(), [Value::Null; 0]);
+    }
+
     /// What an audit of all pages finds. What was touched right now counts as settled.
     pub(super) fn findings(&self) -> Vec<Value> {
         self.change("UPDATE orders SET touched_at_ms = touched_at_ms - 1000");
