@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use tests::app::App;
-use tests::control::{revision_of, variant};
+use tests::control::{revision_of, variant, variant_app};
 use tests::host::{Host, PATIENCE};
 use tokio::time::{Instant, sleep};
 
@@ -13,21 +12,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// Shoppers at once.
 const SHOPPERS: usize = 8;
 
-/// An app of one component, in its first version, with these lines in its table of rollouts.
-fn app(rollout: &str) -> App {
-    let app = App::new().file("variant.wasm", variant("one", &[]));
-    let source = app.folder().join("variant.wasm");
-    app.component(
-        "variant",
-        "\"/variant/...\"",
-        &source,
-        &format!("[component.variant.tool.bodega.rollout]\n{rollout}"),
-    )
-}
-
 /// A canary with steps of a third of a second.
 async fn canary(more: &str) -> Host {
-    app(&format!("strategy = \"canary\"\nduration = \"300ms\"\nsamples_min = 60\n{more}")).start().await
+    variant_app(&format!("strategy = \"canary\"\nduration = \"300ms\"\nsamples_min = 60\n{more}")).start().await
 }
 
 async fn begin(host: &Host, wasm: &[u8]) {
@@ -163,7 +150,7 @@ async fn a_revision_that_turns_requests_away_since_it_is_slow_goes_back() {
                   sticky = { header = \"x-session\" }\nanalysis = { latency_ratio_min = 1000.0 }\n\
                   [component.variant.tool.bodega]\n\
                   instances_max = 1\ninstance_concurrency_max = 1\nqueue_length_max = 2";
-    let host = app(canary).argument("--workers=1").start().await;
+    let host = variant_app(canary).argument("--workers=1").start().await;
     begin(&host, &variant("bad", &["delay_ms=0100"])).await;
     let ask = async |session: usize| {
         let answer = host.request("/variant/").header("x-session", format!("s-{session}")).send().await;
@@ -231,7 +218,7 @@ async fn a_revision_that_leaks_memory_goes_back() {
 async fn a_tester_with_the_token_previews_and_an_operator_steers() {
     let blue_green =
         "strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"\npreview_host = \"preview.shop.example\"";
-    let app = app(blue_green);
+    let app = variant_app(blue_green);
     let source = app.folder().join("variant.wasm");
     let mut host = app.component("other", "\"/other/...\"", &source, "").start().await;
     begin(&host, &variant("two", &[])).await;
@@ -289,7 +276,7 @@ async fn a_tester_with_the_token_previews_and_an_operator_steers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_is_compared_and_seen_by_nobody() {
-    let host = app(
+    let host = variant_app(
         "strategy = \"shadow\"\nduration = \"300ms\"\nsamples_min = 40\nanalysis = { different_percent_max = 5.0 }",
     )
     .start()
@@ -313,7 +300,7 @@ async fn a_shadow_is_compared_and_seen_by_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_or_compared_while_a_rollout_goes_on_that_may_end_meanwhile() {
-    let host = app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
+    let host = variant_app("strategy = \"blue-green\"\ngate = \"manual\"\nbake = \"1h\"").start().await;
     begin(&host, &variant("two", &[])).await;
     let manifest = std::fs::read(host.folder().join("spin.toml")).expect("readable");
     host.write("spin.toml", b"half of a");

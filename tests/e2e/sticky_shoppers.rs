@@ -4,24 +4,11 @@ use std::ops::RangeInclusive;
 
 use futures::future::join_all;
 use serde_json::Value;
-use tests::app::App;
-use tests::control::variant;
+use tests::control::{variant, variant_app};
 use tests::host::Host;
 
 /// Shoppers at once.
 const SHOPPERS: usize = 8;
-
-/// An app of one component, in its first version, with these lines in its table of rollouts.
-fn app(rollout: &str) -> App {
-    let app = App::new().file("variant.wasm", variant("one", &[]));
-    let source = app.folder().join("variant.wasm");
-    app.component(
-        "variant",
-        "\"/variant/...\"",
-        &source,
-        &format!("[component.variant.tool.bodega.rollout]\n{rollout}"),
-    )
-}
 
 async fn begin(host: &Host, wasm: &[u8]) {
     let done = host.deploy("variant", wasm).await;
@@ -34,9 +21,10 @@ async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
     // 99 % bounds of the binomial distribution with n = 600 and p = 0.1. The salt is another one each time, so that one group
     // of shoppers in a hundred is outside of them, but hardly ever two.
     const NEWS: RangeInclusive<usize> = 42..=79;
-    let host = app("strategy = \"canary\"\nduration = \"1h\"\nsamples_min = 1\nsticky = { header = \"x-session\" }")
-        .start()
-        .await;
+    let host =
+        variant_app("strategy = \"canary\"\nduration = \"1h\"\nsamples_min = 1\nsticky = { header = \"x-session\" }")
+            .start()
+            .await;
     begin(&host, &variant("two", &[])).await;
     let shop = &host;
     let sides_of = async |group: &str| {
@@ -73,7 +61,7 @@ async fn a_shopper_stays_on_one_revision_and_shares_are_kept() {
 async fn chain_under_a_canary(percent: u8) -> Host {
     let steps = format!("steps = [{{ weight_percent = {percent}, duration = \"1h\" }}, 100]");
     let allowed = "allowed_outbound_hosts = [\"http://variant.spin.internal\"]";
-    let host = app(&format!("strategy = \"canary\"\n{steps}")).guest("interfaces", allowed).start().await;
+    let host = variant_app(&format!("strategy = \"canary\"\n{steps}")).guest("interfaces", allowed).start().await;
     let asked = host.request("/variant/").send().await.expect("an answer");
     assert!(!asked.headers().contains_key("set-cookie"), "nobody has to be known without a rollout");
     begin(&host, &variant("two", &[])).await;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+use crate::app::App;
 use crate::host::{Host, PATIENCE};
 use crate::programs;
 
@@ -25,6 +26,18 @@ pub fn variant(name: &str, others: &[&str]) -> Vec<u8> {
         settings = settings.replace(&format!("{key}=0000"), &format!("{key}={value}"));
     }
     replaced(fs::read(programs::component("variant")).expect("the guest is readable"), SETTINGS, &settings)
+}
+
+/// An app of the guest `variant` alone, in its first version, with these lines in its table of rollouts.
+pub fn variant_app(rollout: &str) -> App {
+    let app = App::new().file("variant.wasm", variant("one", &[]));
+    let source = app.folder().join("variant.wasm");
+    app.component(
+        "variant",
+        "\"/variant/...\"",
+        &source,
+        &format!("[component.variant.tool.bodega.rollout]\n{rollout}"),
+    )
 }
 
 /// The component with another text of the same length in place of one that it contains once.
