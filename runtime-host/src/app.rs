@@ -8,6 +8,7 @@ mod counts;
 mod deploy;
 mod edge;
 mod files;
+mod forward;
 mod handover;
 mod loader;
 mod migration;
@@ -64,6 +65,7 @@ use crate::router::Router;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::HOST;
 use crate::variables::Variables;
 
 /// Revisions of every component that may answer at once: the one in force, and one that takes over.
@@ -194,7 +196,9 @@ impl App {
         let preview_hosts = wanted.iter().filter_map(preview_host).collect();
         let workers: Box<[_]> = (0..parts.workers.get()).map(|_| OnceLock::new()).collect();
         let live = revisions.into_iter().map(|revision| Split::whole(Live::new(&engine, revision, &workers)));
-        let gateway = Gateway::open(parts.gateway.as_deref(), manifest, &parts.variables)?;
+        let tls = parts.outbound.tls();
+        let tls = Arc::new(move |host: &str| tls.of(HOST, host).clone());
+        let gateway = Gateway::open(parts.gateway.as_deref(), manifest, &parts.variables, tls)?;
         let preview_token: Arc<str> = parts.preview_token.into();
         let table = Table::new(live);
         let outbound = Arc::new(parts.outbound);

@@ -4,7 +4,7 @@
 
 mod activity;
 pub mod admission;
-mod body;
+pub mod body;
 mod body_end;
 pub mod code_cache;
 pub mod component;

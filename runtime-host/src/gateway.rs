@@ -7,12 +7,16 @@ mod client;
 mod configuration;
 mod cors;
 mod explain;
+mod forwarding;
 mod header_edits;
 mod policies;
 mod principal;
 mod rate_limit;
+mod resilience;
 mod rule;
+mod target;
 mod tokens;
+mod upstream;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -31,13 +35,18 @@ use tokio::time::sleep;
 
 pub use client::Client;
 pub use configuration::{Configuration, FILE_NAME};
+pub use forwarding::{Places, Retries};
 pub use principal::Principal;
+pub use resilience::{Attempt, Guard};
+pub use target::Target;
 pub use tokens::KeySource;
+pub use upstream::{Body, BoxError, Chosen, SendError, TlsSource, Upstream};
 
 use cors::Cors;
 use policies::{Authentication, Policies};
 use rate_limit::Verdict;
 use tokens::TokenError;
+use upstream::Upkeep;
 
 use crate::config_file::ConfigError;
 use crate::manifest::Manifest;
@@ -54,6 +63,7 @@ const FILE_CHECK_PERIOD: Duration = Duration::from_secs(1);
 pub struct Gateway {
     configuration: ArcSwap<Configuration>,
     file: Option<File>,
+    tls: TlsSource,
 }
 
 /// Where the configuration comes from, and what it is for.
@@ -89,6 +99,12 @@ pub enum Refusal {
     ContentTooLarge,
     /// It is to be asked elsewhere, as the status says.
     Redirect(StatusCode),
+    /// As many requests of its rule as may be are under way.
+    Busy,
+    /// So are as many in all as requests of its priority leave to others.
+    Shed,
+    /// Whoever would answer has failed too often.
+    BreakerOpen,
 }
 
 impl Refusal {
@@ -102,6 +118,9 @@ impl Refusal {
             Self::Forbidden => Some("forbidden"),
             Self::RateLimited => Some("rate_limited"),
             Self::KeysUnavailable => Some("keys_unavailable"),
+            Self::Busy => Some("concurrency"),
+            Self::Shed => Some("shed"),
+            Self::BreakerOpen => Some("breaker_open"),
         }
     }
 }
@@ -125,7 +144,14 @@ pub struct Passage {
 
 impl Gateway {
     /// The gateway of an application, as the file at `path` says, or one that does nothing.
-    pub fn open(path: Option<&Path>, manifest: &Manifest, variables: &Variables) -> Result<Self, ConfigError> {
+    ///
+    /// `tls` is how servers of upstreams are made sure of.
+    pub fn open(
+        path: Option<&Path>,
+        manifest: &Manifest,
+        variables: &Variables,
+        tls: TlsSource,
+    ) -> Result<Self, ConfigError> {
         let file = path.map(|path| File {
             path: path.to_owned(),
             manifest: manifest.clone(),
@@ -133,7 +159,7 @@ impl Gateway {
             read: Mutex::default(),
         });
         let configuration = file.as_ref().map(|file| file.load(|| file.parse(None))).transpose()?.unwrap_or_default();
-        Ok(Self { configuration: ArcSwap::from_pointee(configuration), file })
+        Ok(Self { configuration: ArcSwap::from_pointee(configuration), file, tls })
     }
 
     /// Has requests that come from now on worked on as the file says now. If there is a mistake in it, nothing changes.
@@ -149,12 +175,19 @@ impl Gateway {
         })
     }
 
-    /// Reloads when the file changes, and on SIGHUP; for ever.
+    /// How servers of upstreams are made sure of.
+    pub fn tls(&self) -> &TlsSource {
+        &self.tls
+    }
+
+    /// Reloads when the file changes, and on SIGHUP, and looks after the upstreams; for ever.
     pub async fn keep_up(&self) -> io::Result<Infallible> {
         let Some(file) = &self.file else { return std::future::pending().await };
         let mut hangup = signal(SignalKind::hangup())?;
         let mut seen = file.state();
+        let mut upkeep = Upkeep::default();
         loop {
+            upkeep.look_after(&self.configuration.load().upstreams, &self.tls);
             let is_asked = tokio::select! {
                 Some(()) = hangup.recv() => true,
                 () = sleep(FILE_CHECK_PERIOD) => false,

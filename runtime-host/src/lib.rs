@@ -10,6 +10,7 @@ pub mod allowed_hosts;
 pub mod app;
 pub mod cli;
 pub mod config_file;
+pub mod cookie;
 pub mod engine;
 pub mod gateway;
 pub mod generated;

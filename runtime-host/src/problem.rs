@@ -37,6 +37,10 @@ pub enum Problem {
     KeysUnavailable,
     /// The component did not answer in time.
     DeadlineExceeded,
+    /// A service outside of the host did not answer, or not as HTTP has it.
+    BadGateway,
+    /// There is nobody who could be asked.
+    Unavailable,
 }
 
 impl Problem {
@@ -50,7 +54,8 @@ impl Problem {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::Overloaded | Self::KeysUnavailable | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -69,6 +74,8 @@ impl Problem {
             Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
+            Self::BadGateway => ("bad-gateway", "The service behind this one could not be reached or broke off"),
+            Self::Unavailable => ("unavailable", "The service is out of order for now; try again later"),
             Self::AmbiguousPath => {
                 ("ambiguous-path", "The path has empty, `.` or `..` segments, or encoded slashes; write it plainly")
             }
@@ -95,7 +102,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::Overloaded | Self::KeysUnavailable) {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod control;
 pub mod host;
+pub mod legacy;
 pub mod metrics;
 pub mod programs;
 pub mod raw;

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use super::{preview, shopper};
+use crate::cookie;
 use crate::rollout::{Share, Side, Sticky};
 use crate::telemetry::guest_counters::COUNT;
 
@@ -31,12 +32,12 @@ struct Claims<'a> {
 /// Who came without a token has the host's cookie, and keeps their side when they log in. Where a cookie or header is configured,
 /// that of the host is for those who do not have it.
 pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<Cow<'h, [u8]>> {
-    let given = || cookie(shopper::COOKIE_NAME, headers).map(Cow::Borrowed);
+    let given = || cookie::find(shopper::COOKIE_NAME, headers).map(Cow::Borrowed);
     match sticky {
         Sticky::None => None,
         Sticky::User => given().or_else(|| user(headers.get(AUTHORIZATION)?.as_bytes())),
         Sticky::Header(name) => headers.get(name).map(|value| value.as_bytes().into()).or_else(given),
-        Sticky::Cookie(name) => cookie(name, headers).map(Cow::Borrowed).or_else(given),
+        Sticky::Cookie(name) => cookie::find(name, headers).map(Cow::Borrowed).or_else(given),
     }
 }
 
@@ -53,12 +54,6 @@ fn user(credentials: &[u8]) -> Option<Cow<'_, [u8]>> {
         Some(Cow::Owned(claims.sub.as_bytes().to_vec()))
     };
     subject().or(Some(credentials.into()))
-}
-
-fn cookie<'h>(name: &str, headers: &'h HeaderMap) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    values.next()
 }
 
 /// The side for a request for which it was not decided where it came in.

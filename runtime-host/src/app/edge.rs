@@ -65,6 +65,8 @@ pub(super) fn refused(refusal: Refusal, context: &RequestContext) -> Response<Wa
         Refusal::Forbidden => Problem::Forbidden,
         Refusal::RateLimited => Problem::RateLimited,
         Refusal::KeysUnavailable => Problem::KeysUnavailable,
+        Refusal::Busy | Refusal::Shed => Problem::Overloaded,
+        Refusal::BreakerOpen => Problem::Unavailable,
     };
     problem.response(context.request_id())
 }

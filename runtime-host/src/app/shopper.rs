@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE};
 
 use super::choice::sticky_key;
 use super::table::Table;
+use crate::cookie;
 use crate::rollout::{Sides, Sticky};
 
 /// The cookie of shoppers without a key of their own.
@@ -28,9 +29,7 @@ impl NewShopper {
 
     /// Has the shopper come back with the key.
     pub(super) fn give(&self, headers: &mut HeaderMap, is_https: bool) {
-        let secure = if is_https { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE_NAME}={}; Path=/; HttpOnly; SameSite=Lax{secure}", self.0);
-        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        if let Some(cookie) = cookie::for_session(COOKIE_NAME, &self.0, is_https) {
             headers.append(SET_COOKIE, cookie);
             headers.append(CACHE_CONTROL, PRIVATE);
         }

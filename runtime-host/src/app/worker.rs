@@ -12,10 +12,11 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::forward::Unanswered;
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
 use super::shopper::NewShopper;
-use super::{App, Origin, PREVIEW, Target, edge, preview, shopper};
+use super::{App, Origin, PREVIEW, Target, preview, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -36,7 +37,7 @@ const SELF_PEER: &str = "127.0.0.1:0";
 
 /// One worker thread's side of the application: its own instances of every component.
 pub struct Worker {
-    app: Arc<App>,
+    pub(super) app: Arc<App>,
     /// Its number among the worker threads, from 0.
     index: usize,
     client: OutboundClient,
@@ -96,7 +97,11 @@ impl Worker {
             if let Some(reason) = rejection(&error) {
                 metrics.request_rejected(reason);
             }
-            problem(&error).response(context.request_id())
+            let mut response = problem(&error).response(context.request_id());
+            if !matches!(error, DispatchError::BodyTooLarge { .. }) {
+                response.extensions_mut().insert(Unanswered);
+            }
+            response
         });
         if let Some((copy, other)) = copied {
             response = copy.compare(response, other, context);
@@ -108,25 +113,36 @@ impl Worker {
     /// The answer to a request of a component to the application itself, which does not come through the gateway.
     async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
         let asked = Asked::new(arrival.request.method());
-        let (mut response, answered) = self.answer_by_route(arrival, &mut context).await;
+        let (mut response, answered) = self.answer_by_route(arrival, None, &mut context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
         self.report(asked, context, answered, response)
     }
 
-    async fn answer_by_route(
+    /// Has a request answered by whom its route names, or by the component at the place that was chosen for it.
+    pub(super) async fn answer_by_route(
         &self,
         arrival: Arrival,
+        chosen: Option<usize>,
         context: &mut Arc<RequestContext>,
     ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
-        let Some(route) = self.app.router.route(parts.uri.path()) else {
-            return (Problem::NotFound.response(context.request_id()), Answered::default());
+        // To a component that was chosen, the request is as one from within the application: its route is `/...`.
+        let route = match chosen {
+            Some(_) => None,
+            None => match self.app.router.route(parts.uri.path()) {
+                None => return (Problem::NotFound.response(context.request_id()), Answered::default()),
+                found => found,
+            },
         };
-        let mut answered = Answered { place: None, route: route.pattern().as_str() };
-        let place = match route.target {
-            Target::Component(place) => *place,
-            Target::Static(response) => return (static_response(response), answered),
+        let route_text = route.as_ref().map_or(CHAINED_ROUTE, |route| route.pattern().as_str());
+        let mut answered = Answered { route: route_text, ..Answered::default() };
+        let place = match (chosen, route.as_ref().map(|route| route.target)) {
+            (Some(place), _) => place,
+            (None, Some(Target::Component(place))) => *place,
+            (None, Some(Target::Static(response))) => return (static_response(response), answered),
+            // One or the other is there.
+            (None, None) => return (Problem::NotFound.response(context.request_id()), answered),
         };
         let Some(authority) = authority(&parts) else {
             return (Problem::BadRequest.response(context.request_id()), answered);
@@ -139,7 +155,10 @@ impl Worker {
             return (Problem::NoPreview.response(context.request_id()), Answered { place: None, ..answered });
         }
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
-        route.set_headers(&facts, &mut parts.headers);
+        match route {
+            Some(route) => route.set_headers(&facts, &mut parts.headers),
+            None => Match::chained(&(), parts.uri.path()).set_headers(&facts, &mut parts.headers),
+        }
         context.write_headers(&mut parts.headers);
         // A tester is not one of the shoppers.
         let is_preview = parts.headers.contains_key(PREVIEW);
@@ -184,6 +203,7 @@ impl Worker {
         }
         let entry = access_log::Entry {
             component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
+            upstream: answered.upstream,
             route: answered.route.to_owned(),
             method: asked.method,
             status: response.status(),
@@ -223,18 +243,20 @@ impl Asked {
 
 /// Who answered a request.
 #[derive(Default)]
-struct Answered<'a> {
+pub(super) struct Answered<'a> {
     /// The component's place in [`App::served`]; `None` is the host itself.
-    place: Option<usize>,
+    pub(super) place: Option<usize>,
     /// The route as written; empty where none matched.
-    route: &'a str,
+    pub(super) route: &'a str,
+    /// The upstream's name, if it was one.
+    pub(super) upstream: Option<String>,
 }
 
 /// A request that looks for its route.
-struct Arrival {
-    request: Request<WasiBody>,
-    scheme: Scheme,
-    client: HeaderValue,
+pub(super) struct Arrival {
+    pub(super) request: Request<WasiBody>,
+    pub(super) scheme: Scheme,
+    pub(super) client: HeaderValue,
 }
 
 impl Handler for Arc<Worker> {
@@ -258,14 +280,9 @@ impl Handler for Arc<Worker> {
                 }
                 let Client { text, scheme, .. } = passage.client.clone();
                 let request = Request::from_parts(parts, guest_body(body));
-                self.answer_by_route(Arrival { request, scheme, client: text }, &mut context).await
+                self.forward(&passage, Arrival { request, scheme, client: text }, &mut context).await
             }
-            Err(refusal) => {
-                if let Some(reason) = refusal.reason() {
-                    self.app.telemetry.metrics.gateway_refused(reason);
-                }
-                (edge::refused(refusal, &context), Answered::default())
-            }
+            Err(refusal) => (self.refused(refusal, &context), Answered::default()),
         };
         passage.leave(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
@@ -299,7 +316,7 @@ impl ServiceChain for Worker {
             self.place_request(&mut context, request.headers());
             let asked = Asked::new(request.method());
             let response = self.dispatch(place, request, context.clone()).await;
-            self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE }, response)
+            self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE, upstream: None }, response)
         }))
     }
 
@@ -372,7 +389,7 @@ fn rejection(error: &DispatchError) -> Option<&'static str> {
 ///
 /// `None` is a bad request: who decides by one of two names must not be passed by with the other. Nor may a client use the
 /// name of a component, which only a request from within the application has.
-fn authority(parts: &http::request::Parts) -> Option<Authority> {
+pub(super) fn authority(parts: &http::request::Parts) -> Option<Authority> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| Authority::try_from(host.as_bytes())).transpose().ok()?;
     let authority = match (host, parts.uri.authority()) {

@@ -196,7 +196,7 @@ impl Drop for StreamedBody {
 }
 
 /// A body that fails when its sender stands still, so that nobody waits for it forever.
-pub(super) struct Paced {
+pub struct Paced {
     body: WasiBody,
     timeout: Duration,
     late: Option<Error>,
@@ -205,7 +205,7 @@ pub(super) struct Paced {
 
 impl Paced {
     /// Fails with `late` when a frame takes longer than `timeout`.
-    pub(super) fn new(body: WasiBody, timeout: Duration, late: Error) -> Self {
+    pub fn new(body: WasiBody, timeout: Duration, late: Error) -> Self {
         Self { body, timeout, late: Some(late), timer: None }
     }
 }

@@ -42,7 +42,7 @@ type HttpClient = Client<HttpsConnector<BoundedConnector>, WasiBody>;
 pub struct OutboundShared {
     connection_pooling: bool,
     places: Option<Arc<Semaphore>>,
-    tls: OutboundTls,
+    tls: Arc<OutboundTls>,
 }
 
 impl OutboundShared {
@@ -52,8 +52,13 @@ impl OutboundShared {
         Ok(Self {
             connection_pooling: settings.connection_pooling,
             places: settings.connections_max.map(|max| Arc::new(Semaphore::new(places(max)))),
-            tls: OutboundTls::load(client_tls)?,
+            tls: Arc::new(OutboundTls::load(client_tls)?),
         })
+    }
+
+    /// How hosts are made sure of over TLS.
+    pub fn tls(&self) -> Arc<OutboundTls> {
+        self.tls.clone()
     }
 
     fn client(&self, tls: &ClientConfig) -> HttpClient {

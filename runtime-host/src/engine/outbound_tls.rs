@@ -44,7 +44,7 @@ pub enum OutboundTlsError {
 }
 
 /// All ways of TLS: first the one of every component and host that no setting names, then one for each setting.
-pub(super) struct OutboundTls {
+pub struct OutboundTls {
     settings: Vec<ClientTls>,
     configs: Vec<ClientConfig>,
 }
@@ -63,6 +63,11 @@ impl OutboundTls {
     /// Every way, in the order that [`OutboundTls::place`] counts by.
     pub(super) fn configs(&self) -> &[ClientConfig] {
         &self.configs
+    }
+
+    /// The way of a request of `component` to `host`.
+    pub fn of(&self, component: &str, host: &str) -> &ClientConfig {
+        &self.configs[self.place(component, host)]
     }
 
     /// Which way a request of `component` to `host` goes; the first setting that names both wins, as in Spin.

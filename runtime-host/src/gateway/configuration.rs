@@ -17,6 +17,26 @@
 //! burst = 100                         # by default as many as the rate names
 //! tiers = { staff = "500/s" }         # of callers with a role
 //!
+//! [upstreams.legacy]                  # services outside of the host that rules may name
+//! servers = ["http://10.0.0.5:8080", { url = "http://10.0.0.6:8080", weight = 2 }]
+//! dns = "https://shop.internal"       # each address of this name is a server too
+//! dns_refresh = "30s"
+//! balance = "round-robin"             # or "least-requests", "hash"
+//! hash_by = "user"                    # or "address", "path", "header:NAME"
+//! sticky_cookie = "legacy"            # brings a client back to its server
+//! http2 = false                       # whether servers without TLS speak HTTP/2
+//! host = "shop.internal"              # what servers are asked for instead of the client's host
+//! connect_timeout = "2s"
+//! health_check = { path = "/healthz", every = "5s", timeout = "2s", healthy_after = 2, unhealthy_after = 3 }
+//! eject = { failures = 5, for = "10s" }   # in a row; longer each time
+//! breaker = { failure_ratio = 0.5, slow = "1s", slow_ratio = 0.5, window = "10s", requests_min = 20, open = "5s", probes = 3 }
+//!
+//! [components.catalog]
+//! breaker = { failure_ratio = 0.5 }
+//!
+//! [shedding]                          # low priority is turned away first, high priority last
+//! concurrency = 200                   # requests under way in all, or { adaptive = true, min = 4, max = 1000 }
+//!
 //! [all]                               # for every request, unless a rule says otherwise
 //! security_headers = true
 //! rate_limits = ["browsing"]
@@ -29,6 +49,14 @@
 //! query = { preview = true }
 //! deny = true                         # answered 403
 //! redirect = { to = "https://shop.example{uri}", status = 308 }   # `{uri}`: the path and query; 302, 303, 307 or 308
+//! to = { upstream = "legacy" }        # or { component = "catalog" }, or a list of them with `weight`
+//! rewrite = "/v2/login/..."           # of the parts of `path`
+//! timeout = "10s"                     # until the answer has ended
+//! first_byte_timeout = "2s"           # until it begins
+//! retry = { retries = 1, statuses = [502, 503, 504], safe = false }   # what may come twice, or with `safe` everything
+//! concurrency = 50                    # requests of this rule under way, as in [shedding]
+//! priority = "normal"                 # or "high", "low"
+//! fallback = { status = 200, headers = {}, body = "[]" }   # of GET and HEAD, for a failure
 //! body_bytes_max = 65536              # less than the listener allows
 //! authentication = "required"         # or "optional", "off"
 //! roles = ["staff", "admin"]          # one of them
@@ -55,8 +83,10 @@ use super::client::Proxies;
 use super::cors::Cors;
 use super::policies::Policies;
 use super::rate_limit::RateLimit;
+use super::resilience::{Concurrency, Guards};
 use super::rule::Rule;
 use super::tokens::Tokens;
+use super::upstream::Upstream;
 use crate::config_file::{ConfigError, ConfigFile, Position};
 use crate::manifest::Manifest;
 use crate::variables::Variables;
@@ -71,6 +101,11 @@ pub struct Configuration {
     pub(super) proxies: Option<Proxies>,
     pub(super) tokens: Option<Arc<Tokens>>,
     rate_limits: BTreeMap<String, Arc<RateLimit>>,
+    pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Of components and upstreams.
+    pub(super) guards: Guards,
+    /// What all requests share.
+    pub(super) shedding: Option<Arc<Concurrency>>,
     all: Policies,
     rules: Vec<Rule>,
     has_paths: bool,
@@ -102,9 +137,11 @@ impl Configuration {
                     format!("no request reaches this rule: the one in line {line} fits all that this one does");
                 doubts.push(doubt(rule.position, problem));
             }
-            // What the gateway itself answers needs no route.
-            let needs_route = !rule.policies.deny && rule.policies.redirect.is_none();
-            if let Some(pattern) = rule.matcher.path.as_ref().filter(|_| needs_route)
+            // What the gateway itself answers, or has answered elsewhere, needs no route.
+            let Policies { deny, redirect, targets, .. } = &rule.policies;
+            let needs_route = !deny && redirect.is_none() && targets.is_none();
+            let path = rule.policies.rewrite.as_ref().map(|rewrite| &rewrite.to).or(rule.matcher.path.as_ref());
+            if let Some(pattern) = path.filter(|_| needs_route)
                 && !routes.iter().any(|route| route.value.meets(pattern))
             {
                 let problem = format!("no request reaches this rule: `{pattern}` is on no route of the application");
@@ -129,6 +166,11 @@ impl Configuration {
     /// What a rule says, or what holds without one.
     pub(super) fn policies(&self, rule: Option<usize>) -> &Policies {
         rule.map_or(&self.all, |rule| &self.rules[rule].policies)
+    }
+
+    /// Whether nothing but the route decides who answers a request of this rule, and how.
+    pub(super) fn is_plain(&self, rule: Option<usize>) -> bool {
+        self.policies(rule).is_plain() && self.shedding.is_none() && !self.guards.have_breakers
     }
 
     /// Where a rule begins in the file.

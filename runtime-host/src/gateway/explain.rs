@@ -3,8 +3,9 @@
 use http::request::Parts;
 
 use super::configuration::Configuration;
-use super::policies::{Authentication, Policies};
+use super::policies::{Authentication, Policies, Timeouts};
 use super::rate_limit::{By, RateLimit};
+use super::target::Target;
 
 impl Configuration {
     /// One line for each thing that is done with such a request, and why.
@@ -32,12 +33,46 @@ impl Configuration {
             });
             lines.push(format!("cors: pages of {}", origins.as_deref().unwrap_or("everybody")));
         }
+        lines.extend(self.forwarding(policies));
         let edits = [
             ("request headers are changed", policies.request_headers != Default::default()),
             ("response headers are changed", policies.response_headers != Default::default()),
             ("security headers", policies.security_headers),
         ];
         lines.extend(edits.into_iter().filter(|(_, is_on)| *is_on).map(|(line, _)| line.to_owned()));
+        lines
+    }
+}
+
+impl Configuration {
+    /// How the request is answered, where that is not left to the route.
+    fn forwarding(&self, policies: &Policies) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(targets) = &policies.targets {
+            let total: u32 = targets.0.iter().map(|(_, weight)| weight).sum();
+            let target = |(target, weight): &(Target, u32)| match targets.0.len() {
+                1 => target.to_string(),
+                _ => format!("{target} ({weight} of {total})"),
+            };
+            lines.push(format!("to: {}", targets.0.iter().map(target).collect::<Vec<_>>().join(", ")));
+        }
+        lines.extend(policies.rewrite.as_ref().map(|rewrite| format!("rewrite: {} to {}", rewrite.from, rewrite.to)));
+        let text = |duration| humantime::format_duration(duration).to_string();
+        let Timeouts { first_byte, total } = policies.timeouts;
+        lines.extend(first_byte.map(|limit| format!("timeout: {} until the answer begins", text(limit))));
+        lines.extend(total.map(|limit| format!("timeout: {} until the answer has ended", text(limit))));
+        lines.extend(policies.retry.as_ref().map(|retry| {
+            let statuses = retry.statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
+            format!("retry: {} times, after {statuses}", retry.retries)
+        }));
+        lines.extend(policies.concurrency.as_ref().map(|own| format!("concurrency: {}", own.settings())));
+        if let Some(all) = &self.shedding {
+            let part = policies.priority.part() * 100.0;
+            lines.push(
+                format!("priority: {:?}, {part} % of {} in all", policies.priority, all.settings()).to_lowercase(),
+            );
+        }
+        lines.extend(policies.fallback.as_ref().map(|fallback| format!("fallback: {}", fallback.status.as_u16())));
         lines
     }
 }

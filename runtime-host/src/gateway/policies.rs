@@ -1,14 +1,18 @@
 //! What is done with a request that a rule is for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cors::Cors;
 use super::header_edits::HeaderEdits;
 use super::principal::Principal;
 use super::rate_limit::RateLimit;
+use super::resilience::{Concurrency, RetrySettings};
+use super::target::{Rewrite, Targets};
 
 /// Everything that is done with a request.
 #[derive(Clone, Default)]
@@ -27,6 +31,51 @@ pub(super) struct Policies {
     pub(super) security_headers: bool,
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
+    /// Who answers; by default the route says.
+    pub(super) targets: Option<Targets>,
+    pub(super) rewrite: Option<Rewrite>,
+    pub(super) timeouts: Timeouts,
+    pub(super) retry: Option<RetrySettings>,
+    pub(super) concurrency: Option<Arc<Concurrency>>,
+    pub(super) priority: Priority,
+    pub(super) fallback: Option<Arc<Fallback>>,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Timeouts {
+    /// Until it begins, each time that it is asked for.
+    pub(super) first_byte: Option<Duration>,
+    /// Until it has ended.
+    pub(super) total: Option<Duration>,
+}
+
+/// Whose requests are turned away first when there are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+impl Priority {
+    /// The part of all places that such requests may have.
+    pub(super) fn part(self) -> f64 {
+        match self {
+            Self::High => 1.0,
+            Self::Normal => 0.8,
+            Self::Low => 0.5,
+        }
+    }
+}
+
+/// What is answered in place of a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fallback {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// Where requests are sent instead of being answered.
@@ -62,6 +111,13 @@ pub(super) enum Authentication {
 }
 
 impl Policies {
+    /// Whether the route alone decides who answers, and how.
+    pub(super) fn is_plain(&self) -> bool {
+        let has_target = self.targets.is_some() || self.rewrite.is_some();
+        let has_bound = self.concurrency.is_some() || self.timeouts != Timeouts::default();
+        !has_target && !has_bound && self.retry.is_none() && self.fallback.is_none()
+    }
+
     /// Whether the rule lets this caller ask.
     pub(super) fn permits(&self, principal: Option<&Principal>) -> bool {
         let has = |check: &dyn Fn(&Principal) -> bool| principal.is_some_and(check);

@@ -1,14 +1,33 @@
 //! Which requests a rule is for.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::policies::Policies;
 use crate::config_file::Position;
 use crate::router::RoutePattern;
+
+/// What no path holds as it is (RFC 3986, 3.3).
+const NOT_IN_PATHS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b'%');
 
 /// A rule of `gateway.toml`: the first whose matcher fits a request says what is done with it.
 #[derive(Debug)]
@@ -101,6 +120,17 @@ fn has(methods: &[Method], method: &Method) -> bool {
 /// As it is written, or as a component may read it.
 fn matches_path(pattern: &RoutePattern, path: &str) -> bool {
     pattern.matches(path) || (path.contains('%') && pattern.matches(&percent_decode_str(path).decode_utf8_lossy()))
+}
+
+/// The path in the writing in which the pattern is for it.
+pub(super) fn path_for<'p>(pattern: &RoutePattern, path: &'p str) -> Option<Cow<'p, str>> {
+    if pattern.matches(path) {
+        return Some(path.into());
+    }
+    // Of the same path, with only that encoded which has to be.
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
+    let path = utf8_percent_encode(&decoded, NOT_IN_PATHS).to_string();
+    pattern.matches(&path).then_some(Cow::Owned(path))
 }
 
 /// The host that the client asks for, in lower case and without a dot at its end.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue};
 
-use super::matched::PARAM_PREFIX;
+use super::matched::{Match, PARAM_PREFIX};
 use super::{inner, split_segment};
 use crate::telemetry::health::is_reserved;
 
@@ -68,6 +68,42 @@ impl RoutePattern {
             }
         }
         path.starts_with('/') && (self.wildcard || rest.is_none())
+    }
+
+    /// The path that `to` makes of the parts of one that this is for.
+    pub fn rewrite(&self, path: &str, to: &Self) -> Option<String> {
+        if !self.matches(path) {
+            return None;
+        }
+        let matched = Match::new(&(), self, path);
+        let mut rewritten = String::with_capacity(path.len());
+        for segment in &to.segments {
+            rewritten.push('/');
+            rewritten.push_str(match segment {
+                Segment::Literal(literal) => literal,
+                Segment::Param(name) => matched.params().find(|(known, _)| *known == name)?.1,
+            });
+        }
+        if to.wildcard {
+            rewritten.push_str(matched.path_info());
+        }
+        if rewritten.is_empty() {
+            rewritten.push('/');
+        }
+        Some(rewritten)
+    }
+
+    /// What it names that `from` has no part for, if there is such: then nothing could be rewritten to it.
+    pub fn lacks_in(&self, from: &Self) -> Option<String> {
+        let unknown = self
+            .segments
+            .iter()
+            .find(|segment| matches!(segment, Segment::Param(_)) && !from.segments.contains(segment));
+        match unknown {
+            Some(Segment::Param(name)) => Some(format!(":{}", name.as_str().trim_start_matches(PARAM_PREFIX))),
+            _ if self.wildcard && !from.wildcard => Some("...".to_owned()),
+            _ => None,
+        }
     }
 
     /// Whether it is for every path that `other` is for.

@@ -23,6 +23,8 @@ pub fn is_on() -> bool {
 pub struct Entry {
     /// Who answered: a component's id, or [`super::metrics::HOST`].
     pub component: String,
+    /// The upstream that answered in place of a component.
+    pub upstream: Option<String>,
     /// The route as written; empty for a request without.
     pub route: String,
     /// The request's method.
@@ -79,12 +81,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
 
 impl<B> Drop for LoggedBody<B> {
     fn drop(&mut self) {
-        let Entry { component, route, method, status, started, context, client, user, limit_left } = &self.entry;
+        let Entry { component, upstream, route, method, status, started, context, client, user, limit_left } =
+            &self.entry;
         // Saturates after half a million years.
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
             target: "access",
             component,
+            upstream,
             route,
             %method,
             status = status.as_u16(),

@@ -11,6 +11,8 @@
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
 //! | `bodega_component_counts_total` | component, revision, name: what the component itself counts ([`guest_counters`](super::guest_counters)) |
+//! | `bodega_gateway_refused_total` | reason |
+//! | `bodega_gateway_retries_total`, `bodega_gateway_breaker_changes_total` | |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
 //! | `bodega_webhooks_total` | component, result |
@@ -105,6 +107,8 @@ struct Families {
     rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
     /// By reason.
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    retries: AtomicU64,
+    breaker_changes: AtomicU64,
     /// By component and result.
     webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
@@ -156,6 +160,16 @@ impl Metrics {
     /// The gateway has refused a request; `reason` is one of a few fixed words.
     pub fn gateway_refused(&self, reason: &'static str) {
         *lock(&self.families.refused).entry(reason).or_default() += 1;
+    }
+
+    /// The gateway has sent a request once more.
+    pub fn gateway_retried(&self) {
+        self.families.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A breaker has opened or closed.
+    pub fn breaker_changed(&self) {
+        self.families.breaker_changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message to a webhook was delivered or not; `result` is one of a few fixed words.

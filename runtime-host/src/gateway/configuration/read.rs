@@ -6,7 +6,10 @@ mod header_edits;
 mod matcher;
 mod rate_limit;
 mod redirect;
+mod resilience;
+mod target;
 mod tokens;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,10 +22,12 @@ use fields::one_of;
 use super::Configuration;
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
 use crate::gateway::client::{ForwardedHeader, Proxies};
-use crate::gateway::policies::{Authentication, Policies};
+use crate::gateway::policies::{Authentication, Policies, Priority};
 use crate::gateway::rate_limit::{By, RateLimit};
-use crate::gateway::rule::Rule;
+use crate::gateway::resilience::{Concurrency, ConcurrencySettings, Guard, Guards};
+use crate::gateway::rule::{Matcher, Rule};
 use crate::gateway::tokens::Tokens;
+use crate::gateway::upstream::Upstream;
 use crate::manifest::Manifest;
 use crate::variables::{Template, Variables};
 
@@ -61,22 +66,82 @@ pub(super) fn configuration(
         rate_limits.insert(name.value, limit);
     }
 
+    let (mut upstreams, mut guards) = (BTreeMap::new(), Guards::default());
+    for (name, value) in root.optional::<Table>("upstreams")?.map(Table::into_entries).unwrap_or_default() {
+        let (settings, breaker) = upstream::upstream(&name, value.read()?)?;
+        let guard = former.and_then(|former| former.guards.upstreams.get(&name.value));
+        guards.upstreams.insert(name.value.clone(), Guard::new(breaker, guard));
+        let upstream = match former.and_then(|former| former.upstreams.get(&name.value)) {
+            Some(former) if *former.settings() == settings => former.clone(),
+            _ => Arc::new(Upstream::new(settings)),
+        };
+        upstreams.insert(name.value, upstream);
+    }
+    let guard_of = |id: &str| former.and_then(|former| former.guards.components.get(id));
+    for component in &manifest.components {
+        let id = component.id.clone();
+        guards.components.insert(id.clone(), Guard::new(None, guard_of(&id)));
+    }
+    for (id, value) in root.optional::<Table>("components")?.map(Table::into_entries).unwrap_or_default() {
+        let mut table: Table<'_> = value.read()?;
+        let id = target::component_id(&table, id, manifest)?;
+        let breaker = table.optional::<Table>("breaker")?.map(resilience::breaker).transpose()?;
+        table.finish()?;
+        guards.have_breakers |= breaker.is_some();
+        guards.components.insert(id.clone(), Guard::new(breaker, guard_of(&id)));
+    }
+    let shedding = root.optional::<Table>("shedding")?.map(|mut table| {
+        let value: Value = table.required("concurrency", "how many requests may be under way at once")?;
+        let settings = resilience::concurrency(value)?;
+        table.finish()?;
+        Ok(kept(settings, former.and_then(|former| former.shedding.as_ref())))
+    });
+    let shedding = shedding.transpose()?;
+
+    let sources = Sources { rate_limits: &rate_limits, has_tokens, upstreams: &upstreams, manifest };
     let mut all = Policies::default();
     if let Some(mut table) = root.optional::<Table>("all")? {
-        policies(&mut table, &mut all, &rate_limits, has_tokens)?;
+        policies(&mut table, &mut all, &sources, None, former.map(|former| &former.all))?;
         table.finish()?;
     }
     let mut rules = Vec::new();
     for mut table in root.or_default::<Vec<Table>>("rules")? {
         let matcher = matcher::matcher(&mut table)?;
         let mut own = all.clone();
-        policies(&mut table, &mut own, &rate_limits, has_tokens)?;
+        let same = former.and_then(|former| former.rules.iter().find(|rule| rule.matcher == matcher));
+        policies(&mut table, &mut own, &sources, Some(&matcher), same.map(|rule| &rule.policies))?;
         rules.push(Rule { matcher, policies: own, position: table.position() });
         table.finish()?;
     }
     root.finish()?;
     let has_paths = rules.iter().any(|rule| rule.matcher.path.is_some());
-    Ok(Configuration { proxies: Some(proxies), tokens, rate_limits, all, rules, has_paths })
+    Ok(Configuration {
+        proxies: Some(proxies),
+        tokens,
+        rate_limits,
+        upstreams,
+        guards,
+        shedding,
+        all,
+        rules,
+        has_paths,
+    })
+}
+
+/// The limit of before, with what is under way, if it is still the same.
+fn kept(settings: ConcurrencySettings, former: Option<&Arc<Concurrency>>) -> Arc<Concurrency> {
+    match former {
+        Some(former) if *former.settings() == settings => former.clone(),
+        _ => Arc::new(Concurrency::new(settings)),
+    }
+}
+
+/// What the policies of a rule refer to by name.
+struct Sources<'s> {
+    rate_limits: &'s BTreeMap<String, Arc<RateLimit>>,
+    has_tokens: bool,
+    upstreams: &'s BTreeMap<String, Arc<Upstream>>,
+    manifest: &'s Manifest,
 }
 
 fn proxies(root: &mut Table<'_>) -> Result<Proxies, ConfigError> {
@@ -110,13 +175,15 @@ impl Context<'_> {
     }
 }
 
-/// Reads the policies that a table names over those that hold already.
+/// Reads the policies that a table names over those that hold already. `former` are those of the same rule before.
 fn policies(
     table: &mut Table<'_>,
     policies: &mut Policies,
-    limits: &BTreeMap<String, Arc<RateLimit>>,
-    has_tokens: bool,
+    sources: &Sources<'_>,
+    matcher: Option<&Matcher>,
+    former: Option<&Policies>,
 ) -> Result<(), ConfigError> {
+    let limits = sources.rate_limits;
     let kinds =
         [("off", Authentication::Off), ("optional", Authentication::Optional), ("required", Authentication::Required)];
     if let Some(deny) = table.optional("deny")? {
@@ -141,7 +208,7 @@ fn policies(
     if asks && policies.authentication == Authentication::Off {
         return Err(table.error(format!("{table} asks for roles or scopes of nobody; expected `authentication` too")));
     }
-    if policies.authentication != Authentication::Off && !has_tokens {
+    if policies.authentication != Authentication::Off && !sources.has_tokens {
         return Err(table.error(format!("{table} asks for tokens, and [tokens] does not say whose count")));
     }
     if let Some(names) = table.optional::<Vec<Located<String>>>("rate_limits")? {
@@ -168,6 +235,27 @@ fn policies(
     }
     if let Some(edits) = table.optional("response_headers")? {
         policies.response_headers = header_edits::header_edits(edits)?;
+    }
+    if let Some(value) = table.optional::<Value>("to")? {
+        policies.targets = Some(target::targets(value, sources.manifest, sources.upstreams)?);
+    }
+    if let Some(value) = table.optional::<Value>("rewrite")? {
+        policies.rewrite = Some(target::rewrite(value, matcher)?);
+    }
+    resilience::timeouts(table, &mut policies.timeouts)?;
+    if let Some(value) = table.optional::<Value>("retry")? {
+        policies.retry = resilience::retry(value)?;
+    }
+    if let Some(value) = table.optional::<Value>("concurrency")? {
+        let settings = resilience::concurrency(value)?;
+        policies.concurrency = Some(kept(settings, former.and_then(|former| former.concurrency.as_ref())));
+    }
+    let priorities = [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
+    if let Some(priority) = one_of(table, "priority", &priorities)? {
+        policies.priority = priority;
+    }
+    if let Some(value) = table.optional::<Value>("fallback")? {
+        policies.fallback = resilience::fallback(value)?.map(Arc::new);
     }
     Ok(())
 }

@@ -86,6 +86,33 @@ fn the_first_rule_that_fits_says_what_is_done_and_the_rest_is_as_for_all() {
 }
 
 #[test]
+fn what_is_under_way_and_known_outlives_a_change_of_something_else() {
+    let fixture = Fixture::new();
+    let text = |other: &str| {
+        format!(
+            "[upstreams.old]\nservers = [\"http://10.0.0.5\"]\nbreaker = {{}}\n[components.orders]\nbreaker = {{}}\n\
+             [shedding]\nconcurrency = 9\n[[rules]]\npath = \"/{other}\"\n[[rules]]\npath = \"/api/...\"\nconcurrency = 3\n"
+        )
+    };
+    let first = fixture.load(&text("a"), None).unwrap();
+    let second = fixture.load(&text("b"), Some(&first)).unwrap();
+    assert!(Arc::ptr_eq(&first.upstreams["old"], &second.upstreams["old"]));
+    assert!(Arc::ptr_eq(first.shedding.as_ref().unwrap(), second.shedding.as_ref().unwrap()));
+    let breakers = |of: fn(&Configuration) -> Arc<crate::gateway::Guard>| {
+        [&first, &second].map(|configuration| of(configuration).breaker.clone().unwrap())
+    };
+    for [one, two] in
+        [breakers(|c| c.guards.upstreams["old"].clone()), breakers(|c| c.guards.components["orders"].clone())]
+    {
+        assert!(Arc::ptr_eq(&one, &two));
+    }
+    let own = |configuration: &Configuration| configuration.rules[1].policies.concurrency.clone().unwrap();
+    assert!(Arc::ptr_eq(&own(&first), &own(&second)));
+    let changed = fixture.load(&text("a").replace("10.0.0.5", "10.0.0.6"), Some(&first)).unwrap();
+    assert!(!Arc::ptr_eq(&first.upstreams["old"], &changed.upstreams["old"]));
+}
+
+#[test]
 fn what_did_not_change_goes_on() {
     let fixture = Fixture::new();
     let text = |rate: &str| format!("{TOKENS}[rate_limits.a]\nrate = \"5/s\"\n[rate_limits.b]\nrate = \"{rate}\"\n");
@@ -168,6 +195,45 @@ fn mistakes_are_told_with_their_place() {
         (
             "[all]\nredirect = { to = \"/\", status = 200 }",
             "gateway.toml:2:33: `status` is no redirect; expected 302, 303, 307 or 308",
+        ),
+        (
+            "[[rules]]\npath = \"/a\"\nto = { component = \"order\" }",
+            "gateway.toml:3:20: no component `order` answers requests; did you mean `orders`?",
+        ),
+        (
+            "[upstreams.old]\nservers = [\"http://10.0.0.5\"]\n[all]\nto = { upstream = \"odl\" }",
+            "gateway.toml:4:19: there is no upstream `odl`; did you mean `old`?",
+        ),
+        (
+            "[[rules]]\npath = \"/a\"\nto = { weight = 2 }",
+            "gateway.toml:3:6: [rules[0].to] names no target; expected `component` or `upstream`",
+        ),
+        (
+            "[upstreams.old]\nservers = [\"10.0.0.5:80\"]",
+            "gateway.toml:2:12: \"10.0.0.5:80\" is no server; expected scheme, host and port only, such as \"http://10.0.0.5:8080\"",
+        ),
+        ("[upstreams.old]", "gateway.toml:1:1: [upstreams.old] has no servers; expected `servers`, `dns` or both"),
+        (
+            "[upstreams.old]\nservers = [\"http://a\"]\nhash_by = \"user\"",
+            "gateway.toml:3:11: `hash_by` has no meaning without `balance = \"hash\"`",
+        ),
+        (
+            "[[rules]]\npath = \"/a/:b\"\nrewrite = \"/c/:d\"",
+            "gateway.toml:3:11: \"/c/:d\" has a part `:d` that is not in the rule's path `/a/:b`",
+        ),
+        (
+            "[all]\nrewrite = \"/c\"",
+            "gateway.toml:2:11: `rewrite` needs a rule with a `path`, whose parts it is made of",
+        ),
+        ("[all]\ntimeout = \"0s\"", "gateway.toml:2:11: `timeout` leaves no time; expected one such as \"5s\""),
+        ("[all]\nretry = { retries = 9 }", "gateway.toml:2:21: `retries` is out of range; expected 1 to 5"),
+        (
+            "[all]\nconcurrency = {}",
+            "gateway.toml:2:15: [all.concurrency] has no limit; expected `max`, or `adaptive = true`",
+        ),
+        (
+            "[components.orders]\nbreaker = { failure_ratio = 2 }",
+            "gateway.toml:2:29: `failure_ratio` is out of range; expected more than 0, up to 1",
         ),
         ("[all]\nresponse_headers = { set = { \"a b\" = \"\" } }", "gateway.toml:2:30: \"a b\" is no name of a header"),
     ] {

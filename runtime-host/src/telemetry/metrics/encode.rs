@@ -79,6 +79,12 @@ impl Collector for Families {
         let refused = lock(&self.refused);
         let refused = refused.iter().map(|(reason, count)| (vec![("reason", *reason)], *count));
         counters(encoder, "bodega_gateway_refused", "Requests that the gateway refused", refused)?;
+        for (name, help, count) in [
+            ("bodega_gateway_retries", "Requests that the gateway sent once more", &self.retries),
+            ("bodega_gateway_breaker_changes", "Times that a breaker opened or closed", &self.breaker_changes),
+        ] {
+            counters(encoder, name, help, [(Vec::new(), count.load(Ordering::Relaxed))])?;
+        }
         let webhooks = lock(&self.webhooks);
         let webhooks = webhooks
             .iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::fields::{duration, header_name, method};
+use super::fields::{duration, header_name, method, none};
 use crate::config_file::{ConfigError, Located, Table, Value};
 use crate::gateway::cors::Cors;
 
@@ -16,14 +16,7 @@ const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT
 
 /// Reads `cors`; `false` is none, where `[all]` has it.
 pub(super) fn cors(value: Value<'_>) -> Result<Option<Cors>, ConfigError> {
-    if value.is_table() { settings(value.read()?).map(Some) } else { no_cors(value) }
-}
-
-fn no_cors(value: Value<'_>) -> Result<Option<Cors>, ConfigError> {
-    match value.error("expected a table, or `false` for none") {
-        error if value.read::<bool>()? => Err(error),
-        _ => Ok(None),
-    }
+    if value.is_table() { settings(value.read()?).map(Some) } else { none(value) }
 }
 
 fn settings(mut table: Table<'_>) -> Result<Cors, ConfigError> {

@@ -57,3 +57,19 @@ pub(super) fn duration(value: Value<'_>, max: Duration, max_text: &str) -> Resul
     })?;
     Ok(parsed.value)
 }
+
+/// `false`, where `[all]` has a table that is not to hold.
+pub(super) fn none<T>(value: Value<'_>) -> Result<Option<T>, ConfigError> {
+    match value.error("expected a table, or `false` for none") {
+        error if value.read::<bool>()? => Err(error),
+        _ => Ok(None),
+    }
+}
+
+/// A number from 1 to `max`, if the key is there.
+pub(super) fn count(table: &mut Table<'_>, key: &'static str, max: u32) -> Result<Option<u32>, ConfigError> {
+    let Some(number) = table.optional::<Located<u64>>(key)? else { return Ok(None) };
+    let found = u32::try_from(number.value).ok().filter(|number| (1..=max).contains(number));
+    let problem = || table.error_at(number.position, format!("`{key}` is out of range; expected 1 to {max}"));
+    found.ok_or_else(problem).map(Some)
+}

@@ -1,0 +1,141 @@
+//! A service outside of the host, of the kind that a shop moves away from: it answers with what it was asked, and can be ill.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// Where it is asked whether it is well.
+pub const HEALTH_PATH: &str = "/health";
+
+/// What it does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Answers.
+    Well,
+    /// Answers with this status.
+    Fails(u16),
+    /// Closes the connection instead of an answer.
+    BreaksOff,
+    /// Takes this long.
+    Slow(Duration),
+}
+
+/// A running service, with HTTP/1 and HTTP/2.
+#[derive(Clone)]
+pub struct Legacy(Arc<State>);
+
+struct State {
+    name: String,
+    port: u16,
+    mood: Mutex<Mood>,
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+impl Legacy {
+    /// Starts one on a port of its own.
+    pub async fn start(name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        let state = State {
+            name: name.to_owned(),
+            port,
+            mood: Mutex::new(Mood::Well),
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        };
+        let legacy = Self(Arc::new(state));
+        let served = legacy.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                served.0.connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(served.clone().serve(stream));
+            }
+        });
+        legacy
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.0.port)
+    }
+
+    /// Has it behave so from now on.
+    pub fn set_mood(&self, mood: Mood) {
+        *self.0.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+    }
+
+    /// Requests that it has got, without those for its health.
+    pub fn requests(&self) -> usize {
+        self.0.requests.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were made to it.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::SeqCst)
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        let service = service_fn(move |request| self.clone().answer(request));
+        // A client that goes away is no matter.
+        let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        if request.uri().path() != HEALTH_PATH {
+            self.0.requests.fetch_add(1, Ordering::SeqCst);
+        }
+        let mood = *self.0.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = match mood {
+            Mood::Well => StatusCode::OK,
+            Mood::Fails(status) => StatusCode::from_u16(status).expect("a status"),
+            Mood::BreaksOff => return Err(std::io::Error::other("it breaks off")),
+            Mood::Slow(time) => {
+                sleep(time).await;
+                StatusCode::OK
+            }
+        };
+        Ok(self.describe(request, status).await.unwrap_or_else(|never| match never {}))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<Incoming>,
+        status: StatusCode,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let mut headers = Map::new();
+        for (name, value) in &head.headers {
+            headers.insert(name.to_string(), Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        }
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let described = json!({
+            "service": self.0.name,
+            "method": head.method.as_str(),
+            "uri": head.uri.to_string(),
+            "version": format!("{:?}", head.version),
+            "headers": headers,
+            "body": String::from_utf8_lossy(&body),
+        });
+        let mut answer = Response::new(Full::new(Bytes::from(described.to_string())));
+        *answer.status_mut() = status;
+        answer.headers_mut().insert("keep-alive", "timeout=5".parse().expect("a value"));
+        Ok(answer)
+    }
+}
