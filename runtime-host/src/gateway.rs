@@ -3,12 +3,14 @@
 //! `gateway.toml` says what; without it nothing is done, but that headers which name who asks are taken away.
 //! The configuration is replaced as a whole: a request is worked on by the one that was in force when it came.
 
+mod access_log;
 mod client;
 mod configuration;
 mod cors;
 mod explain;
 mod forwarding;
 mod header_edits;
+mod machines;
 mod policies;
 mod principal;
 mod rate_limit;
@@ -21,6 +23,7 @@ mod upstream;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,6 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+pub use access_log::AccessLog;
 pub use client::Client;
 pub use configuration::{Configuration, FILE_NAME};
 pub use forwarding::{Places, Retries};
@@ -43,6 +47,7 @@ pub use tokens::KeySource;
 pub use upstream::{Body, BoxError, Chosen, SendError, TlsSource, Upstream};
 
 use cors::Cors;
+use machines::UnknownKey;
 use policies::{Authentication, Policies};
 use rate_limit::Verdict;
 use tokens::TokenError;
@@ -125,6 +130,18 @@ impl Refusal {
     }
 }
 
+/// What is written down of requests now.
+#[derive(Debug)]
+pub struct AccessLogInForce(Arc<Configuration>);
+
+impl Deref for AccessLogInForce {
+    type Target = AccessLog;
+
+    fn deref(&self) -> &AccessLog {
+        &self.0.access_log
+    }
+}
+
 /// One request on its way through the gateway, and its answer on the way back.
 #[derive(Debug)]
 pub struct Passage {
@@ -204,6 +221,11 @@ impl Gateway {
                 Err(error) => tracing::error!("the gateway goes on with the former configuration: {error}"),
             }
         }
+    }
+
+    /// What is written down of requests.
+    pub fn access_log(&self) -> AccessLogInForce {
+        AccessLogInForce(self.configuration.load_full())
     }
 
     /// A request comes in.
@@ -300,7 +322,7 @@ impl Passage {
         }
         // Before anything that costs; and before a refusal, so that guessing tokens is limited too.
         self.limit(policies, true)?;
-        let identified = self.identify(policies, &request.headers, keys).await;
+        let identified = self.identify(policies, &mut request.headers, keys).await;
         self.limit(policies, false)?;
         identified?;
         if !policies.permits(self.principal.as_deref()) {
@@ -308,6 +330,11 @@ impl Passage {
         }
         policies.request_headers.apply(&mut request.headers);
         Ok(())
+    }
+
+    /// The line of the file in which the request's rule begins.
+    pub fn rule_line(&self) -> Option<usize> {
+        self.rule.map(|rule| self.configuration.line_of(rule))
     }
 
     /// The largest body that the rule lets in, if it says so.
@@ -319,21 +346,31 @@ impl Passage {
     async fn identify(
         &mut self,
         policies: &Policies,
-        headers: &HeaderMap,
+        headers: &mut HeaderMap,
         keys: &Arc<dyn KeySource>,
     ) -> Result<(), Refusal> {
         if policies.authentication == Authentication::Off {
             return Ok(());
         }
-        let tokens = self.configuration.tokens.as_ref().ok_or(Refusal::KeysUnavailable)?;
-        match tokens.authenticate(headers, keys).await {
-            Ok(principal) => self.principal = Some(principal),
-            Err(TokenError::Missing) if policies.authentication == Authentication::Optional => {}
-            Err(TokenError::Missing) => return Err(Refusal::NoToken),
-            Err(TokenError::Invalid) => return Err(Refusal::BadToken),
-            Err(TokenError::Unavailable) => return Err(Refusal::KeysUnavailable),
+        let configuration = self.configuration.clone();
+        let machine = configuration.machines.identify(headers, self.client.certificate.as_deref());
+        let token = match &configuration.tokens {
+            Some(tokens) => tokens.authenticate(headers, keys).await,
+            None => Err(TokenError::Missing),
+        };
+        // A token says most closely who asks: a machine may act for somebody.
+        self.principal = match (token, machine) {
+            (Ok(principal), _) => Some(principal),
+            (Err(TokenError::Invalid), _) | (Err(TokenError::Missing), Err(UnknownKey)) => {
+                return Err(Refusal::BadToken);
+            }
+            (Err(TokenError::Unavailable), _) => return Err(Refusal::KeysUnavailable),
+            (Err(TokenError::Missing), Ok(machine)) => machine,
+        };
+        match policies.authentication {
+            Authentication::Required if self.principal.is_none() => Err(Refusal::NoToken),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Counts the request against every limit that comes before it is known who asks, or after, until one is used up.

@@ -11,6 +11,7 @@ mod activity;
 mod answer;
 mod body;
 mod busy_poll;
+mod client_name;
 pub(crate) mod connection;
 mod drain;
 mod io;
@@ -30,11 +31,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 pub use body::{BodyError, IncomingBody};
+pub use client_name::plain_name;
 pub use drain::{Drain, drain_on_signals};
 pub use tls::{TlsError, TlsFiles};
 pub use worker::OpenConnections;
@@ -80,8 +81,9 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// The client's own certificate, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches for it.
-    pub client: Option<CertificateDer<'static>>,
+    /// What the client is called in its own certificate, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches
+    /// for it.
+    pub client: Option<Arc<str>>,
 }
 
 /// What to listen on and with which bounds.

@@ -1,39 +1,13 @@
 //! Operators show certificates in place of a token: who they are is in the log of actions, and nobody else gets in.
 
-use std::fs;
-use std::path::Path;
 use std::process::Output;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
 use tests::app::App;
 use tests::host::Host;
 
-/// A certificate authority; its own certificate is `NAME.pem`.
-struct Authority(Issuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&key).expect("a certificate");
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("writable");
-        Self(Issuer::new(params, key))
-    }
-
-    /// Vouches for a server at 127.0.0.1, or a client; certificate and key are `NAME.pem` and `NAME.key`.
-    fn vouch(&self, folder: &Path, name: &str, purpose: ExtendedKeyUsagePurpose) {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![purpose];
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("writable");
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("writable");
-    }
-}
+use crate::authority::Authority;
 
 /// An app whose admin listener has the certificate `server`.
 fn app() -> (App, Authority) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tests::app::App;
 use tests::host::{Host, PATIENCE};
 use tests::raw::{RawConnection, status};
@@ -130,6 +131,44 @@ async fn who_asks_is_known_by_a_token_and_may_what_the_rule_says() {
     assert_eq!(status("/interfaces/request", None).await, 200, "there need not be a token");
     let refused = host.get("/hello/").await;
     assert!(header(refused.headers(), "www-authenticate").starts_with("Bearer"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_known_by_its_key_which_no_component_sees() {
+    let issuer = TokenIssuer::new();
+    let digest = |key: &str| hex::encode(Sha256::digest(key));
+    let gateway = format!(
+        "[tokens]\nissuer = \"bodega\"\naudience = \"bodega\"\njwks = '''{}'''\nclaims = {{ typ = \"access\" }}\n\
+         [clients.erp]\nkey_sha256 = [\"{}\", \"{}\"]\nroles = [\"staff\"]\n[clients.till]\nkey_sha256 = \"{}\"\n\
+         [rate_limits.one]\nby = \"user\"\nrate = \"4/m\"\n\
+         [[rules]]\npath = \"/interfaces/...\"\nauthentication = \"required\"\nroles = [\"staff\"]\nrate_limits = [\"one\"]\n",
+        issuer.jwks(),
+        digest("erp key"),
+        digest("erp key of before"),
+        digest("till key"),
+    );
+    let host = host(&gateway).await;
+    let ask = async |key: Option<&str>, token: Option<&str>| {
+        let request = host.request("/interfaces/request");
+        let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        request.send().await.expect("an answer")
+    };
+    for key in ["erp key", "erp key of before"] {
+        let answer = ask(Some(key), None).await;
+        assert_eq!(answer.status(), 200);
+        let described: Value = answer.json().await.expect("JSON");
+        assert!(!described.to_string().contains("erp key"), "{described}");
+    }
+    assert_eq!(ask(Some("till key"), None).await.status(), 403, "it has no such role");
+    assert_eq!(ask(Some("no key"), None).await.status(), 401);
+    assert_eq!(ask(None, None).await.status(), 401);
+    let staff = issuer.access_token("staff");
+    assert_eq!(ask(None, Some(&staff)).await.status(), 200);
+    assert_eq!(ask(Some("till key"), Some(&staff)).await.status(), 200, "the token says who asks");
+    assert_eq!(ask(Some("erp key"), Some("forged")).await.status(), 401);
+    let left = ask(Some("erp key"), None).await;
+    assert!(header(left.headers(), "ratelimit").starts_with("\"one\";r=1;"), "each has a limit of its own: {left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 mod aborted_requests;
 mod accounts;
 mod admin_tls;
+mod authority;
 mod backup;
 mod bad_components;
 mod bad_manifests;

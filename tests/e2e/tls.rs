@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertifiedKey, ExtendedKeyUsagePurpose, generate_simple_self_signed};
 use tests::app::App;
 use tests::host::{Host, PATIENCE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,8 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::authority::Authority;
 
 const REQUEST: &[u8] = b"GET /hello/ HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n";
 
@@ -84,6 +87,54 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     host.log_line(&["tls.crt"]).await;
     let answer = hello(&host, &second).await.expect("the good certificate stays");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// The status of `/hello/` for a client that shows this certificate.
+async fn status_for(host: &Host, client: Option<&str>) -> std::io::Result<u16> {
+    let file = |name: String| host.folder().join(name);
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(file("authority.pem".into())).expect("a certificate"))
+        .expect("an authority");
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(name) => {
+            let chain = vec![CertificateDer::from_pem_file(file(format!("{name}.pem"))).expect("a certificate")];
+            let key = PrivateKeyDer::from_pem_file(file(format!("{name}.key"))).expect("a key");
+            config.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    };
+    let stream = TcpStream::connect(host.address()).await?;
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(REQUEST).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(tests::raw::status(&answer))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_known_by_its_certificate_where_a_rule_asks_who_it_is() {
+    let gateway = "[clients.till]\ncertificate = \"CN=till\"\nroles = [\"staff\"]\n\
+                   [[rules]]\npath = \"/hello/...\"\nauthentication = \"required\"\nroles = [\"staff\"]\n";
+    let app = App::new().guest("hello", "").file("gateway.toml", gateway);
+    let folder = app.folder().to_owned();
+    let (authority, strangers) = (Authority::new(&folder, "authority"), Authority::new(&folder, "strangers"));
+    authority.vouch(&folder, "server", ExtendedKeyUsagePurpose::ServerAuth);
+    for name in ["till", "kiosk"] {
+        authority.vouch(&folder, name, ExtendedKeyUsagePurpose::ClientAuth);
+    }
+    let arguments = [("--tls-cert", "server.pem"), ("--tls-key", "server.key"), ("--tls-client-ca", "authority.pem")];
+    let app = arguments
+        .iter()
+        .fold(app, |app, (argument, file)| app.argument(*argument).argument(folder.join(file).display().to_string()));
+    let host = app.start().await;
+    assert_eq!(status_for(&host, Some("till")).await.expect("an answer"), 200);
+    assert_eq!(status_for(&host, Some("kiosk")).await.expect("an answer"), 401, "it is nobody that the gateway knows");
+    assert_eq!(status_for(&host, None).await.expect("an answer"), 401, "nobody needs one, but where a rule asks");
+    strangers.vouch(&folder, "till", ExtendedKeyUsagePurpose::ClientAuth);
+    assert!(status_for(&host, Some("till")).await.is_err(), "of the same name, but nobody vouches for it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

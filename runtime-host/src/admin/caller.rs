@@ -4,17 +4,13 @@ use std::net::SocketAddr;
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use rustls::pki_types::CertificateDer;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use x509_parser::parse_x509_certificate;
 
 use super::{Access, Body, problem};
+use crate::listener::plain_name;
 
 /// By which a caller says who it is; what it says is written down beside what it has shown.
 pub const ACTOR: HeaderName = HeaderName::from_static("x-bodega-actor");
-/// Characters of a name.
-const NAME_CHARS_MAX: usize = 100;
 
 /// Where a request came from, and what its connection has shown.
 pub(super) struct Caller {
@@ -92,7 +88,7 @@ impl Caller {
 impl Who {
     /// Who sent a request that was let in, as it is written down.
     pub(super) fn sent<B>(request: &Request<B>) -> String {
-        let named = request.headers().get(ACTOR).and_then(|name| name.to_str().ok()).map(plain);
+        let named = request.headers().get(ACTOR).and_then(|name| name.to_str().ok()).map(plain_name);
         let named = named.as_deref().unwrap_or("unnamed");
         match request.extensions().get::<Self>() {
             // The port is another one each time and tells nothing.
@@ -106,20 +102,6 @@ fn certificate(name: &str) -> String {
     format!("certificate {name}")
 }
 
-/// Whom a certificate is about: its subject, or where that is empty, the certificate's own SHA-256.
-pub(super) fn name_in(certificate: &CertificateDer<'_>) -> String {
-    let subject = parse_x509_certificate(certificate).map(|(_, parsed)| parsed.subject().to_string());
-    match subject {
-        Ok(subject) if !subject.is_empty() => plain(&subject),
-        _ => format!("sha256:{}", hex::encode(Sha256::digest(certificate))),
-    }
-}
-
-/// Nothing that a log could be forged with.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
-}
-
 /// Whether the request carries `token`; takes as long for a nearly right one as for a wrong one.
 fn carries(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
@@ -128,28 +110,7 @@ fn carries(headers: &HeaderMap, token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-
     use super::*;
-
-    fn certificate_of(name: Option<&str>) -> CertificateDer<'static> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        if let Some(name) = name {
-            params.distinguished_name.push(DnType::CommonName, name);
-        }
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
-    }
-
-    #[test]
-    fn a_certificate_is_known_by_its_subject_or_else_by_its_digest() {
-        assert_eq!(name_in(&certificate_of(Some("Ann"))), "CN=Ann");
-        let forged = name_in(&certificate_of(Some("Ann\ncontrol: deploy who=\"root\"")));
-        assert!(!forged.contains('\n'), "{forged}");
-        assert!(name_in(&certificate_of(Some(&"long ".repeat(12)))).chars().count() <= NAME_CHARS_MAX);
-        let nameless = certificate_of(None);
-        assert_eq!(name_in(&nameless), format!("sha256:{}", hex::encode(Sha256::digest(&nameless))));
-    }
 
     #[test]
     fn each_route_asks_for_what_it_needs() {

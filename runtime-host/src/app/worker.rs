@@ -1,7 +1,7 @@
 //! The request path on one worker thread: reserved paths, route, instance, answer, report.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -107,12 +107,15 @@ impl Worker {
             response = copy.compare(response, other, context);
         }
         metrics.request(&method, response.status(), duration);
+        if access_log::is_on() {
+            response.extensions_mut().insert(Revision(metrics.clone()));
+        }
         response
     }
 
     /// The answer to a request of a component to the application itself, which does not come through the gateway.
     async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
-        let asked = Asked::new(arrival.request.method());
+        let asked = Asked::new(&arrival.request);
         let (mut response, answered) = self.answer_by_route(arrival, None, &mut context).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
         self.report(asked, context, answered, response)
@@ -201,8 +204,17 @@ impl Worker {
         if !access_log::is_on() {
             return response;
         }
+        let wanted = self.app.gateway.access_log();
+        if !wanted.wants(context.trace().trace_id.get(), response.status()) {
+            return response;
+        }
         let entry = access_log::Entry {
             component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
+            revision: response.extensions().get::<Revision>().map(|by| by.0.revision().to_owned()),
+            rule: asked.rule,
+            path: wanted.shown(&asked.path).to_owned(),
+            admitted_after: asked.admitted_after,
+            answered_after: asked.started.elapsed(),
             upstream: answered.upstream,
             route: answered.route.to_owned(),
             method: asked.method,
@@ -220,7 +232,12 @@ impl Worker {
 /// A request that is not answered yet.
 struct Asked {
     method: Method,
+    /// Empty where nobody writes it down.
+    path: String,
     started: Instant,
+    /// How long the gateway took, and the line of its rule.
+    admitted_after: Option<Duration>,
+    rule: Option<usize>,
     /// Where it comes from; none from within the application.
     client: Option<HeaderValue>,
     /// Who asks, if the gateway knows.
@@ -230,16 +247,32 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(method: &Method) -> Self {
-        Self { method: method.clone(), started: Instant::now(), client: None, user: None, limit_left: None }
+    fn new<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: if access_log::is_on() { request.uri().path().to_owned() } else { String::new() },
+            started: Instant::now(),
+            admitted_after: None,
+            rule: None,
+            client: None,
+            user: None,
+            limit_left: None,
+        }
     }
 
-    /// The same with what the gateway found out.
-    fn through(self, passage: &Passage) -> Self {
-        let client = Some(passage.client.text.clone());
-        Self { client, user: passage.principal.clone(), limit_left: passage.remaining, ..self }
+    /// The gateway has decided.
+    fn admitted(&mut self, passage: &Passage) {
+        self.admitted_after = Some(self.started.elapsed());
+        self.client = Some(passage.client.text.clone());
+        self.user = passage.principal.clone();
+        self.limit_left = passage.remaining;
+        self.rule = passage.rule_line();
     }
 }
+
+/// Marks an answer with the revision that gave it.
+#[derive(Clone)]
+struct Revision(Arc<ComponentMetrics>);
 
 /// Who answered a request.
 #[derive(Default)]
@@ -267,13 +300,16 @@ impl Handler for Arc<Worker> {
             return response;
         }
         let mut context = Arc::new(RequestContext::of_request(request.headers()));
-        let asked = Asked::new(request.method());
+        let mut asked = Asked::new(&request);
         let (mut parts, mut body) = request.into_parts();
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let peer = Client { address: connection.peer, text: connection.peer_text.clone(), scheme };
+        let (text, certificate) = (connection.peer_text.clone(), connection.client.clone());
+        let peer = Client { address: connection.peer, text, scheme, certificate };
         let mut passage = self.app.gateway.enter(&mut parts, peer);
         let keys: Arc<dyn KeySource> = self.clone();
-        let (mut response, answered) = match passage.admit(&mut parts, &keys).await {
+        let admitted = passage.admit(&mut parts, &keys).await;
+        asked.admitted(&passage);
+        let (mut response, answered) = match admitted {
             Ok(()) => {
                 if let Some(bytes_max) = passage.body_bytes_max() {
                     body.bound(bytes_max);
@@ -286,7 +322,7 @@ impl Handler for Arc<Worker> {
         };
         passage.leave(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        self.report(asked.through(&passage), context, answered, response)
+        self.report(asked, context, answered, response)
     }
 
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<WasiBody> {
@@ -297,7 +333,7 @@ impl Handler for Arc<Worker> {
         };
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let response = problem.response(context.request_id());
-        self.report(Asked::new(request.method()), context, Answered::default(), response)
+        self.report(Asked::new(request), context, Answered::default(), response)
     }
 }
 
@@ -314,7 +350,7 @@ impl ServiceChain for Worker {
             let mut context = Arc::new(context);
             // Decided where the request came in from outside, if it did.
             self.place_request(&mut context, request.headers());
-            let asked = Asked::new(request.method());
+            let asked = Asked::new(&request);
             let response = self.dispatch(place, request, context.clone()).await;
             self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE, upstream: None }, response)
         }))

@@ -47,6 +47,10 @@ pub(super) struct Up {
     /// The certificate's private key (PEM).
     #[arg(long, requires = "tls_cert", env = "SPIN_TLS_KEY")]
     tls_key: Option<PathBuf>,
+    /// The certificate authorities (PEM) of clients: who shows a certificate has to have it from them. Nobody needs one, but where
+    /// `gateway.toml` says so. Read at the start only.
+    #[arg(long, requires = "tls_cert", env = "BODEGA_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
     /// Serve the admin listener with TLS and this certificate chain (PEM); read again when it changes.
     #[arg(long, requires = "admin_tls_key", env = "BODEGA_ADMIN_TLS_CERT")]
     admin_tls_cert: Option<PathBuf>,
@@ -157,7 +161,8 @@ impl Up {
         let mut config = listener::Config::new(self.listen);
         let args = &self.limits;
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities: None });
+        let client_authorities = self.tls_client_ca.clone();
+        config.tls = tls.map(|(certificate, key)| TlsFiles { certificate, key, client_authorities });
         config.workers = args.workers.unwrap_or(config.workers);
         config.connections_max = args.connections_max.unwrap_or(config.connections_max);
         config.drain_timeout = args.drain_timeout_ms.map_or(config.drain_timeout, Duration::from_millis);

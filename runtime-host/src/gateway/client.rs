@@ -1,6 +1,7 @@
 //! Where a request really comes from, when proxies stand in between that are trusted to say so.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::header::{FORWARDED, HOST};
 use http::uri::{Authority, Scheme};
@@ -46,6 +47,8 @@ pub struct Client {
     pub text: HeaderValue,
     /// How it connected to the first of us.
     pub scheme: Scheme,
+    /// What its certificate calls it, if it has shown us one.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// What one proxy says of who is before it.
@@ -79,6 +82,8 @@ impl Proxies {
     /// Goes back from proxy to proxy, as long as each is trusted.
     fn follow(&self, peer: Client, headers: &HeaderMap) -> Client {
         let mut client = peer;
+        // It is the proxy's, and nobody's word for who is behind it.
+        client.certificate = None;
         for hop in self.hops(headers).into_iter().rev() {
             client.scheme = hop.scheme.unwrap_or(client.scheme);
             // Somebody who is not named: the proxy that says so is the last that is known.
@@ -184,7 +189,12 @@ mod tests {
     fn resolved(header: ForwardedHeader, peer: &str, pairs: &[(&'static str, &'static str)]) -> (Client, HeaderMap) {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
         let address: SocketAddr = peer.parse().unwrap();
-        let peer = Client { address, text: HeaderValue::try_from(peer).unwrap(), scheme: Scheme::HTTP };
+        let peer = Client {
+            address,
+            text: HeaderValue::try_from(peer).unwrap(),
+            scheme: Scheme::HTTP,
+            certificate: Some("CN=proxy".into()),
+        };
         let mut headers = headers(pairs);
         (Proxies { trusted, header }.resolve(peer, None, &mut headers), headers)
     }
@@ -209,6 +219,7 @@ mod tests {
         let said = [("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:4711\";proto=https, for=10.1.1.1")];
         let (client, headers) = resolved(ForwardedHeader::Forwarded, "10.0.0.1:99", &said);
         assert_eq!(client.text, "[2001:db8::1]:0");
+        assert_eq!(client.certificate, None, "it is the proxy's");
         assert_eq!(client.scheme, Scheme::HTTPS);
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
     }
@@ -221,6 +232,7 @@ mod tests {
             address: "10.0.0.1:99".parse().unwrap(),
             text: HeaderValue::from_static("10.0.0.1:99"),
             scheme: Scheme::HTTP,
+            certificate: None,
         };
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         let proxies = Proxies { trusted, header: ForwardedHeader::XForwarded };

@@ -4,6 +4,10 @@
 //! trusted_proxies = ["10.0.0.0/8"]    # none by default: whose word on where a request comes from is believed
 //! forwarded_header = "x-forwarded-for"    # or "forwarded": in which header they say it
 //!
+//! [access_log]                        # for `--log info,access=info`
+//! sample = 1.0                        # the part of the requests that have a line; those answered 5xx always have
+//! hide = ["/api/auth/reset/:token"]   # paths with secrets, which are shown as written here
+//!
 //! [tokens]                            # none by default: whose bearer tokens count
 //! issuer = "{{ token_issuer }}"
 //! audience = "{{ token_audience }}"
@@ -11,8 +15,14 @@
 //! jwks_url = "{{ jwks_url }}"         # where more are: of a component or anywhere
 //! claims = { typ = "access" }         # what a token has to say besides
 //!
+//! [clients.erp]                       # a machine that shows who it is
+//! key_sha256 = "{{ erp_key_sha256 }}" # of what it has in `x-api-key`; or a list, while one replaces another
+//! certificate = "CN=erp, O=Shop"      # the subject of its certificate, for which --tls-client-ca vouches
+//! roles = ["staff"]
+//! scopes = ["orders"]
+//!
 //! [rate_limits.browsing]
-//! by = "address"                      # or "user", "everybody"
+//! by = "address"                      # or "user" (also a client above), "everybody"
 //! rate = "50/s"                       # or /m, /h, /d
 //! burst = 100                         # by default as many as the rate names
 //! tiers = { staff = "500/s" }         # of callers with a role
@@ -79,8 +89,10 @@ use std::sync::Arc;
 use http::Method;
 use http::request::Parts;
 
+use super::access_log::AccessLog;
 use super::client::Proxies;
 use super::cors::Cors;
+use super::machines::Machines;
 use super::policies::Policies;
 use super::rate_limit::RateLimit;
 use super::resilience::{Concurrency, Guards};
@@ -99,7 +111,9 @@ pub const FILE_NAME: &str = "gateway.toml";
 pub struct Configuration {
     /// Whose word is taken; `None` leaves the headers of proxies alone.
     pub(super) proxies: Option<Proxies>,
+    pub(super) access_log: AccessLog,
     pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) machines: Machines,
     rate_limits: BTreeMap<String, Arc<RateLimit>>,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Of components and upstreams.

@@ -25,6 +25,7 @@ use super::activity::{Activity, Expired, Watchdog};
 use super::answer::AnswerBody;
 use super::body::{IncomingBody, Stall};
 use super::busy_poll::BusyPoll;
+use super::client_name::name_in;
 use super::drain::Drain;
 use super::io::{ConnectionIo, Stream};
 use super::stream::Streams;
@@ -80,7 +81,7 @@ impl<H: Handler> Server<H> {
             peer_text,
             local: opened.local,
             tls: tls.is_some(),
-            client: opened.stream.client_certificate(),
+            client: opened.stream.client_certificate().map(|shown| name_in(&shown).into()),
         });
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();

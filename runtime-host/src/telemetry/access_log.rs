@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
@@ -23,16 +23,26 @@ pub fn is_on() -> bool {
 pub struct Entry {
     /// Who answered: a component's id, or [`super::metrics::HOST`].
     pub component: String,
+    /// The revision of the component.
+    pub revision: Option<String>,
     /// The upstream that answered in place of a component.
     pub upstream: Option<String>,
     /// The route as written; empty for a request without.
     pub route: String,
+    /// The line of the gateway's rule for it.
+    pub rule: Option<usize>,
+    /// The path that was asked for, without its query, in which secrets may be.
+    pub path: String,
     /// The request's method.
     pub method: Method,
     /// The status of the answer.
     pub status: StatusCode,
     /// When the request's head had come.
     pub started: Instant,
+    /// How long the gateway took to let it in.
+    pub admitted_after: Option<Duration>,
+    /// How long it took until the answer began.
+    pub answered_after: Duration,
     /// Its id and its place in a trace.
     pub context: Arc<RequestContext>,
     /// The address that it comes from; none from within the application.
@@ -81,18 +91,21 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
 
 impl<B> Drop for LoggedBody<B> {
     fn drop(&mut self) {
-        let Entry { component, upstream, route, method, status, started, context, client, user, limit_left } =
-            &self.entry;
-        // Saturates after half a million years.
-        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let Entry { component, revision, upstream, route, rule, path, method, status, started, .. } = &self.entry;
+        let Entry { admitted_after, answered_after, context, client, user, limit_left, .. } = &self.entry;
         tracing::info!(
             target: "access",
             component,
+            revision,
             upstream,
             route,
+            rule,
             %method,
+            path,
             status = status.as_u16(),
-            duration_us,
+            admitted_us = admitted_after.map(micros),
+            answered_us = micros(*answered_after),
+            duration_us = micros(started.elapsed()),
             bytes = self.bytes,
             client = client.as_ref().and_then(|client| client.to_str().ok()),
             user,
@@ -101,4 +114,9 @@ impl<B> Drop for LoggedBody<B> {
             traceparent = context.traceparent(),
         );
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    // Saturates after half a million years.
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

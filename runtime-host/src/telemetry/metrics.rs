@@ -247,6 +247,11 @@ pub struct ComponentMetrics {
 }
 
 impl ComponentMetrics {
+    /// The revision that they are of.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
     fn new(component: &str, revision: &str) -> Self {
         Self {
             component: component.to_owned(),

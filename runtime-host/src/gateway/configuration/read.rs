@@ -3,6 +3,7 @@
 mod cors;
 mod fields;
 mod header_edits;
+mod machines;
 mod matcher;
 mod rate_limit;
 mod redirect;
@@ -21,6 +22,7 @@ use fields::one_of;
 
 use super::Configuration;
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
+use crate::gateway::access_log::AccessLog;
 use crate::gateway::client::{ForwardedHeader, Proxies};
 use crate::gateway::policies::{Authentication, Policies, Priority};
 use crate::gateway::rate_limit::{By, RateLimit};
@@ -29,6 +31,7 @@ use crate::gateway::rule::{Matcher, Rule};
 use crate::gateway::tokens::Tokens;
 use crate::gateway::upstream::Upstream;
 use crate::manifest::Manifest;
+use crate::router::InvalidPattern;
 use crate::variables::{Template, Variables};
 
 /// What texts of the file may contain.
@@ -47,6 +50,7 @@ pub(super) fn configuration(
     let context = Context { manifest, variables };
     let mut root = file.root()?;
     let proxies = proxies(&mut root)?;
+    let access_log = root.optional::<Table>("access_log")?.map(access_log).transpose()?.unwrap_or_default();
     let tokens: Option<Table> = root.optional("tokens")?;
     let has_tokens = tokens.is_some();
     let tokens = tokens.map(|table| context.tokens(table)).transpose()?.flatten();
@@ -54,6 +58,10 @@ pub(super) fn configuration(
         Some(former) if *former.settings() == settings => former.clone(),
         _ => Arc::new(Tokens::new(settings)),
     });
+
+    let machines =
+        root.optional::<Table>("clients")?.map(|table| context.machines(table)).transpose()?.unwrap_or_default();
+    let knows_somebody = has_tokens || !machines.is_empty();
 
     let mut rate_limits = BTreeMap::new();
     for (name, value) in root.optional::<Table>("rate_limits")?.map(Table::into_entries).unwrap_or_default() {
@@ -98,7 +106,7 @@ pub(super) fn configuration(
     });
     let shedding = shedding.transpose()?;
 
-    let sources = Sources { rate_limits: &rate_limits, has_tokens, upstreams: &upstreams, manifest };
+    let sources = Sources { rate_limits: &rate_limits, knows_somebody, upstreams: &upstreams, manifest };
     let mut all = Policies::default();
     if let Some(mut table) = root.optional::<Table>("all")? {
         policies(&mut table, &mut all, &sources, None, former.map(|former| &former.all))?;
@@ -117,7 +125,9 @@ pub(super) fn configuration(
     let has_paths = rules.iter().any(|rule| rule.matcher.path.is_some());
     Ok(Configuration {
         proxies: Some(proxies),
+        access_log,
         tokens,
+        machines,
         rate_limits,
         upstreams,
         guards,
@@ -139,7 +149,8 @@ fn kept(settings: ConcurrencySettings, former: Option<&Arc<Concurrency>>) -> Arc
 /// What the policies of a rule refer to by name.
 struct Sources<'s> {
     rate_limits: &'s BTreeMap<String, Arc<RateLimit>>,
-    has_tokens: bool,
+    /// Whether there is anybody who could be asked for.
+    knows_somebody: bool,
     upstreams: &'s BTreeMap<String, Arc<Upstream>>,
     manifest: &'s Manifest,
 }
@@ -156,6 +167,20 @@ fn proxies(root: &mut Table<'_>) -> Result<Proxies, ConfigError> {
     let names = [("x-forwarded-for", ForwardedHeader::XForwarded), ("forwarded", ForwardedHeader::Forwarded)];
     let header = one_of(root, "forwarded_header", &names)?.unwrap_or_default();
     Ok(Proxies { trusted, header })
+}
+
+fn access_log(mut table: Table<'_>) -> Result<AccessLog, ConfigError> {
+    let sample: Option<Located<f64>> = table.optional("sample")?;
+    if let Some(sample) = sample.as_ref().filter(|sample| !(0.0..=1.0).contains(&sample.value)) {
+        return Err(table.error_at(sample.position, "`sample` is out of range; expected 0 to 1"));
+    }
+    let pattern = |value: Value<'_>| {
+        Ok(value.parse(|text| text.parse().map_err(|error: InvalidPattern| error.to_string()))?.value)
+    };
+    let hidden =
+        table.or_default::<Vec<Value>>("hide")?.into_iter().map(pattern).collect::<Result<_, ConfigError>>()?;
+    table.finish()?;
+    Ok(AccessLog { sample: sample.map_or(1.0, |sample| sample.value), hidden })
 }
 
 impl Context<'_> {
@@ -208,8 +233,9 @@ fn policies(
     if asks && policies.authentication == Authentication::Off {
         return Err(table.error(format!("{table} asks for roles or scopes of nobody; expected `authentication` too")));
     }
-    if policies.authentication != Authentication::Off && !sources.has_tokens {
-        return Err(table.error(format!("{table} asks for tokens, and [tokens] does not say whose count")));
+    if policies.authentication != Authentication::Off && !sources.knows_somebody {
+        let problem = format!("{table} asks who it is, and neither [tokens] nor [clients] says who counts");
+        return Err(table.error(problem));
     }
     if let Some(names) = table.optional::<Vec<Located<String>>>("rate_limits")? {
         let limit = |name: Located<String>| {

@@ -150,7 +150,7 @@ fn mistakes_are_told_with_their_place() {
         ),
         (
             "[all]\nauthentication = \"required\"",
-            "gateway.toml:1:1: [all] asks for tokens, and [tokens] does not say whose count",
+            "gateway.toml:1:1: [all] asks who it is, and neither [tokens] nor [clients] says who counts",
         ),
         (
             "[all]\nroles = [\"staff\"]",
@@ -195,6 +195,14 @@ fn mistakes_are_told_with_their_place() {
         (
             "[all]\nredirect = { to = \"/\", status = 200 }",
             "gateway.toml:2:33: `status` is no redirect; expected 302, 303, 307 or 308",
+        ),
+        (
+            "[clients.erp]\nkey_sha256 = \"my key\"",
+            "gateway.toml:2:14: this is no SHA-256; expected the 64 hexadecimal digits of the key's digest",
+        ),
+        (
+            "[clients.erp]\nroles = [\"staff\"]",
+            "gateway.toml:1:1: [clients.erp] cannot show who it is; expected `key_sha256`, `certificate` or both",
         ),
         (
             "[[rules]]\npath = \"/a\"\nto = { component = \"order\" }",
