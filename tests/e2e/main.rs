@@ -57,5 +57,6 @@ mod tls;
 mod token_keys;
 mod upgrade;
 mod verify;
+mod warm_revisions;
 mod watch;
 mod webhooks;
