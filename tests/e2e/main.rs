@@ -11,6 +11,7 @@ mod build;
 mod busy_guests;
 mod buying;
 mod canary;
+mod canary_defaults;
 mod cart;
 mod catalog;
 mod chain_cycles;

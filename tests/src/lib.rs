@@ -6,9 +6,11 @@
 pub mod app;
 pub mod control;
 pub mod host;
+pub mod load;
 pub mod metrics;
 pub mod programs;
 pub mod raw;
+pub mod rollouts;
 pub mod shop;
 pub mod shopper;
 pub mod stripe;
