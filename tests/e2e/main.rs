@@ -51,6 +51,7 @@ mod service_chaining;
 mod shipping;
 mod socket_activation;
 mod sockets;
+mod steering;
 mod sticky_shoppers;
 mod store_settings;
 mod telemetry;
