@@ -43,7 +43,7 @@ pub use choice::PREVIEW;
 pub use configuration::Sources;
 use deploy::Deployments;
 pub use deploy::{DeployError, Deployed, Deployment, Rollback};
-pub use handover::RevisionsChanged;
+pub use handover::HandOverError;
 use loader::{AtHand, InForce, Loader, instances_max};
 use restart::{Changed, Decided};
 use revision::{Live, WorkerThread};
@@ -232,7 +232,6 @@ impl App {
             let app = self.clone();
             move || {
                 decided.record(&app.loader.registry)?;
-                app.remove_unreferenced();
                 Ok(decided)
             }
         });
