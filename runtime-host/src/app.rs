@@ -2,11 +2,14 @@
 //!
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
+mod audit;
+mod change;
 mod choice;
 mod configuration;
 mod counts;
 mod deploy;
 mod edge;
+mod error;
 mod files;
 mod handover;
 mod loader;
@@ -24,6 +27,7 @@ mod smoke;
 mod status;
 mod stores;
 mod table;
+mod tasks;
 mod webhooks;
 mod worker;
 
@@ -39,12 +43,13 @@ use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::WasiBody;
 
-pub use choice::PREVIEW;
 pub use configuration::Sources;
 use deploy::Deployments;
-pub use deploy::{DeployError, Deployed, Deployment, Rollback};
+pub use deploy::{Deployed, Deployment, Rollback};
+pub use error::DeployError;
 pub use handover::HandOverError;
 use loader::{AtHand, InForce, Loader, instances_max};
+pub use preview::PREVIEW;
 use restart::{Changed, Decided};
 use revision::{Live, WorkerThread};
 pub use rollouts::{RolloutStatus, Steer};
@@ -228,7 +233,7 @@ impl App {
         let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It is taken up once.
         let Some(decided) = decided else { return Ok(()) };
-        let recorded = deploy::blocking({
+        let recorded = tasks::blocking({
             let app = self.clone();
             move || {
                 decided.record(&app.loader.registry)?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::App;
-use super::deploy::{blocking, with_causes};
+use super::error::with_causes;
+use super::tasks::blocking;
 use crate::registry::{Action, BY_UPGRADE, RegistryError};
 
 /// What the log of actions calls it that a new process's records do not count.

@@ -19,7 +19,6 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::App;
-use super::rollouts::change_in_words;
 use crate::config_file::{ConfigError, Located};
 use crate::engine::outbound_client::{OutboundClient, OutboundShared};
 use crate::manifest::Manifest;
@@ -103,7 +102,7 @@ impl<'a> News<'a> {
             from,
             to,
             changed,
-            change: change_in_words(transition.change),
+            change: transition.change.name(),
             weight_percent: transition.weight_percent,
             reason: &transition.reason,
             at_unix_ms: transition.at_unix_ms,
