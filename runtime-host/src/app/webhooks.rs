@@ -149,7 +149,7 @@ impl Webhooks {
         let mut queues = BTreeMap::new();
         let untold = Arc::new(watch::Sender::new(0));
         for component in &manifest.components {
-            let uris = manifest.webhooks(component, variables)?.into_iter();
+            let uris = manifest.webhooks(component, |template| variables.render(template))?.into_iter();
             let queue = |uri: Located<Uri>| {
                 let (sender, receiver) = mpsc::channel(QUEUE_LENGTH_MAX);
                 let queue = uri.with(sender);
