@@ -12,7 +12,7 @@
 //! 5. The former one ends, which the new one sees by the end of the socket.
 //!
 //! Until 3. is done the former one can go on as if nothing had been asked; what the new one has written down about revisions, the
-//! former one then undoes.
+//! former one then undoes. The new one's rollouts go on, and webhooks are told what its start has decided, from then on.
 
 pub mod former;
 pub mod new;

@@ -27,6 +27,12 @@ pub enum HandOverError {
     /// Revisions are not what the other process has loaded any more.
     #[error("revisions changed while the new process started")]
     RevisionsChanged,
+    /// The other process would go on with what was taken back.
+    #[error("the end of the rollout of component `{component}` cannot be written down yet")]
+    Unwritten {
+        /// The component's id.
+        component: String,
+    },
     /// There would be no way back.
     #[error("{}", with_causes(.0))]
     Registry(#[from] RegistryError),
@@ -49,6 +55,9 @@ impl App {
         }
         if self.loader.registry.changes() != changes {
             return Err(HandOverError::RevisionsChanged);
+        }
+        if let Some(unwritten) = rollouts.iter().find(|running| running.has_unwritten_end()) {
+            return Err(HandOverError::Unwritten { component: unwritten.change.component.clone() });
         }
         let registry = self.loader.registry.clone();
         blocking(move || registry.mark()).await?;

@@ -131,6 +131,11 @@ impl Running {
         }
     }
 
+    /// Whether it has been taken back, which is not written down yet.
+    pub(super) fn has_unwritten_end(&self) -> bool {
+        self.unwritten_end.is_some()
+    }
+
     fn status(&self) -> RolloutStatus {
         let Self { rollout, number, candidates, .. } = self;
         RolloutStatus {
