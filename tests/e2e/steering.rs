@@ -195,6 +195,7 @@ async fn a_live_status_shows_what_changes() {
     assert_eq!(end["promoted"], true, "{end}");
     let last = page_with(&["is promoted", "with 100 % of requests"]).await;
     println!("{last}");
+    assert!(!last.contains("(0 so far)"), "what it has answered until then: {last}");
     assert!(shown.starts_with(CLEAR_SCREEN), "each page takes the place of the one before");
     live.kill().await.expect("it is our child, and goes on until it is ended");
 }

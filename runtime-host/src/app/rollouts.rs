@@ -211,7 +211,10 @@ impl App {
                     let error = with_causes(&error);
                     tracing::error!(component, "the rollout cannot go on, since that cannot be written down: {error}");
                 }
-                *entry.status() = running.status();
+                // What has ended stays as it was told then: its revisions are counted elsewhere.
+                if !running.rollout.is_over() {
+                    *entry.status() = running.status();
+                }
             }
         });
     }
@@ -264,7 +267,7 @@ impl App {
             }
         };
         self.record_and_carry_out(&entry, &mut running, &before, &transitions, Some(wanted.done())).await?;
-        Ok(running.status())
+        Ok(entry.status().clone())
     }
 
     /// What was counted of the revisions in force at these places.
