@@ -16,8 +16,8 @@ const SHOPPERS: usize = 400;
 const AT_ONCE: usize = 16;
 /// Answers of the new revision that are enough to judge by (`samples_min`).
 const SAMPLES_MIN: usize = 200;
-/// The comparison is made again when there are a quarter more, and up to a quarter of a second later.
-const ANSWERS_MAX: usize = SAMPLES_MIN * 5 / 4 + 100;
+/// As many again are the window within which it is found; it is looked for every quarter of a second.
+const ANSWERS_MAX: usize = 2 * SAMPLES_MIN + 100;
 
 /// Somebody with a browser, which keeps the cookie that it is given.
 #[derive(Default)]
