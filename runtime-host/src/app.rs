@@ -2,11 +2,14 @@
 //!
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
+mod audit;
+mod change;
 mod choice;
 mod configuration;
 mod counts;
 mod deploy;
 mod edge;
+mod error;
 mod files;
 mod forward;
 mod handover;
@@ -25,13 +28,14 @@ mod smoke;
 mod status;
 mod stores;
 mod table;
+mod tasks;
 mod webhooks;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -40,12 +44,13 @@ use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::WasiBody;
 
-pub use choice::PREVIEW;
 pub use configuration::Sources;
 use deploy::Deployments;
-pub use deploy::{DeployError, Deployed, Deployment, Rollback};
-pub use handover::RevisionsChanged;
+pub use deploy::{Deployed, Deployment, Rollback};
+pub use error::DeployError;
+pub use handover::HandOverError;
 use loader::{AtHand, InForce, Loader, instances_max};
+pub use preview::PREVIEW;
 use restart::{Changed, Decided};
 use revision::{Live, WorkerThread};
 pub use rollouts::{RolloutStatus, Steer};
@@ -112,7 +117,7 @@ pub struct App {
     pub telemetry: Arc<Telemetry>,
     /// Where the public listener answers, for requests of components to the application itself.
     origin: OnceLock<Origin>,
-    /// Until it is written down.
+    /// Until it is in force.
     decided: Mutex<Option<Decided>>,
 }
 
@@ -227,25 +232,28 @@ impl App {
         }))
     }
 
-    /// Writes down what the start has decided, and has rollouts go on. From here on this process alone decides about revisions.
+    /// Writes down what the start has decided. From here on this process alone decides about revisions.
     pub async fn take_up(self: &Arc<Self>) -> Result<(), RegistryError> {
-        let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It is taken up once.
-        let Some(decided) = decided else { return Ok(()) };
-        let recorded = deploy::blocking({
-            let app = self.clone();
-            move || {
-                decided.record(&app.loader.registry)?;
-                app.remove_unreferenced();
-                Ok(decided)
-            }
-        });
-        let decided = recorded.await?;
+        let Some(decided) = self.decided().take() else { return Ok(()) };
+        let registry = self.loader.registry.clone();
+        let recorded = tasks::blocking(move || decided.record(&registry).map(|()| decided));
+        *self.decided() = Some(recorded.await?);
+        Ok(())
+    }
+
+    /// Has rollouts go on, and tells webhooks what the start has decided: requests are answered by it from now on.
+    pub fn serves(self: &Arc<Self>) {
+        let Some(decided) = self.decided().take() else { return };
         decided.tell(&self.webhooks);
         for (component, entry) in decided.entries {
             self.watch(component, entry);
         }
-        Ok(())
+    }
+
+    fn decided(&self) -> MutexGuard<'_, Option<Decided>> {
+        // It is taken or put there in one step.
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says where the public listener answers.

@@ -25,5 +25,6 @@ pub mod service_manager;
 pub mod state_dir;
 pub mod stores;
 pub mod telemetry;
+pub mod template;
 pub mod upgrade;
 pub mod variables;

@@ -31,7 +31,7 @@ pub use schedule::Schedule;
 pub use trigger::{HttpTrigger, StaticResponse, TriggerTarget};
 
 use crate::config_file::{ConfigError, ConfigFile, FromToml, Located, Position, Table, Value};
-use crate::variables::check_name;
+use crate::template::check_name;
 use trigger::{RawTarget, RawTrigger};
 
 /// An application.

@@ -12,6 +12,7 @@
 mod artifacts;
 mod batch;
 mod entries;
+mod mark;
 mod records;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub const REVISIONS_KEPT: u32 = 10;
 const MIGRATIONS_KEPT: u32 = 1_000;
 /// Who put a revision in force that came with the manifest.
 pub const BY_MANIFEST: &str = "manifest";
+/// Who undoes what a new process has recorded that never served.
+pub const BY_UPGRADE: &str = "upgrade";
 
 /// The registry failed.
 #[derive(Debug, thiserror::Error)]
@@ -215,6 +218,23 @@ impl Registry {
         actions: &[Action],
     ) -> Result<(), RegistryError> {
         self.at_once(|batch| batch.end_rollout(component, number, outcome, actions))
+    }
+
+    /// Remembers which revisions and rollouts are recorded, for [`Registry::return_to_mark`].
+    pub fn mark(&self) -> Result<(), RegistryError> {
+        self.with(|database| mark::set(database).map_err(|source| self.failed("read", source)))
+    }
+
+    /// Records again what was recorded when this process called [`Registry::mark`], whatever another one has made of it since; if
+    /// that is something else, logs `action` and returns true. On disk when this returns.
+    pub fn return_to_mark(&self, action: &Action) -> Result<bool, RegistryError> {
+        self.write(|transaction| {
+            let is_other = mark::return_to(transaction)?;
+            if is_other {
+                records::log(transaction, action, ACTIONS_KEPT)?;
+            }
+            Ok(is_other)
+        })
     }
 
     /// The rollouts that go on.

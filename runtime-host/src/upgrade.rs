@@ -11,7 +11,8 @@
 //!    `FromFormer::ChoresDone`, and the new one's schedules begin.
 //! 5. The former one ends, which the new one sees by the end of the socket.
 //!
-//! Until 3. is done the former one can go on as if nothing had been asked.
+//! Until 3. is done the former one can go on as if nothing had been asked; what the new one has written down about revisions, the
+//! former one then undoes. The new one's rollouts go on, and webhooks are told what its start has decided, from then on.
 
 pub mod former;
 pub mod new;
@@ -94,9 +95,9 @@ pub enum UpgradeError {
     /// The new process is too slow.
     #[error("the new process was not ready within {0:?}, and was ended")]
     TooSlow(Duration),
-    /// Revisions have changed.
+    /// The former process has not handed over.
     #[error("{0}; try again")]
-    Changed(#[from] crate::app::RevisionsChanged),
+    HandOver(#[from] crate::app::HandOverError),
     /// The two do not understand each other.
     #[error("the new process is not understood: {0}")]
     Protocol(#[source] io::Error),

@@ -5,15 +5,14 @@
 //! the order in which Spin asks. Values are read at the start and again for each deployment; a revision keeps those that it was given.
 
 mod sources;
-mod template;
 
 use std::collections::BTreeMap;
 
 pub use sources::{DEFAULT_PREFIX, SourceError, Values, VariableProvider, read_overrides};
-pub use template::{InvalidTemplate, Template};
 
 use crate::config_file::suggestion;
 use crate::manifest::Manifest;
+use crate::template::Template;
 use sources::Source;
 
 /// All values, resolved.
@@ -103,21 +102,6 @@ impl Variables {
     /// All that `component` sees; `None` for a component that the manifest does not have.
     pub fn of_component(&self, component: &str) -> Option<&Values> {
         self.components.get(component)
-    }
-}
-
-/// Checks that a text can be the name of a variable, by Spin's rules.
-pub fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        Err("a variable's name must not be empty")
-    } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-        Err("a variable's name is made of lower-case letters, digits and underscores")
-    } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        Err("a variable's name begins with a letter")
-    } else if name.ends_with('_') || name.contains("__") {
-        Err("a variable's name has single underscores, and none at its end")
-    } else {
-        Ok(())
     }
 }
 

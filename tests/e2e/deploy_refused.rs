@@ -1,14 +1,19 @@
 //! An artifact that cannot work is refused with the reason, and the revision in force goes on.
 
 use std::fs;
+use std::time::Duration;
 
 use tests::app::App;
-use tests::control::variant;
+use tests::control::{replaced, variant};
 use tests::host::Host;
 use tests::programs;
+use tokio::time::sleep;
 
 /// A version of which the start takes too long is refused at the deadline.
 const DEADLINE: &str = "[component.variant.tool.bodega]\ndeadline_ms = 1500";
+const SHOPPER_PERIOD: Duration = Duration::from_millis(50);
+/// Of the thirty that such a shopper could get within the deadline.
+const ANSWERS_MIN: usize = 10;
 
 async fn host() -> Host {
     let app = App::new().file("variant.wasm", variant("one", &[]));
@@ -31,6 +36,23 @@ async fn assert_refused(host: &Host, wasm: &[u8], more: &[&str], words: &[&str])
     assert!(status["revision"].is_null() && status["draining"] == serde_json::json!([]), "{status}");
 }
 
+/// The former revision answers while the host waits for one that does not start.
+async fn answering(host: &Host, refused: impl Future<Output = ()>) {
+    let mut answers = 0;
+    let shopper = async {
+        loop {
+            assert_eq!(host.text("/variant/").await, "one");
+            answers += 1;
+            sleep(SHOPPER_PERIOD).await;
+        }
+    };
+    tokio::select! {
+        () = refused => {}
+        () = shopper => unreachable!("it shops for ever"),
+    }
+    assert!(answers > ANSWERS_MIN, "{answers} answers within the deadline");
+}
+
 fn guest(name: &str) -> Vec<u8> {
     fs::read(programs::component(name)).expect("the guest is readable")
 }
@@ -40,24 +62,24 @@ async fn what_cannot_work_is_refused_and_the_former_revision_goes_on() {
     let host = host().await;
     let core_module = wat::parse_str("(module (func (export \"run\")))").expect("a module");
     let without_handler = wat::parse_str("(component)").expect("a component");
-    // Its start function never returns.
-    let never_ready = wat::parse_str(
-        "(component (core module $m (func $f (loop br 0)) (start $f)) (core instance (instantiate $m)))",
-    )
-    .expect("a component");
+    let never_ready = replaced(guest("trap-on-start"), "at its start: trap", "at its start: loop");
     let mut damaged = variant("two", &[]);
     damaged.truncate(damaged.len() / 2);
     assert_refused(&host, b"#!/bin/sh\n", &[], &["variant", "not a WebAssembly file"]).await;
     assert_refused(&host, &damaged, &[], &["variant", "cannot be compiled"]).await;
     assert_refused(&host, &core_module, &[], &["variant", "core WebAssembly module"]).await;
     assert_refused(&host, &without_handler, &[], &["variant", "wasi:http/handler"]).await;
-    assert_refused(&host, &never_ready, &[], &["variant"]).await;
+    let late = ["variant", "cannot start", "did not start within 1500 ms"];
+    answering(&host, assert_refused(&host, &never_ready, &[], &late)).await;
     assert_refused(&host, &guest("missing-import"), &[], &["bodega:nowhere/absent@1.0.0"]).await;
     assert_refused(&host, &guest("trap-on-start"), &[], &["cannot start", "unreachable"]).await;
     let smoke = ["--smoke", "/healthy"];
     assert_refused(&host, &variant("two", &["errors=1000"]), &smoke, &["/healthy", "500", "expected success"]).await;
     assert_refused(&host, &variant("two", &["traps=1000"]), &smoke, &["/healthy", "failed"]).await;
     assert_refused(&host, &variant("two", &["delay_ms=9999"]), &smoke, &["/healthy", "1500 ms"]).await;
+    let busy = ["--smoke", "/busy"];
+    answering(&host, assert_refused(&host, &variant("two", &[]), &busy, &["/busy", "did not answer within 1500 ms"]))
+        .await;
     let expected = ["--smoke", "/healthy", "--smoke-status", "204"];
     assert_refused(&host, &variant("two", &[]), &expected, &["200", "expected 204"]).await;
 
@@ -69,8 +91,7 @@ async fn what_cannot_work_is_refused_and_the_former_revision_goes_on() {
     );
     let actions: serde_json::Value = host.control("GET", "/v1/actions", "").await.json().await.expect("JSON");
     let actions = actions.as_array().expect("a list");
-    // Two in a row were refused for the same: that they lack a handler.
-    assert_eq!(actions.len(), 11);
+    assert_eq!(actions.len(), 13);
     assert!(actions.iter().all(|action| action["outcome"] != "ok" && action["action"] == "deploy"), "{actions:?}");
     assert!(actions[0]["who"].as_str().is_some_and(|who| who.starts_with("admin-token (")), "{:?}", actions[0]);
 }

@@ -1,14 +1,14 @@
 //! An operator replaces a component while shoppers use it: no request fails, and the former revision leaves nothing behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::json;
 use tests::app::App;
 use tests::control::{replaced, revision_of, variant};
-use tests::host::{Host, PATIENCE};
+use tests::host::Host;
+use tests::load::Load;
 use tests::programs;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -22,63 +22,12 @@ const SWAPS_LOOKED_AT: usize = 6;
 const LOOK: Duration = Duration::from_millis(300);
 /// Swaps of a component that others import; an odd number, so that the other one is in force at the end.
 const SHARED_SWAPS: usize = 21;
-const DRIP: &str = "/variant/drip?ms=300";
 
 /// An app of one component, in this version.
 fn app(wasm: &[u8]) -> App {
     let app = App::new().file("variant.wasm", wasm);
     let source = app.folder().join("variant.wasm");
     app.component("variant", "\"/variant/...\"", &source, "")
-}
-
-/// Requests without pause, until told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answers: Arc<AtomicU64>,
-    shoppers: JoinSet<Vec<String>>,
-}
-
-impl Load {
-    fn start(host: &Host) -> Self {
-        let mut load = Self { stop: Arc::default(), answers: Arc::default(), shoppers: JoinSet::new() };
-        let http1 = || Client::builder().timeout(PATIENCE).build().expect("a client");
-        let http2 = || Client::builder().timeout(PATIENCE).http2_prior_knowledge().build().expect("a client");
-        for client in [http1(), http1(), http2(), http2()] {
-            load.shopper(client.clone(), host.url("/variant/"), 1);
-            load.shopper(client, host.url(DRIP), 10);
-        }
-        load
-    }
-
-    /// Somebody who wants the name of a revision, this many times in one answer.
-    fn shopper(&mut self, client: Client, url: String, times: usize) {
-        let (stop, answers) = (self.stop.clone(), self.answers.clone());
-        self.shoppers.spawn(async move {
-            let mut failures = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let answer = client.get(&url).send().await;
-                let answer = match answer {
-                    Ok(answer) if answer.status() == 200 => answer.text().await.map_err(|error| format!("{error:?}")),
-                    Ok(answer) => Err(format!("{answer:?}")),
-                    Err(error) => Err(format!("{error:?}")),
-                };
-                answers.fetch_add(1, Ordering::Relaxed);
-                match answer {
-                    Ok(text) if text == "one".repeat(times) || text == "two".repeat(times) => {}
-                    wrong => failures.push(format!("{url}: {wrong:?}")),
-                }
-            }
-            failures
-        });
-    }
-
-    /// The number of answers, after a look that none was wrong.
-    async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let failures: Vec<String> = self.shoppers.join_all().await.into_iter().flatten().collect();
-        assert!(failures.is_empty(), "{} failed, the first: {:?}", failures.len(), failures.first());
-        self.answers.load(Ordering::Relaxed)
-    }
 }
 
 async fn answered_by(host: &Host, revision: &str) -> f64 {

@@ -117,6 +117,9 @@ async fn a_rollout_that_is_taken_back_while_the_disk_fails_stays_so_after_a_kill
     assert_eq!(host.control("POST", "/v1/abort?component=variant", "").await.status(), 200);
     assert_answers(&host, "one").await;
     assert_eq!(rollouts(&registry), 1, "it could not be written down");
+    let refused = host.try_upgrade(&[]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("rollout of component `variant` cannot be written down yet"), "it would go on: {said}");
 
     registry.execute_batch("DROP TRIGGER fail").expect("a database");
     let deadline = Instant::now() + PATIENCE;

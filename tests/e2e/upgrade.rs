@@ -206,6 +206,61 @@ async fn a_deployment_meanwhile_is_not_undone_by_the_upgrade() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_new_process_has_recorded_that_then_dies_is_undone() {
+    let app = App::new().file("variant.wasm", variant("one", &[])).file("other.wasm", variant("one", &[]));
+    let (source, other) = (app.folder().join("variant.wasm"), app.folder().join("other.wasm"));
+    // Each start takes such a rollout back.
+    let canary =
+        "[component.other.tool.bodega.rollout]\nstrategy = \"canary\"\nduration = \"1h\"\non_restart = \"rollback\"";
+    let app =
+        app.component("variant", "\"/variant/...\"", &source, "").component("other", "\"/other/...\"", &other, canary);
+    let mut host = app.start().await;
+    host.deploy("variant", &variant("two", &[])).await;
+    host.deploy("other", &variant("six", &[])).await;
+    // A new process has another file of the manifest in force.
+    host.write("variant.wasm", &variant("new", &[]));
+
+    // It records what it has decided, and then cannot note where it answers.
+    let note = host.app().state_dir().join("host.json");
+    let noted = fs::read(&note).expect("a host has said where it is");
+    fs::remove_file(&note).expect("the folder is ours");
+    fs::create_dir_all(note.join("in the way")).expect("the folder is ours");
+    let refused = host.try_upgrade(&["--admin-url", &host.admin_url("")]).await;
+    fs::remove_dir_all(&note).expect("the folder is ours");
+    fs::write(&note, noted).expect("the folder is ours");
+    assert!(says(&refused).contains("the host's address cannot be noted"), "{}", says(&refused));
+    host.log_line(&["it is in force instead of revision 2"]).await;
+
+    for (component, state) in [("variant", "in force"), ("other", "")] {
+        let history = host.operate(&["history", component]).await;
+        let history = String::from_utf8_lossy(&history.stdout).into_owned();
+        let lines: Vec<&str> = history.lines().collect();
+        assert!(lines.len() == 3 && lines[1].starts_with("2 ") && lines[1].contains(state), "{history}");
+        assert!(!history.contains("taken back"), "{history}");
+    }
+    let actions = actions(&host).await;
+    let undone = actions.iter().find(|action| action["action"] == "upgrade-undone");
+    assert!(
+        undone.is_some_and(|action| action["why"].as_str().is_some_and(|why| why.contains("noted"))),
+        "{actions:?}"
+    );
+    assert_eq!(host.text("/variant/").await, "two");
+    assert_eq!(host.status_of("other").await["rollout"]["weight_percent"], 10);
+
+    // What goes on is what is recorded.
+    let promoted = host.operate(&["promote", "other", "--full"]).await;
+    assert!(promoted.status.success(), "{promoted:?}");
+    host.write("variant.wasm", &variant("one", &[]));
+    host.kill_9().await;
+    host.restart().await;
+    assert_eq!((host.text("/variant/").await, host.text("/other/").await), ("two".to_owned(), "six".to_owned()));
+    host.write("variant.wasm", &variant("new", &[]));
+    host.upgrade().await;
+    assert_eq!(host.ended().await.code(), Some(0));
+    assert_eq!(host.text("/variant/").await, "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_guests_stay_while_the_former_process_has_some() {
     let files = "files = [\"words.txt\"]";
     let app = App::new().file("words.txt", "good words").guest("interfaces-p2", files).misbehaving_guest("");

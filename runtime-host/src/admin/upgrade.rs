@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 
 use super::control::{Failure, Query};
 use super::{Body, Routes, Who, answer, detailed_problem};
-use crate::app::App;
+use crate::app::{App, HandOverError};
 use crate::listener::IncomingBody;
 use crate::registry::Action;
 use crate::upgrade::{Order, TIMEOUT, UpgradeError, Upgrader};
@@ -61,7 +61,9 @@ async fn upgrade(upgrader: &Arc<Upgrader>, app: &Arc<App>, order: Order) -> Resp
     let outcome = error.to_string();
     app.audit(action(who, why, &outcome)).await;
     let status = match error {
-        UpgradeError::GoesOn | UpgradeError::FirstProcess | UpgradeError::Changed(_) => StatusCode::CONFLICT,
+        UpgradeError::GoesOn | UpgradeError::FirstProcess | UpgradeError::HandOver(HandOverError::RevisionsChanged) => {
+            StatusCode::CONFLICT
+        }
         UpgradeError::Ending | UpgradeError::FormerDrains => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };

@@ -1,22 +1,20 @@
-//! Which of two revisions a request is for: by its shopper, by chance, or by who asks for the new one with permission. Pure.
+//! Which of two revisions a request is for: by its shopper, or by chance. Pure.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
-use subtle::ConstantTimeEq as _;
 
-use super::{preview, shopper};
+use super::preview::{self, PREVIEW};
 use crate::cookie;
 use crate::rollout::{Share, Side, Sticky};
 use crate::telemetry::guest_counters::COUNT;
 
-/// By which a tester asks for the new revision; its value is the preview token. No component sees it.
-pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
-
+/// The cookie of shoppers without a key of their own.
+pub(super) const COOKIE_NAME: &str = "bodega-shopper";
 /// What stands before a token, in any case of letters (RFC 9110, 11.1).
 const BEARER: &[u8] = b"Bearer ";
 
@@ -32,7 +30,7 @@ struct Claims<'a> {
 /// Who came without a token has the host's cookie, and keeps their side when they log in. Where a cookie or header is configured,
 /// that of the host is for those who do not have it.
 pub(super) fn sticky_key<'h>(sticky: &Sticky, headers: &'h HeaderMap) -> Option<Cow<'h, [u8]>> {
-    let given = || cookie::find(shopper::COOKIE_NAME, headers).map(Cow::Borrowed);
+    let given = || cookie::find(COOKIE_NAME, headers).map(Cow::Borrowed);
     match sticky {
         Sticky::None => None,
         Sticky::User => given().or_else(|| user(headers.get(AUTHORIZATION)?.as_bytes())),
@@ -64,11 +62,6 @@ pub(super) fn side(share: Share, sticky: &Sticky, headers: &HeaderMap) -> Side {
     }
 }
 
-/// Whether the request asks for the new revision and may.
-pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
-    headers.get(PREVIEW).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
-}
-
 /// Takes out of a request what no component is to see: a secret, which components may log; and counts, which only they
 /// themselves may make, while some answer with what they were asked.
 pub(super) fn withhold(headers: &mut HeaderMap) {
@@ -79,6 +72,8 @@ pub(super) fn withhold(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -141,15 +136,6 @@ mod tests {
             let moved = sides.windows(2).filter(|pair| pair[0] != pair[1]).count();
             assert_eq!((sides[0], sides[4], moved), (Side::Old, Side::New, 1));
         }
-    }
-
-    #[test]
-    fn only_who_has_the_token_may_preview() {
-        assert!(may_preview(&headers(&[("x-bodega-preview", "s3cret")]), "s3cret"));
-        for given in ["", "s3cre", "s3cret2", "new"] {
-            assert!(!may_preview(&headers(&[("x-bodega-preview", given)]), "s3cret"), "{given}");
-        }
-        assert!(!may_preview(&HeaderMap::new(), "s3cret"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use crate::allowed_hosts::AllowedHosts;
 use crate::manifest::{self, Manifest};
 use crate::registry::Digest;
 use crate::state_dir::StateDir;
-use crate::variables::{Template, Values, Variables};
+use crate::template::Template;
+use crate::variables::{Values, Variables};
 
 /// What components are given, by their ids.
 pub(super) type Configurations = BTreeMap<String, Arc<Configuration>>;
@@ -98,7 +99,7 @@ impl Configurer {
         let given =
             |template: &Template, value: &str| Given { value: value.to_owned(), is_secret: is_secret(template) };
         let values = variables.of_component(&component.id);
-        let hosts = manifest.allowed_hosts(component, variables)?;
+        let hosts = manifest.allowed_hosts(component, |template| variables.render(template))?;
         let files = match component.files.is_empty() {
             true => None,
             false => Some(self.files.lay_out(&manifest.files_of(component)?)?),

@@ -9,8 +9,6 @@
 //! to component reads the table at each step, as it would between machines. Where two revisions share the requests, the side is the
 //! same at each step (`shopper`).
 
-mod audit;
-mod error;
 mod former;
 mod ways;
 
@@ -20,25 +18,21 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-pub(super) use audit::{Wanted, tell};
-pub use error::DeployError;
-pub(super) use error::with_causes;
 pub use ways::{Deployment, Rollback};
 
-use super::App;
-use super::configuration::{Configuration, files_of_records};
+use super::change::Change;
+use super::configuration::files_of_records;
+use super::error::{DeployError, with_causes};
 use super::handover::HandedOver;
 use super::loader::{AtHand, InForce};
-use super::revision::{Draining, Live, Revision};
+use super::revision::{Draining, Live, Prepared, Revision};
 use super::rollouts::Entry;
-use super::smoke;
 use super::table::Split;
+use super::tasks::blocking;
+use super::{App, smoke};
 use crate::engine;
 use crate::manifest::{RolloutSettings, Smoke};
 use crate::registry::{Action, Digest, RevisionRecord};
-
-/// How a change of the artifact is called.
-pub(super) const ARTIFACT: &str = "artifact";
 
 /// What has been put in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,29 +125,6 @@ impl State {
         }
     }
 }
-
-/// An artifact, and what it is given, that take the place of others.
-#[derive(Clone)]
-pub(super) struct Change {
-    pub(super) component: String,
-    pub(super) digest: Digest,
-    pub(super) source: String,
-    pub(super) at_hand: AtHand,
-    pub(super) configuration: Arc<Configuration>,
-}
-
-impl Change {
-    /// What is different from what is in force, in words that tell no value.
-    pub(super) fn changes_since(&self, in_force: &InForce) -> Vec<String> {
-        let is_other_artifact = in_force.artifacts.get(&self.component) != Some(&self.digest);
-        let artifact = is_other_artifact.then(|| ARTIFACT.to_owned());
-        let given = self.configuration.changes_since(&in_force.configuration(&self.component));
-        artifact.into_iter().chain(given).collect()
-    }
-}
-
-/// Revisions that are ready to answer, by the components' places.
-pub(super) type Prepared = Vec<(usize, Arc<Live>)>;
 
 impl App {
     /// How revisions of the component take over.
@@ -344,27 +315,5 @@ impl App {
             warnings: Vec::new(),
             took_ms: took.as_millis() as u64,
         }
-    }
-}
-
-/// Does work to its end, even if nobody waits for it any more: what is on disk and what answers must not part in the middle.
-pub(super) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            // A bug, which goes on as one.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The threads end, and whoever waits with them.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
-/// Does work that blocks on a thread for such work.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // It is never aborted, so it has panicked: a bug, which goes on as one.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use self::declared::undeclared;
-use super::Parts;
 use super::configuration::{Configuration, Configurations, Configurer, Sources};
 use super::counts::GrowthCounts;
 use super::migration::Migration;
 use super::revision::Revision;
+use super::{Parts, migration};
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::state::GuestState;
 use crate::engine::{self, Engine, EngineError, compose};
@@ -77,9 +77,9 @@ pub(super) struct Loader {
     /// What revisions were given at the start, whose names in the metrics need not tell it.
     at_start: Mutex<BTreeMap<String, Digest>>,
     /// Of each of them that has one.
-    pub(super) migrations: BTreeMap<String, Migration>,
+    migrations: BTreeMap<String, Migration>,
     /// Held locked by the process that is at one.
-    pub(super) migration_lock: PathBuf,
+    migration_lock: PathBuf,
 }
 
 /// What the manifest grants every revision of a component from the start on.
@@ -289,6 +289,23 @@ impl Loader {
             component.is_some_and(|component| self.parts_of(component).any(|part| part == id))
         };
         (0..served.len()).filter(|place| has(&served[*place])).collect()
+    }
+
+    /// Has a revision migrate its stores, if its component does that and this artifact of it has not.
+    pub(super) async fn migrate(&self, revision: &Revision, artifact: &Digest) -> anyhow::Result<()> {
+        let component = &revision.component.id;
+        let Some(migration) = self.migrations.get(component) else { return Ok(()) };
+        let started = Instant::now();
+        let asked = migration::once(&self.registry, &self.migration_lock, component, artifact, async {
+            let asked = migration.ask(&self.engine, revision).await;
+            asked.with_context(|| {
+                format!("the migration of component `{component}`, POST {}, has failed", migration.path)
+            })
+        });
+        if asked.await? {
+            tracing::info!(component, %artifact, took = ?started.elapsed(), "a revision has migrated its stores");
+        }
+        Ok(())
     }
 
     /// Makes an instance and drops it.

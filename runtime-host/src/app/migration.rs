@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{HeaderMap, Method, Request, Uri};
@@ -19,15 +19,14 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use tokio::runtime::Handle;
 
 use super::counts::GrowthCounts;
-use super::deploy::blocking;
-use super::loader::Loader;
 use super::revision::Revision;
 use super::schedule;
+use super::tasks::blocking;
 use super::worker::{Worker, chained};
-use crate::engine;
 use crate::engine::admission::Admission;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::InstancePool;
+use crate::engine::{self, Engine};
 use crate::manifest;
 use crate::registry::{Digest, Registry};
 use crate::telemetry::request_context::RequestContext;
@@ -40,7 +39,7 @@ const REASON_CHARACTERS_MAX: usize = 2_000;
 
 /// What a component is asked.
 pub(super) struct Migration {
-    path: String,
+    pub(super) path: String,
     uri: Uri,
     headers: HeaderMap,
     timeout: Duration,
@@ -59,7 +58,7 @@ impl Migration {
     }
 
     /// Asks the revision; the error is why it could not.
-    async fn ask(&self, loader: &Loader, revision: &Revision) -> anyhow::Result<()> {
+    pub(super) async fn ask(&self, engine: &Arc<Engine>, revision: &Revision) -> anyhow::Result<()> {
         let own = &*revision.component;
         let limits = InstanceLimits { deadline: self.timeout, ..own.limits };
         // How it grows here says nothing about requests.
@@ -67,7 +66,7 @@ impl Migration {
         let component = Arc::new(Component { limits, growth, ..own.clone() });
         let admission = Arc::new(Admission::new(&own.id, limits.queue_length_max));
         let (pre, nobody) = (engine::share(&revision.pre), Weak::<Worker>::new());
-        let pool = InstancePool::new(loader.engine.clone(), pre, component, admission, nobody, &Handle::current(), 1);
+        let pool = InstancePool::new(engine.clone(), pre, component, admission, nobody, &Handle::current(), 1);
         let context = Arc::new(RequestContext::default());
         let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
         *request.method_mut() = Method::POST;
@@ -87,28 +86,9 @@ impl Migration {
     }
 }
 
-impl Loader {
-    /// Has a revision migrate its stores, if its component does that and this artifact of it has not.
-    pub(super) async fn migrate(&self, revision: &Revision, artifact: &Digest) -> anyhow::Result<()> {
-        let component = &revision.component.id;
-        let Some(migration) = self.migrations.get(component) else { return Ok(()) };
-        let started = Instant::now();
-        let asked = once(&self.registry, &self.migration_lock, component, artifact, async {
-            let asked = migration.ask(self, revision).await;
-            asked.with_context(|| {
-                format!("the migration of component `{component}`, POST {}, has failed", migration.path)
-            })
-        });
-        if asked.await? {
-            tracing::info!(component, %artifact, took = ?started.elapsed(), "a revision has migrated its stores");
-        }
-        Ok(())
-    }
-}
-
 /// Has this artifact of a component migrate by `ask`, and records that it has, unless it is recorded already; returns whether it was
 /// asked. Waits for the process that has `lock`.
-async fn once(
+pub(super) async fn once(
     registry: &Arc<Registry>,
     lock: &Path,
     component: &str,

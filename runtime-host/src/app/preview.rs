@@ -1,14 +1,21 @@
-//! `preview_host`: a host at which testers meet the new revision of a component while it is rolled out.
+//! Who is answered by a revision that is rolled out because they ask for it: a tester with the preview token.
 //!
-//! The rule is that of the header [`PREVIEW`]: who shows the preview token may. A browser cannot send a header of its own, so at
+//! They show it as the header [`PREVIEW`], or at a `preview_host`, where testers meet the new revision of any component. A browser cannot send a header of its own, so at
 //! this host a cookie of the same name will do. Who shows none is refused, so that nobody takes the old revision for the new one,
 //! nor the host for another way in: this goes for all components, whoever's preview host it is. No component sees the cookie, at
 //! whatever host.
 
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use subtle::ConstantTimeEq as _;
 
-use super::choice::{PREVIEW, may_preview};
+/// By which a tester asks for the new revision; its value is the preview token. No component sees it.
+pub const PREVIEW: HeaderName = HeaderName::from_static("x-bodega-preview");
+
+/// Whether the request asks for the new revision and may.
+pub(super) fn may_preview(headers: &HeaderMap, token: &str) -> bool {
+    headers.get(PREVIEW).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+}
 
 /// Has a request at the preview host ask for the new revision; whether it may.
 pub(super) fn admit(headers: &mut HeaderMap, token: &str) -> bool {
@@ -79,6 +86,15 @@ mod tests {
         ] {
             assert_eq!(admit(&mut headers(lines), "s3cret"), expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn only_who_has_the_token_may_preview() {
+        assert!(may_preview(&headers(&[("x-bodega-preview", "s3cret")]), "s3cret"));
+        for given in ["", "s3cre", "s3cret2", "new"] {
+            assert!(!may_preview(&headers(&[("x-bodega-preview", given)]), "s3cret"), "{given}");
+        }
+        assert!(!may_preview(&HeaderMap::new(), "s3cret"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::change::{ARTIFACT, Change};
 use super::configuration::Configuration;
-use super::deploy::{ARTIFACT, Change};
 use super::loader::{AtHand, InForce, Loader};
 use super::revision::{Live, Revision, WorkerThread};
 use super::rollouts::{Entry, Running, actions_of, in_words, now_unix_ms, outcome};

@@ -164,6 +164,9 @@ impl Live {
     }
 }
 
+/// Revisions that are ready to answer, by the components' places.
+pub(super) type Prepared = Vec<(usize, Arc<Live>)>;
+
 /// What was counted so far of the answers of these, which have different components or the same one's pools.
 /// Of what the components count themselves it has these ratios.
 pub(super) fn window<'a>(lives: impl Iterator<Item = &'a Arc<Live>> + Clone, ratios: &[CounterRatio]) -> Window {

@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::App;
-use super::deploy::{Change, DeployError, Prepared, Wanted, blocking, tell, to_the_end, with_causes};
-use super::revision::{Live, window};
+use super::audit::{Wanted, tell};
+use super::change::Change;
+use super::error::{DeployError, with_causes};
+use super::revision::{Live, Prepared, window};
 use super::shadow::Shadow;
 use super::table::{Candidate, Split};
+use super::tasks::{blocking, to_the_end};
 use super::webhooks::News;
 use crate::registry::{Action, Digest, Outcome, RegistryError, now_ms};
-use crate::rollout::{self, CounterRatio, Hold, Rollout, Samples, State, Sticky, Strategy, Transition, Window};
+use crate::rollout::{CounterRatio, Hold, Rollout, Samples, State, Sticky, Strategy, Transition, Window};
 
 /// How often the revisions of a rollout are compared.
 const TICK: Duration = Duration::from_millis(250);
@@ -128,6 +131,11 @@ impl Running {
         }
     }
 
+    /// Whether it has been taken back, which is not written down yet.
+    pub(super) fn has_unwritten_end(&self) -> bool {
+        self.unwritten_end.is_some()
+    }
+
     fn status(&self) -> RolloutStatus {
         let Self { rollout, number, candidates, .. } = self;
         RolloutStatus {
@@ -203,7 +211,10 @@ impl App {
                     let error = with_causes(&error);
                     tracing::error!(component, "the rollout cannot go on, since that cannot be written down: {error}");
                 }
-                *entry.status() = running.status();
+                // What has ended stays as it was told then: its revisions are counted elsewhere.
+                if !running.rollout.is_over() {
+                    *entry.status() = running.status();
+                }
             }
         });
     }
@@ -256,7 +267,7 @@ impl App {
             }
         };
         self.record_and_carry_out(&entry, &mut running, &before, &transitions, Some(wanted.done())).await?;
-        Ok(running.status())
+        Ok(entry.status().clone())
     }
 
     /// What was counted of the revisions in force at these places.
@@ -353,7 +364,7 @@ impl App {
             running.candidates.clear();
         }
         for transition in transitions {
-            let change = change_in_words(transition.change);
+            let change = transition.change.name();
             self.telemetry.metrics.rollout_transition(&component, change);
             let (from, to) = (&running.former, &running.change.digest);
             self.webhooks.tell(&News::of(&component, from, to, &running.changed, transition));
@@ -400,7 +411,7 @@ pub(super) fn outcome(rollout: &Rollout) -> Option<Outcome> {
 pub(super) fn actions_of(component: &str, transitions: &[Transition]) -> Vec<Action> {
     let action = |transition: &Transition| {
         let why = format!("{} ({} %)", transition.reason, transition.weight_percent);
-        Action::done(change_in_words(transition.change), component, BY_ROLLOUT, &why)
+        Action::done(transition.change.name(), component, BY_ROLLOUT, &why)
     };
     transitions.iter().map(action).collect()
 }
@@ -409,21 +420,4 @@ pub(super) fn actions_of(component: &str, transitions: &[Transition]) -> Vec<Act
 pub(super) fn in_words(rollout: &Rollout) -> String {
     // Numbers and texts always serialize.
     serde_json::to_string(rollout).unwrap_or_default()
-}
-
-/// One word for each, in metrics, in the log of actions and for webhooks.
-pub(super) fn change_in_words(change: rollout::Change) -> &'static str {
-    use rollout::Change;
-    match change {
-        Change::StepBegan => "step-began",
-        Change::GateReached => "gate-reached",
-        Change::Switched => "switched",
-        Change::Paused => "paused",
-        Change::Resumed => "resumed",
-        Change::Stalled => "stalled",
-        Change::Restarted => "restarted",
-        Change::Promoted => "promoted",
-        Change::RolledBack => "rolled-back",
-        Change::Aborted => "aborted",
-    }
 }

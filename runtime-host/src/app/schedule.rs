@@ -23,7 +23,8 @@ use crate::engine::outbound_http::ServiceChain as _;
 use crate::listener::Drain;
 use crate::manifest;
 use crate::telemetry::request_context::RequestContext;
-use crate::variables::{Template, Variables};
+use crate::template::Template;
+use crate::variables::Variables;
 
 /// One request and its period.
 #[derive(Clone)]

@@ -7,13 +7,10 @@
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE};
 
-use super::choice::sticky_key;
+use super::choice::{COOKIE_NAME, sticky_key};
 use super::table::Table;
 use crate::cookie;
 use crate::rollout::{Sides, Sticky};
-
-/// The cookie of shoppers without a key of their own.
-pub(super) const COOKIE_NAME: &str = "bodega-shopper";
 
 /// An answer that gives somebody their key must not be given to others by a cache.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::App;
-use super::deploy::blocking;
 use super::rollouts::RolloutStatus;
+use super::tasks::blocking;
 use crate::registry::{Digest, RevisionRecord};
 
 /// A component, as it runs now.

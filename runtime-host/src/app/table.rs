@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::choice;
 use super::revision::Live;
 use super::shadow::Shadow;
+use super::{choice, preview};
 use crate::rollout::{Share, Side, Sticky};
 
 /// The revisions that answer, by the components' places.
@@ -100,7 +100,7 @@ impl Split {
         headers: &mut HeaderMap,
         side: Option<Side>,
     ) -> (&'a Arc<Live>, Option<&'a Arc<Candidate>>) {
-        let is_preview = choice::may_preview(headers, &candidate.preview_token);
+        let is_preview = preview::may_preview(headers, &candidate.preview_token);
         choice::withhold(headers);
         if is_preview {
             return (&candidate.live, None);

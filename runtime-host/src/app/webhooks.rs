@@ -19,7 +19,6 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::App;
-use super::rollouts::change_in_words;
 use crate::config_file::{ConfigError, Located};
 use crate::engine::outbound_client::{OutboundClient, OutboundShared};
 use crate::manifest::Manifest;
@@ -103,7 +102,7 @@ impl<'a> News<'a> {
             from,
             to,
             changed,
-            change: change_in_words(transition.change),
+            change: transition.change.name(),
             weight_percent: transition.weight_percent,
             reason: &transition.reason,
             at_unix_ms: transition.at_unix_ms,
@@ -150,7 +149,7 @@ impl Webhooks {
         let mut queues = BTreeMap::new();
         let untold = Arc::new(watch::Sender::new(0));
         for component in &manifest.components {
-            let uris = manifest.webhooks(component, variables)?.into_iter();
+            let uris = manifest.webhooks(component, |template| variables.render(template))?.into_iter();
             let queue = |uri: Located<Uri>| {
                 let (sender, receiver) = mpsc::channel(QUEUE_LENGTH_MAX);
                 let queue = uri.with(sender);

@@ -12,7 +12,7 @@ use crate::generated::Generate;
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
 use crate::stores::DEFAULT_LABEL;
-use crate::variables::{Template, Variables};
+use crate::template::Template;
 
 impl Manifest {
     /// What the manifest says of itself has to fit together.
@@ -221,9 +221,13 @@ impl Manifest {
     }
 
     /// Where `component` may send requests, with the variables' values in place: the texts of its entries.
-    pub fn allowed_hosts(&self, component: &Component, variables: &Variables) -> Result<Vec<String>, ConfigError> {
-        let render = |template: &Located<Template>| {
-            let entry = variables.render(template);
+    pub fn allowed_hosts(
+        &self,
+        component: &Component,
+        render: impl Fn(&Template) -> String,
+    ) -> Result<Vec<String>, ConfigError> {
+        let read = |template: &Located<Template>| {
+            let entry = render(template);
             // The value may be a secret, so that the error shows the template.
             match AllowedHost::parse(&entry) {
                 Ok(_) => Ok(entry),
@@ -232,13 +236,17 @@ impl Manifest {
                 }
             }
         };
-        component.allowed_outbound_hosts.iter().map(render).collect()
+        component.allowed_outbound_hosts.iter().map(read).collect()
     }
 
     /// Who is told how rollouts of `component` go, with the variables' values in place.
-    pub fn webhooks(&self, component: &Component, variables: &Variables) -> Result<Vec<Located<Uri>>, ConfigError> {
+    pub fn webhooks(
+        &self,
+        component: &Component,
+        render: impl Fn(&Template) -> String,
+    ) -> Result<Vec<Located<Uri>>, ConfigError> {
         let read = |template: &Located<Template>| {
-            let uri = webhook_uri(&variables.render(template));
+            let uri = webhook_uri(&render(template));
             Ok(template.with(uri.ok_or_else(|| self.error(template.position, NO_WEBHOOK))?))
         };
         component.rollout.webhooks.iter().map(read).collect()

@@ -14,7 +14,7 @@ use super::rollout::RolloutSettings;
 use super::schedule::Schedule;
 use crate::allowed_hosts::AllowedHost;
 use crate::config_file::{ConfigError, Located, Position, Table, Value};
-use crate::variables::{Template, check_name};
+use crate::template::{Template, check_name};
 
 /// A component.
 #[derive(Debug, Clone, PartialEq)]

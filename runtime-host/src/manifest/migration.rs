@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::duration;
 use super::schedule::{parse_path, read_headers};
 use crate::config_file::{ConfigError, FromToml, Located, Position, Table, Value};
-use crate::variables::Template;
+use crate::template::Template;
 
 /// How long a migration may take where the manifest does not say.
 const TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -51,7 +51,7 @@ use http::{Method, StatusCode, Uri};
 use super::duration;
 use crate::config_file::{ConfigError, FromToml, Located, Table, Value};
 use crate::rollout::{Analysis, Gate, OnRestart, Plan, Step, Sticky, Strategy, StrategyName, check_steps};
-use crate::variables::Template;
+use crate::template::Template;
 
 pub(super) use webhooks::{NO_WEBHOOK, webhook_uri};
 

@@ -7,7 +7,7 @@ use http::{HeaderName, Uri};
 
 use super::duration;
 use crate::config_file::{ConfigError, FromToml, Located, Position, Table, Value};
-use crate::variables::Template;
+use crate::template::Template;
 
 /// The shortest period: a component is no real-time system.
 const EVERY_MIN: Duration = Duration::from_millis(100);

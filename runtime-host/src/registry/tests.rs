@@ -1,5 +1,7 @@
 //! What is in force after which deployments, returns, changes of the manifest and deaths.
 
+mod mark;
+
 use super::*;
 
 /// In which artifacts are removed, if nothing holds that up.

@@ -81,6 +81,24 @@ pub enum Change {
     Aborted,
 }
 
+impl Change {
+    /// One word, in metrics, in the log of actions and for webhooks.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StepBegan => "step-began",
+            Self::GateReached => "gate-reached",
+            Self::Switched => "switched",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Stalled => "stalled",
+            Self::Restarted => "restarted",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled-back",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// What a person asked for does not fit where the rollout is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the rollout cannot be {action}: it is {state}")]

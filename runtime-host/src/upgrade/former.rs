@@ -126,7 +126,7 @@ impl Upgrader {
             Err(error) => {
                 // First, so that at no time two decide.
                 successor.kill().await;
-                self.app.take_back_over();
+                self.app.take_back_over(&error.to_string()).await;
                 Err(error)
             }
         }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::check_name;
+use crate::template::check_name;
 
 /// What the names of environment variables begin with unless a provider says otherwise.
 pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";

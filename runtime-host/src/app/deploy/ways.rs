@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{App, AtHand, Change, DeployError, Deployed, Digest, Prepared, Wanted, blocking, to_the_end};
+use super::{App, AtHand, Change, DeployError, Deployed, Digest, Prepared, blocking};
+use crate::app::audit::Wanted;
 use crate::app::configuration::{Configuration, Restored};
 use crate::app::rollouts::{Entry, Running, UNSAID, actions_of, in_words, now_unix_ms};
+use crate::app::tasks::to_the_end;
 use crate::app::webhooks::News;
 use crate::manifest::Smoke;
 use crate::registry::{Base, NewRevision, RegistryError, RevisionRecord};

@@ -114,6 +114,7 @@ impl Up {
             if let Some(former) = former {
                 former.serving();
             }
+            app.serves();
             service_manager::notify_ready();
         };
         let drained = listener.run(make_handler, drain.clone(), on_serving).await?;

@@ -4,7 +4,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower};
 
 use crate::engine::state::GuestState;
-use crate::variables::check_name;
+use crate::template::check_name;
 
 /// `variant error` of the Spin interfaces.
 #[derive(ComponentType, Lift, Lower, Debug, Clone)]

@@ -32,7 +32,8 @@ use crate::gateway::tokens::Tokens;
 use crate::gateway::upstream::Upstream;
 use crate::manifest::Manifest;
 use crate::router::InvalidPattern;
-use crate::variables::{Template, Variables};
+use crate::template::Template;
+use crate::variables::Variables;
 
 /// What texts of the file may contain.
 struct Context<'c> {

@@ -3,7 +3,7 @@
 use http::Uri;
 
 use crate::config_file::{ConfigError, Located, Table, Value};
-use crate::variables::Template;
+use crate::template::Template;
 
 /// More would be a broadcast.
 const WEBHOOKS_MAX: usize = 8;

@@ -2,6 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `busy` | none: it computes for ever |
 //! | `drip?ms=` | the version's name, in ten pieces over that time |
 //! | `given` | what this revision was given: the variable `color`, the environment variable `LEVEL`, and the file `page.html` |
 //! | `login` | the variable `login` |
@@ -43,6 +44,9 @@ async fn variant(request: Request) -> Result<types::Response> {
     }
     let uri = request.uri();
     let response = match uri.path().rsplit('/').next().unwrap_or_default() {
+        "busy" => loop {
+            black_box(());
+        },
         "drip" => {
             let ms = uri.query().and_then(|query| query.strip_prefix("ms="));
             drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))

@@ -77,7 +77,7 @@ pub enum DeployError {
     Registry(#[from] RegistryError),
 }
 
-pub(in crate::app) fn with_causes(error: &RegistryError) -> String {
+pub(super) fn with_causes(error: &RegistryError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

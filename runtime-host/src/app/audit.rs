@@ -1,11 +1,13 @@
 //! What the log of actions says of what people want, and of what came of it.
 
-use super::{App, DeployError, blocking, with_causes};
+use super::App;
+use super::error::{DeployError, with_causes};
+use super::tasks::blocking;
 use crate::registry::Action;
 
 impl App {
     /// Says what came of an action, and writes it down unless that was done along with what it has changed.
-    pub(in crate::app) async fn log_action<T>(
+    pub(super) async fn log_action<T>(
         &self,
         wanted: &Wanted<'_>,
         result: &Result<T, DeployError>,
@@ -29,15 +31,15 @@ impl App {
 }
 
 /// What a person wants.
-pub(in crate::app) struct Wanted<'a> {
-    pub(in crate::app) action: &'static str,
-    pub(in crate::app) component: &'a str,
-    pub(in crate::app) who: &'a str,
-    pub(in crate::app) why: &'a str,
+pub(super) struct Wanted<'a> {
+    pub(super) action: &'static str,
+    pub(super) component: &'a str,
+    pub(super) who: &'a str,
+    pub(super) why: &'a str,
 }
 
 impl Wanted<'_> {
-    pub(in crate::app) fn done(&self) -> Action {
+    pub(super) fn done(&self) -> Action {
         Action::done(self.action, self.component, self.who, self.why)
     }
 
@@ -47,7 +49,7 @@ impl Wanted<'_> {
 }
 
 /// Says in the log what was done.
-pub(in crate::app) fn tell(action: &Action) {
+pub(super) fn tell(action: &Action) {
     let Action { who, action: name, component, why, outcome, .. } = action;
     tracing::info!(who, component, why, outcome, "control: {name}");
 }

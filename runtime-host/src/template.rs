@@ -1,4 +1,4 @@
-//! Texts with application variables in them: `https://{{ api_host }}/v1`.
+//! Texts with application variables in them, `https://{{ api_host }}/v1`, and what a variable may be called.
 
 use std::fmt::Display;
 
@@ -78,6 +78,21 @@ impl Display for Template {
     }
 }
 
+/// Checks that a text can be the name of a variable, by Spin's rules.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("a variable's name must not be empty")
+    } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        Err("a variable's name is made of lower-case letters, digits and underscores")
+    } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        Err("a variable's name begins with a letter")
+    } else if name.ends_with('_') || name.contains("__") {
+        Err("a variable's name has single underscores, and none at its end")
+    } else {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -118,6 +133,16 @@ mod tests {
             "`{{` is not closed; expected `}}` after the variable's name"
         );
         assert_eq!(InvalidTemplate::Empty.to_string(), "`{{ }}` is empty; expected a variable's name");
+    }
+
+    #[test]
+    fn names_follow_the_rules_of_spin() {
+        for name in ["", "aX", "1bc", "_x", "x.y", "x_", "a__b", "x-y", "é"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        for name in ["a", "abc", "a1b2c3", "a_1", "a_1_b_3"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
     }
 
     proptest! {
