@@ -1,15 +1,11 @@
 //! Staff whose tokens an identity provider signs: the keys come from its URL, change there, and outlive its outages.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tests::host::{Host, PATIENCE};
+use tests::key_server::KeyServer;
 use tests::shop::Shop;
 use tests::tokens::TokenIssuer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// How long a service asks for no keys after it did.
@@ -18,58 +14,14 @@ const FETCH_PAUSE: Duration = Duration::from_secs(10);
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(250);
 
-/// An identity provider's JWKS endpoint.
-struct KeyServer {
-    origin: String,
-    jwks: Arc<Mutex<String>>,
-    fetches: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl KeyServer {
-    async fn start(issuer: &TokenIssuer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let (jwks, fetches) = (Arc::new(Mutex::new(issuer.jwks())), Arc::new(AtomicUsize::new(0)));
-        let (served, counted) = (jwks.clone(), fetches.clone());
-        let task = tokio::spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
-                let mut head = [0; 4096];
-                let _ = connection.read(&mut head).await;
-                counted.fetch_add(1, Ordering::SeqCst);
-                let jwks = served.lock().expect("nobody panics with it").clone();
-                let length = jwks.len();
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{jwks}");
-                let _ = connection.write_all(answer.as_bytes()).await;
-            }
-        });
-        Self { origin, jwks, fetches, task }
-    }
-
-    /// Serves the keys of another issuer from now on.
-    fn rotate(&self, issuer: &TokenIssuer) {
-        *self.jwks.lock().expect("nobody panics with it") = issuer.jwks();
-    }
-
-    fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
-    }
-
-    async fn stop(self) {
-        self.task.abort();
-        // An aborted task is an error; what counts is that it is gone.
-        let _ = self.task.await;
-    }
-
-    /// The shop whose tokens these keys sign. One worker thread, so that one instance keeps the keys.
-    async fn shop(&self) -> Host {
-        Shop::host_with_its_own_keys(|app| {
-            app.environment("SPIN_VARIABLE_JWKS_URL", format!("{}/jwks.json", self.origin))
-                .environment("SPIN_VARIABLE_JWKS_ORIGIN", &self.origin)
-                .argument("--workers=1")
-        })
-        .await
-    }
+/// The shop whose tokens the keys of this server sign. One worker thread, so that one instance keeps the keys.
+async fn shop(server: &KeyServer) -> Host {
+    Shop::host_with_its_own_keys(|app| {
+        app.environment("SPIN_VARIABLE_JWKS_URL", server.url())
+            .environment("SPIN_VARIABLE_JWKS_ORIGIN", server.origin())
+            .argument("--workers=1")
+    })
+    .await
 }
 
 /// Has staff with a token of `issuer` write to the catalogue; returns the status.
@@ -84,7 +36,7 @@ async fn write(host: &Host, issuer: &TokenIssuer) -> u16 {
 async fn staff_write_with_keys_from_a_url_through_rotation_and_outage() {
     let (first, second, stranger) = (TokenIssuer::new(), TokenIssuer::new(), TokenIssuer::new());
     let server = KeyServer::start(&first).await;
-    let host = server.shop().await;
+    let host = shop(&server).await;
     let started = Instant::now();
     assert_eq!(write(&host, &first).await, 200);
     for _ in 0..20 {
@@ -112,7 +64,7 @@ async fn staff_write_with_keys_from_a_url_through_rotation_and_outage() {
 async fn without_any_keys_staff_are_told_to_come_back_and_shoppers_notice_nothing() {
     let issuer = TokenIssuer::new();
     let server = KeyServer::start(&issuer).await;
-    let host = server.shop().await;
+    let host = shop(&server).await;
     server.stop().await;
     assert_eq!(write(&host, &issuer).await, 503);
     assert_eq!(host.get("/api/products").await.status(), 200);
@@ -123,7 +75,7 @@ async fn without_any_keys_staff_are_told_to_come_back_and_shoppers_notice_nothin
 async fn a_url_that_is_not_allowed_is_named_in_the_log() {
     let issuer = TokenIssuer::new();
     let server = KeyServer::start(&issuer).await;
-    let url = format!("{}/jwks.json", server.origin);
+    let url = format!("{}/jwks.json", server.origin());
     let host = Shop::host_with_its_own_keys(|app| app.environment("SPIN_VARIABLE_JWKS_URL", url)).await;
     assert_eq!(write(&host, &issuer).await, 503);
     host.log_line(&["127.0.0.1", "allowed_outbound_hosts"]).await;
