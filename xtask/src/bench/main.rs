@@ -37,6 +37,7 @@ mod load;
 mod login;
 mod machine;
 mod native_shop;
+mod nginx;
 mod product;
 mod report;
 mod reservations;
@@ -85,6 +86,7 @@ enum SectionName {
     Deploy,
     Rollout,
     Gateway,
+    Nginx,
 }
 
 /// A server that this program itself is.
@@ -162,6 +164,7 @@ impl Bench {
             SectionName::Deploy => deploy::run,
             SectionName::Rollout => rollout::run,
             SectionName::Gateway => gateway::run,
+            SectionName::Nginx => nginx::run,
         };
         let section = run(self)?;
         eprintln!("{section}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use serde_json::Value;
 
 /// How long a server may take to start or to end.
@@ -69,6 +69,11 @@ impl Server {
             sleep(POLL);
         }
         Ok((server, begin.elapsed()))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The URL of `path`.
@@ -130,7 +135,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only if the process has ended already, which is what is wanted.
+        // All fail only if the process has ended already, which is what is wanted.
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+            && getpgid(Some(pid)) == Ok(pid)
+        {
+            // It has a group of its own, and processes in it.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

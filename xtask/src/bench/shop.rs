@@ -61,6 +61,11 @@ impl Shop {
         self
     }
 
+    /// The app's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.app.folder()
+    }
+
     /// The log of the last start.
     pub(crate) fn log(&self) -> PathBuf {
         self.app.log()
