@@ -176,7 +176,7 @@ impl Handler for Answering {
         let certificates = match (self.asks_for_certificates, &connection.client) {
             (false, _) => Certificates::NotAskedFor,
             (true, None) => Certificates::None,
-            (true, Some(name)) => Certificates::Of(name.to_string()),
+            (true, Some(name)) => Certificates::Of(name.shown()),
         };
         self.routes.answer(request, Caller { peer: connection.peer, certificates }).await
     }

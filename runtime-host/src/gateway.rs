@@ -34,17 +34,19 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 pub use access_log::AccessLog;
 pub use client::Client;
 pub use configuration::{Configuration, FILE_NAME};
 pub use forwarding::{Places, Retries};
+pub use policies::Timeouts;
 pub use principal::Principal;
-pub use resilience::{Attempt, Guard};
+pub use resilience::{Attempt, Change, Guard};
 pub use target::Target;
 pub use tokens::KeySource;
-pub use upstream::{Body, BoxError, Chosen, SendError, TlsSource, Upstream};
+pub use upstream::{Body, BoxError, Chosen, Connection, SendError, TlsSource, Upstream};
 
 use cors::Cors;
 use machines::UnknownKey;
@@ -69,6 +71,8 @@ pub struct Gateway {
     configuration: ArcSwap<Configuration>,
     file: Option<File>,
     tls: TlsSource,
+    /// There is another configuration.
+    changed: Notify,
 }
 
 /// Where the configuration comes from, and what it is for.
@@ -176,7 +180,7 @@ impl Gateway {
             read: Mutex::default(),
         });
         let configuration = file.as_ref().map(|file| file.load(|| file.parse(None))).transpose()?.unwrap_or_default();
-        Ok(Self { configuration: ArcSwap::from_pointee(configuration), file, tls })
+        Ok(Self { configuration: ArcSwap::from_pointee(configuration), file, tls, changed: Notify::new() })
     }
 
     /// Has requests that come from now on worked on as the file says now. If there is a mistake in it, nothing changes.
@@ -188,6 +192,7 @@ impl Gateway {
             let configuration = file.parse(Some(&self.configuration.load()))?;
             let rules = configuration.rules();
             self.configuration.store(Arc::new(configuration));
+            self.changed.notify_one();
             Ok(Some(rules))
         })
     }
@@ -206,6 +211,8 @@ impl Gateway {
         loop {
             upkeep.look_after(&self.configuration.load().upstreams, &self.tls);
             let is_asked = tokio::select! {
+                // Its upstreams are looked after at once.
+                () = self.changed.notified() => continue,
                 Some(()) = hangup.recv() => true,
                 () = sleep(FILE_CHECK_PERIOD) => false,
             };
@@ -231,6 +238,7 @@ impl Gateway {
     /// A request comes in.
     pub fn enter(&self, request: &mut Parts, peer: Client) -> Passage {
         let configuration = self.configuration.load_full();
+        header_edits::strip_for_connection(&mut request.headers);
         header_edits::strip_identity(&mut request.headers);
         let client = match &configuration.proxies {
             Some(proxies) => proxies.resolve(peer, request.uri.authority(), &mut request.headers),
@@ -317,7 +325,7 @@ impl Passage {
             self.location = redirect.location(request);
             return Err(Refusal::Redirect(redirect.status));
         }
-        if announced_bytes(&request.headers) > policies.body_bytes_max.unwrap_or(u64::MAX) {
+        if announced_bytes(&request.headers).unwrap_or_default() > policies.body_bytes_max.unwrap_or(u64::MAX) {
             return Err(Refusal::ContentTooLarge);
         }
         // Before anything that costs; and before a refusal, so that guessing tokens is limited too.
@@ -327,6 +335,9 @@ impl Passage {
         identified?;
         if !policies.permits(self.principal.as_deref()) {
             return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::NoToken });
+        }
+        if let Some(principal) = self.principal.as_ref().filter(|_| policies.identity_headers) {
+            header_edits::tell_identity(&mut request.headers, principal);
         }
         policies.request_headers.apply(&mut request.headers);
         Ok(())
@@ -349,11 +360,12 @@ impl Passage {
         headers: &mut HeaderMap,
         keys: &Arc<dyn KeySource>,
     ) -> Result<(), Refusal> {
+        let configuration = self.configuration.clone();
+        // Also where nobody asks for it: the key is not for the component.
+        let machine = configuration.machines.identify(headers, self.client.certificate.as_deref());
         if policies.authentication == Authentication::Off {
             return Ok(());
         }
-        let configuration = self.configuration.clone();
-        let machine = configuration.machines.identify(headers, self.client.certificate.as_deref());
         let token = match &configuration.tokens {
             Some(tokens) => tokens.authenticate(headers, keys).await,
             None => Err(TokenError::Missing),
@@ -433,8 +445,7 @@ impl Passage {
     }
 }
 
-/// The size of the body that a request announces; 0 if it does not.
-fn announced_bytes(headers: &HeaderMap) -> u64 {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    announced.unwrap_or_default()
+/// The size of the body that a request announces.
+pub fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }

@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 pub use body::{BodyError, IncomingBody};
-pub use client_name::plain_name;
+pub use client_name::{ClientName, plain_name};
 pub use drain::{Drain, drain_on_signals};
 pub use tls::{TlsError, TlsFiles};
 pub use worker::OpenConnections;
@@ -81,9 +81,9 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// What the client is called in its own certificate, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches
+    /// Whom the client's own certificate is about, if it has shown one; somebody in [`TlsFiles::client_authorities`] vouches
     /// for it.
-    pub client: Option<Arc<str>>,
+    pub client: Option<Arc<ClientName>>,
 }
 
 /// What to listen on and with which bounds.

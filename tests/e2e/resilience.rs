@@ -35,13 +35,63 @@ async fn what_may_come_twice_is_sent_once_more_and_nothing_else_is() {
         let failed = if mood == Mood::BreaksOff { 502 } else { 503 };
         assert_eq!(requests(host.request("/old/a")).await, (failed, 2));
         assert_eq!(requests(host.post("/old/a").body("x")).await, (failed, 1));
-        let keyed = host.post("/old/a").header("idempotency-key", "k").body("x");
+        let keyed = host.post("/old/a").header("idempotency-key", "k").body("all of it");
         assert_eq!(requests(keyed).await, (failed, 2));
+        assert!(legacy.bodies().ends_with(&["all of it".to_owned(), "all of it".to_owned()]), "{:?}", legacy.bodies());
         // The budget is a few a second where there are few requests.
         sleep(Duration::from_secs(1)).await;
     }
     legacy.set_mood(Mood::Fails(500));
     assert_eq!(requests(host.request("/old/a")).await, (500, 1), "it has answered, which may be the answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_is_asked_where_one_fails() {
+    let (ill, well) = (Legacy::start("ill").await, Legacy::start("well").await);
+    ill.set_mood(Mood::Fails(503));
+    let gateway = format!(
+        "[upstreams.legacy]\nservers = [\"{}\", \"{}\"]\neject = {{ failures = 1000000 }}\n\
+         [[rules]]\npath = \"/old/...\"\nto = {{ upstream = \"legacy\" }}\nretry = {{ retries = 1 }}\n",
+        ill.url(),
+        well.url()
+    );
+    let host = host(&gateway).await;
+    // As many as the budget has retries for at the least.
+    for _ in 0..3 {
+        assert_eq!(host.get("/old/a").await.status(), 200);
+    }
+    assert!(ill.requests() >= 1 && well.requests() == 3, "{} and {}", ill.requests(), well.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_does_wrong_is_not_blamed_on_the_service() {
+    let legacy = Legacy::start("legacy").await;
+    let gateway = upstream(
+        &legacy,
+        "breaker = { requests_min = 3, open = \"1m\" }",
+        "body_bytes_max = 1000\nfirst_byte_timeout = \"300ms\"",
+    );
+    let host = host(&gateway.replace("failures = 1000000", "failures = 1, for = \"1m\"")).await;
+    for _ in 0..5 {
+        let pieces = (0..20).map(|_| Ok::<_, std::io::Error>("x".repeat(100)));
+        let too_long = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+        let answer = host.post("/old/a").body(too_long).send().await.expect("an answer");
+        assert_eq!(answer.status(), 413);
+    }
+    let slow = futures::stream::unfold(0, async |piece| {
+        sleep(Duration::from_millis(200)).await;
+        (piece < 4).then(|| (Ok::<_, std::io::Error>("x"), piece + 1))
+    });
+    let answer = host.post("/old/a").body(reqwest::Body::wrap_stream(slow)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200, "it takes longer than the service may");
+    for _ in 0..3 {
+        // A client that goes away in the middle of its body.
+        let mut connection = tests::raw::RawConnection::open(&host).await;
+        connection.send("POST /old/a HTTP/1.1\r\nhost: shop\r\ncontent-length: 900\r\n\r\nhalf").await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(host.get("/old/a").await.status(), 200, "neither the server nor the breaker was blamed");
+    assert_eq!(host.metrics().await.sum("bodega_gateway_breaker_changes_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +125,8 @@ async fn a_service_that_fails_is_not_asked_for_a_while_and_something_else_is_sho
         );
         assert_eq!(answer.text().await.expect("a text"), "[]");
     }
+    let fallbacks = host.metrics().await.sum("bodega_gateway_fallbacks_total", &[]);
+    assert_eq!(fallbacks, 20.0, "what is hidden from shoppers is not hidden from who runs the shop");
     let asked = legacy.requests();
     assert!((5..10).contains(&asked), "{asked}");
     host.log_line(&["too many requests fail", "legacy"]).await;
@@ -108,6 +160,21 @@ async fn the_breaker_of_a_component_spares_it_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_never_answers_in_time_is_spared_too() {
+    let legacy = Legacy::start("legacy").await;
+    legacy.set_mood(Mood::Slow(Duration::from_secs(60)));
+    let host = host(&upstream(&legacy, "breaker = { requests_min = 3, open = \"1m\" }", "timeout = \"100ms\"")).await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(host.get("/old/a").await.status().as_u16());
+    }
+    assert_eq!(statuses, [504, 504, 504, 503, 503]);
+    let metrics = host.metrics().await;
+    assert_eq!(metrics.sum("bodega_gateway_breaker_changes_total", &[("target", "legacy"), ("change", "opened")]), 1.0);
+    assert_eq!(metrics.sum("bodega_upstream_requests_total", &[("upstream", "legacy"), ("status_class", "5xx")]), 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_takes_too_long_is_cut() {
     let host = host("[[rules]]\npath = \"/misbehave/...\"\ntimeout = \"300ms\"\n").await;
     let began = Instant::now();
@@ -115,6 +182,10 @@ async fn an_answer_that_takes_too_long_is_cut() {
     let body = host.get("/misbehave/stall-body").await;
     assert_eq!(body.status(), 200);
     assert!(body.bytes().await.is_err(), "its end is not passed off as the whole");
+    let mut endless = host.get("/misbehave/endless-body").await;
+    while endless.chunk().await.is_ok_and(|piece| piece.is_some()) {
+        assert!(began.elapsed() < Duration::from_secs(5), "what always goes on has an end too");
+    }
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(host.text("/hello/").await, "Hello, world!\n");
 }

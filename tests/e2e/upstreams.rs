@@ -41,7 +41,7 @@ async fn services_outside_answer_in_turn_and_see_the_request_as_it_was() {
     let answer = host
         .post("/old/orders/7?full=1&x=%20")
         .header("x-kept", "yes")
-        .header("connection", "x-gone")
+        .header("connection", "x-gone, x-forwarded-for, host, x-request-id")
         .header("x-gone", "1")
         .header("spin-path-info", "/forged")
         .body("a body")
@@ -140,6 +140,40 @@ async fn a_server_whose_requests_fail_is_left_alone_without_any_check() {
     }
     assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 2, "{statuses:?}");
     host.log_line(&["left alone for 1m", &gone.url()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_notices_a_server_that_cannot_be_connected_to() {
+    let one = Legacy::start("one").await;
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("bound")
+    };
+    let host =
+        host(&format!("[upstreams.legacy]\nservers = [\"http://{gone}\", \"{}\"]\n{TO_LEGACY}", one.url())).await;
+    for _ in 0..10 {
+        let answer = host.post("/old/a").body("once").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "it has not seen the request");
+    }
+    assert_eq!(one.bodies(), vec!["once"; 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_file_fails_no_request_of_an_upstream() {
+    let legacy = Legacy::start("named").await;
+    let gateway = |host: &str| {
+        format!("[upstreams.legacy]\ndns = \"http://localhost:{}\"\nhost = \"{host}\"\n{TO_LEGACY}", legacy.port())
+    };
+    let host = host(&gateway("zero.example")).await;
+    host.log_line(&["the servers are now"]).await;
+    for change in 0..20 {
+        std::fs::write(host.folder().join("gateway.toml"), gateway(&format!("h{change}.example"))).expect("writable");
+        let token = std::fs::read_to_string(host.folder().join("state/secrets/admin-token")).expect("a token");
+        let reload = host.client().post(host.admin_url("/v1/gateway/reload")).bearer_auth(token.trim());
+        assert_eq!(reload.send().await.expect("an answer").status(), 200);
+        let seen = described(&host, "/old/a").await;
+        assert_eq!(seen["headers"]["host"], format!("h{change}.example"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! A service outside of the host, of the kind that a shop moves away from: it answers with what it was asked, and can be ill.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -41,6 +41,7 @@ struct State {
     mood: Mutex<Mood>,
     requests: AtomicUsize,
     connections: AtomicUsize,
+    bodies: Mutex<Vec<String>>,
 }
 
 impl Legacy {
@@ -54,6 +55,7 @@ impl Legacy {
             mood: Mutex::new(Mood::Well),
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            bodies: Mutex::default(),
         };
         let legacy = Self(Arc::new(state));
         let served = legacy.clone();
@@ -86,6 +88,11 @@ impl Legacy {
         self.0.requests.load(Ordering::SeqCst)
     }
 
+    /// The bodies of the requests that it has read to the end, without those for its health.
+    pub fn bodies(&self) -> Vec<String> {
+        self.0.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Connections that were made to it.
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::SeqCst)
@@ -98,8 +105,14 @@ impl Legacy {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
-        if request.uri().path() != HEALTH_PATH {
+        let (head, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+            Err(error) => return Err(std::io::Error::other(error)),
+        };
+        if head.uri.path() != HEALTH_PATH {
             self.0.requests.fetch_add(1, Ordering::SeqCst);
+            self.0.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body.clone());
         }
         let mood = *self.0.mood.lock().unwrap_or_else(PoisonError::into_inner);
         let status = match mood {
@@ -111,31 +124,25 @@ impl Legacy {
                 StatusCode::OK
             }
         };
-        Ok(self.describe(request, status).await.unwrap_or_else(|never| match never {}))
+        Ok(self.describe(&head, &body, status))
     }
 
-    async fn describe(
-        &self,
-        request: Request<Incoming>,
-        status: StatusCode,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (head, body) = request.into_parts();
+    fn describe(&self, head: &Parts, body: &str, status: StatusCode) -> Response<Full<Bytes>> {
         let mut headers = Map::new();
         for (name, value) in &head.headers {
             headers.insert(name.to_string(), Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()));
         }
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let described = json!({
             "service": self.0.name,
             "method": head.method.as_str(),
             "uri": head.uri.to_string(),
             "version": format!("{:?}", head.version),
             "headers": headers,
-            "body": String::from_utf8_lossy(&body),
+            "body": body,
         });
         let mut answer = Response::new(Full::new(Bytes::from(described.to_string())));
         *answer.status_mut() = status;
         answer.headers_mut().insert("keep-alive", "timeout=5".parse().expect("a value"));
-        Ok(answer)
+        answer
     }
 }

@@ -1,46 +1,79 @@
 //! A request on its way from the gateway to whoever answers it: a component or an upstream, as often and for as long as its rule says.
 
-use std::pin::Pin;
+mod held;
+mod replayed;
+mod upload;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt as _;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::shopper::NewShopper;
 use super::worker::{Answered, Arrival, authority};
 use super::{Target, Worker, choice, edge};
 use crate::engine::body::Paced;
-use crate::gateway::{self, BoxError, Chosen, Guard, Passage, Places, Refusal, Retries, SendError, Upstream};
+use crate::gateway::{
+    self, BoxError, Chosen, Connection, Guard, Passage, Refusal, Retries, SendError, Timeouts, Upstream,
+};
 use crate::problem::Problem;
 use crate::telemetry::request_context::RequestContext;
+use held::hold;
+use replayed::Replayed;
+use upload::{Late, Upload};
 
 /// How long an upstream may take to begin an answer where its rule says nothing, and for each next piece of it.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest body that is kept so that it can be sent once more.
-const REPLAYED_BYTES_MAX: u64 = 64 << 10;
+/// As good as no limit: a component has a deadline of its own.
+const COMPONENT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What goes on from one attempt to the next.
+struct Course<'a, 'w> {
+    passage: &'a Passage,
+    context: &'a mut Arc<RequestContext>,
+    timeouts: Timeouts,
+    /// When the answer has to have ended.
+    deadline: Option<Instant>,
+    is_first: bool,
+    /// The servers that were asked.
+    servers: Vec<u64>,
+    /// What a shopper is told who has no key yet, with whichever answer.
+    new_shopper: Option<NewShopper>,
+    answered: Answered<'w>,
+}
 
 /// One answer, and whether another attempt may get a better one.
 struct Tried {
     answer: Response<WasiBody>,
-    /// A reason to try again, whatever the status: nobody has worked on the request to its end.
-    is_unanswered: bool,
+    outcome: Outcome,
     /// What watches over who was asked.
     guard: Option<Arc<Guard>>,
-    /// Counts as under way at its server until the answer has ended.
+    /// Who was asked, where that was a server.
     server: Option<Chosen>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nobody was asked.
+    Refused,
+    /// Whoever was asked has answered.
+    Answered,
+    /// It has not worked on the request to its end, for all that is known.
+    Unanswered,
+}
+
+/// Marks the answer of a component that has not worked on the request to its end: it trapped, or had no instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unanswered;
+
 impl Tried {
     fn refused(answer: Response<WasiBody>) -> Self {
-        Self { answer, is_unanswered: false, guard: None, server: None }
+        Self { answer, outcome: Outcome::Refused, guard: None, server: None }
     }
 }
 
@@ -53,86 +86,107 @@ impl Worker {
         context: &mut Arc<RequestContext>,
     ) -> (Response<WasiBody>, Answered<'_>) {
         if passage.is_plain() {
-            return self.answer_by_route(arrival, None, context).await;
+            return self.answer_by_route(arrival, None, context, &mut None).await;
         }
-        let mut answered = Answered::default();
         let method = arrival.request.method().clone();
-        let deadline = passage.timeouts().1.map(|total| Instant::now() + total);
-        let (tried, places) = match passage.begin() {
-            Ok(mut places) => {
-                let attempts = self.attempts(passage, arrival, context, &mut answered);
-                let tried = match deadline {
-                    None => attempts.await,
-                    Some(deadline) => timeout_at(deadline, attempts)
-                        .await
-                        .unwrap_or_else(|_| Tried::refused(Problem::DeadlineExceeded.response(context.request_id()))),
-                };
-                places.answered();
-                (tried, places)
+        let mut places = match passage.begin() {
+            Ok(places) => places,
+            Err(refusal) => {
+                let refused = self.refused(refusal, context);
+                return self.or_fallback(passage, &method, refused, Answered::default());
             }
-            Err(refusal) => (Tried::refused(self.refused(refusal, context)), Places::default()),
         };
-        let answer = match passage.fallback(&method, tried.answer.status()) {
-            Some(fallback) => fallback.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()),
-            None => tried.answer,
+        let timeouts = passage.timeouts();
+        let deadline = timeouts.total.map(|total| Instant::now() + total);
+        let mut course = Course {
+            passage,
+            context,
+            timeouts,
+            deadline,
+            is_first: true,
+            servers: Vec::new(),
+            new_shopper: None,
+            answered: Answered::default(),
         };
-        let timer = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        let guarded = |body| Guarded { body, timer, _places: places, _server: tried.server }.boxed_unsync();
-        (answer.map(guarded), answered)
+        let tried = self.attempts(arrival, &mut course).await;
+        let status = tried.answer.status();
+        // One that failed at once says nothing of how long answers take; one that timed out does.
+        if tried.outcome != Outcome::Refused && (!status.is_server_error() || status == StatusCode::GATEWAY_TIMEOUT) {
+            places.answered();
+        }
+        let (answer, answered) = self.or_fallback(passage, &method, tried.answer, course.answered);
+        // What the host itself answers is all there, perhaps because it is too late for anything else.
+        let deadline = deadline.filter(|_| tried.outcome == Outcome::Answered && answered.failed.is_none());
+        (answer.map(|body| hold(body, deadline, places, tried.server)), answered)
     }
 
-    async fn attempts<'w>(
-        &'w self,
+    /// The answer, or what is answered in place of a failure.
+    fn or_fallback<'w>(
+        &self,
         passage: &Passage,
-        arrival: Arrival,
-        context: &mut Arc<RequestContext>,
-        answered: &mut Answered<'w>,
-    ) -> Tried {
+        method: &http::Method,
+        answer: Response<WasiBody>,
+        mut answered: Answered<'w>,
+    ) -> (Response<WasiBody>, Answered<'w>) {
+        let Some(fallback) = passage.fallback(method, answer.status()) else { return (answer, answered) };
+        self.app.telemetry.metrics.gateway_fell_back();
+        answered.failed = Some(answer.status());
+        (fallback.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()), answered)
+    }
+
+    async fn attempts<'w>(&'w self, arrival: Arrival, course: &mut Course<'_, 'w>) -> Tried {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
-        if let Some(uri) = passage.rewritten(&parts.uri) {
-            parts.uri = uri;
+        match course.passage.rewritten(&parts.uri) {
+            None => {}
+            Some(Some(uri)) => parts.uri = uri,
+            // As it is, it could be one that the rule keeps from everybody.
+            Some(None) => return Tried::refused(Problem::BadRequest.response(course.context.request_id())),
         }
-        let mut retries = passage.retries(&parts.method, &parts.headers);
-        let mut body = match retries {
-            Some(_) => match Replayed::of(body, &parts.headers).await {
-                Ok(body) => body,
-                Err(problem) => return Tried::refused(problem.response(context.request_id())),
-            },
-            None => Replayed::No(Some(body)),
+        let mut retries = course.passage.retries(&parts.method, &parts.headers);
+        let mut body = match (&retries, course.deadline) {
+            (None, _) => Replayed::Once(Some(body)),
+            (Some(_), deadline) => {
+                let replayed = Replayed::of(body, &parts.headers);
+                let replayed = match deadline {
+                    None => replayed.await,
+                    Some(deadline) => timeout_at(deadline, replayed).await.unwrap_or(Err(Problem::BodyTimeout)),
+                };
+                match replayed {
+                    Ok(body) => body,
+                    Err(problem) => return Tried::refused(problem.response(course.context.request_id())),
+                }
+            }
         };
-        let mut servers = Vec::new();
-        let mut is_first = true;
         loop {
             let is_last = !body.is_kept() || !retries.as_ref().is_some_and(Retries::is_left);
             let request = Request::from_parts(parts.clone(), body.next());
             let again = Arrival { request, scheme: scheme.clone(), client: client.clone() };
-            let tried = self.attempt(passage, again, is_first, &mut servers, context, answered).await;
-            is_first = false;
+            let tried = self.attempt(again, course).await;
+            course.is_first = false;
             let Some(retries) = retries.as_mut().filter(|_| !is_last) else { return tried };
-            let is_reason = tried.is_unanswered || retries.is_for(tried.answer.status());
+            let is_reason = match tried.outcome {
+                Outcome::Refused => false,
+                Outcome::Answered => retries.is_for(tried.answer.status()),
+                Outcome::Unanswered => true,
+            };
             if !is_reason || !tried.guard.as_ref().is_some_and(|guard| guard.spend_retry()) {
                 return tried;
             }
-            sleep(retries.begin()).await;
+            let pause = retries.begin();
+            if course.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
+                return tried;
+            }
+            sleep(pause).await;
             self.app.telemetry.metrics.gateway_retried();
         }
     }
 
-    async fn attempt<'w>(
-        &'w self,
-        passage: &Passage,
-        arrival: Arrival,
-        is_first: bool,
-        servers: &mut Vec<u64>,
-        context: &mut Arc<RequestContext>,
-        answered: &mut Answered<'w>,
-    ) -> Tried {
-        let place = match passage.target() {
+    async fn attempt<'w>(&'w self, arrival: Arrival, course: &mut Course<'_, 'w>) -> Tried {
+        let place = match course.passage.target() {
             Some(gateway::Target::Upstream(upstream)) => {
                 let upstream = upstream.clone();
-                answered.upstream = Some(upstream.name().to_owned());
-                return self.ask_upstream(&upstream, passage, arrival, is_first, servers, context).await;
+                return self.ask_upstream(&upstream, arrival, course).await;
             }
             Some(gateway::Target::Component(id)) => self.app.place_of(id),
             None => self.app.router.route(arrival.request.uri().path()).and_then(|route| match route.target {
@@ -140,79 +194,129 @@ impl Worker {
                 Target::Static(_) => None,
             }),
         };
-        let chosen = passage.target().and(place);
+        let chosen = course.passage.target().and(place);
         let id = place.map(|place| self.app.served[place].as_str());
-        let guard = id.and_then(|id| passage.component_guard(id));
-        let attempt = match guard.map(|guard| guard.attempt(is_first)).transpose() {
+        let guard = id.and_then(|id| course.passage.component_guard(id)).cloned();
+        let attempt = match guard.as_ref().map(|guard| guard.attempt(course.is_first)).transpose() {
             Ok(attempt) => attempt,
-            Err(left) => return Tried::refused(self.open(left, context)),
+            Err(left) => return Tried::refused(self.open(left, course.context)),
         };
-        let answering = self.answer_by_route(arrival, chosen, context);
-        let answer = match passage.timeouts().0 {
-            None => Some(answering.await),
-            Some(limit) => timeout(limit, answering).await.ok(),
-        };
-        let (answer, is_unanswered) = match answer {
-            Some((answer, by)) => {
-                *answered = by;
+        course.answered.place = place;
+        let (parts, body) = arrival.request.into_parts();
+        let (uploaded, upload) = Upload::watch(body);
+        let arrival = Arrival { request: Request::from_parts(parts, uploaded.boxed_unsync()), ..arrival };
+        let limit = course.timeouts.first_byte.unwrap_or(COMPONENT_TIMEOUT);
+        let answering = self.answer_by_route(arrival, chosen, course.context, &mut course.new_shopper);
+        let (answer, outcome) = match upload.answer(limit, course.deadline, answering).await {
+            Ok((answer, by)) => {
+                course.answered = by;
                 let is_unanswered = answer.extensions().get::<Unanswered>().is_some();
-                (answer, is_unanswered)
+                (answer, if is_unanswered { Outcome::Unanswered } else { Outcome::Answered })
             }
-            None => {
-                answered.place = place;
-                (Problem::DeadlineExceeded.response(context.request_id()), true)
+            Err(Late::Client) => (Problem::BodyTimeout.response(course.context.request_id()), Outcome::Refused),
+            Err(Late::Service) => {
+                (Problem::DeadlineExceeded.response(course.context.request_id()), Outcome::Unanswered)
             }
         };
-        self.tell(id.unwrap_or_default(), attempt.and_then(|attempt| attempt.answered(answer.status())));
-        Tried { answer, is_unanswered, guard: guard.cloned(), server: None }
+        // What the client did wrong says nothing of the component.
+        if upload.failed().is_none() && outcome != Outcome::Refused {
+            let change = attempt.and_then(|attempt| attempt.answered(answer.status()));
+            self.tell(id.unwrap_or_default(), change);
+        }
+        Tried { answer, outcome, guard, server: None }
     }
 
-    async fn ask_upstream(
-        &self,
-        upstream: &Upstream,
-        passage: &Passage,
-        arrival: Arrival,
-        is_first: bool,
-        servers: &mut Vec<u64>,
-        context: &Arc<RequestContext>,
-    ) -> Tried {
+    async fn ask_upstream<'w>(&'w self, upstream: &Upstream, arrival: Arrival, course: &mut Course<'_, 'w>) -> Tried {
+        let (started, method) = (Instant::now(), arrival.request.method().clone());
+        course.answered.upstream = Some(upstream.name().to_owned());
         let (mut parts, body) = arrival.request.into_parts();
-        if authority(&parts).is_none() {
-            return Tried::refused(Problem::BadRequest.response(context.request_id()));
+        let Some(authority) = authority(&parts) else {
+            return Tried::refused(Problem::BadRequest.response(course.context.request_id()));
+        };
+        if let Some(refused) = self.not_a_tester(&authority, &mut parts.headers, course.context) {
+            return Tried::refused(refused);
         }
-        let guard = passage.upstream_guard(upstream);
-        let attempt = match guard.map(|guard| guard.attempt(is_first)).transpose() {
+        let guard = course.passage.upstream_guard(upstream).cloned();
+        let attempt = match guard.as_ref().map(|guard| guard.attempt(course.is_first)).transpose() {
             Ok(attempt) => attempt,
-            Err(left) => return Tried::refused(self.open(left, context)),
+            Err(left) => return Tried::refused(self.open(left, course.context)),
         };
-        let Some(chosen) = passage.choose(upstream, &parts, servers) else {
-            tracing::warn!(upstream = upstream.name(), "there is no server that could be asked");
-            return Tried::refused(Problem::Unavailable.response(context.request_id()));
-        };
-        servers.push(chosen.server.id());
-        let cookie = upstream.cookie(&chosen.server, &parts.headers, arrival.scheme == Scheme::HTTPS);
-        choice::withhold(&mut parts.headers);
-        context.write_headers(&mut parts.headers);
-        let sent = Request::from_parts(parts, body.map_err(BoxError::from).boxed_unsync());
-        let sending = upstream.send(&chosen, sent, self.app.gateway.tls());
-        let (answer, is_unanswered) = match timeout(passage.timeouts().0.unwrap_or(UPSTREAM_TIMEOUT), sending).await {
-            Ok(Ok(answer)) => (of_upstream(answer, cookie), false),
-            Ok(Err(error)) => {
-                let problem = match error {
-                    SendError::ConnectTimeout(..) => Problem::DeadlineExceeded,
-                    SendError::Connect(..) | SendError::Broken(..) => Problem::BadGateway,
-                };
-                let error = anyhow::Error::new(error);
-                tracing::warn!(upstream = upstream.name(), request_id = context.request_id(), "{error:#}");
-                (problem.response(context.request_id()), true)
+        let limit = course.timeouts.first_byte.unwrap_or(UPSTREAM_TIMEOUT);
+        let connected = match course.deadline {
+            None => self.connect(upstream, &parts, course).await,
+            Some(deadline) => {
+                let connected = timeout_at(deadline, self.connect(upstream, &parts, course)).await;
+                connected.unwrap_or(Err(Problem::DeadlineExceeded))
             }
-            Err(_) => (Problem::DeadlineExceeded.response(context.request_id()), true),
+        };
+        let (chosen, answer, outcome) = match connected {
+            Err(problem) => (None, problem.response(course.context.request_id()), Outcome::Unanswered),
+            Ok((chosen, connection)) => {
+                let cookie = upstream.cookie(&chosen.server, &parts.headers, arrival.scheme == Scheme::HTTPS);
+                choice::withhold(&mut parts.headers);
+                course.context.write_headers(&mut parts.headers);
+                let (uploaded, upload) = Upload::watch(body);
+                let sent = Request::from_parts(parts, uploaded.map_err(BoxError::from).boxed_unsync());
+                let sending = upstream.send(&chosen, connection, sent, self.app.gateway.tls());
+                let sent = upload.answer(limit, course.deadline, sending).await;
+                if let (Some(problem), false) = (upload.failed(), matches!(sent, Ok(Ok(_)))) {
+                    // The client broke off, and nothing is known of the server.
+                    return Tried::refused(problem.response(course.context.request_id()));
+                }
+                let (answer, outcome) = match sent {
+                    Ok(Ok(answer)) => (of_upstream(answer, cookie), Outcome::Answered),
+                    Ok(Err(error)) => {
+                        let problem = problem_of(&error);
+                        self.log_failure_of(upstream, error, course.context);
+                        (problem.response(course.context.request_id()), Outcome::Unanswered)
+                    }
+                    Err(Late::Client) => {
+                        return Tried::refused(Problem::BodyTimeout.response(course.context.request_id()));
+                    }
+                    Err(Late::Service) => {
+                        (Problem::DeadlineExceeded.response(course.context.request_id()), Outcome::Unanswered)
+                    }
+                };
+                let is_ill = outcome == Outcome::Unanswered || matches!(answer.status().as_u16(), 502..=504);
+                upstream.answered(&chosen.server, !is_ill);
+                (Some(chosen), answer, outcome)
+            }
         };
         let status = answer.status();
-        let is_ill = is_unanswered || matches!(status.as_u16(), 502..=504);
-        upstream.answered(&chosen.server, !is_ill);
         self.tell(upstream.name(), attempt.and_then(|attempt| attempt.answered(status)));
-        Tried { answer, is_unanswered, guard: guard.cloned(), server: Some(chosen) }
+        self.app.telemetry.metrics.upstream_request(upstream.name(), &method, status, started.elapsed());
+        Tried { answer, outcome, guard, server: chosen }
+    }
+
+    /// A connection to a server of the upstream: to the first that lets itself be connected to. None of them has seen the request yet.
+    async fn connect(
+        &self,
+        upstream: &Upstream,
+        request: &http::request::Parts,
+        course: &mut Course<'_, '_>,
+    ) -> Result<(Chosen, Connection), Problem> {
+        loop {
+            let Some(chosen) = course.passage.choose(upstream, request, &course.servers) else {
+                tracing::warn!(upstream = upstream.name(), "there is no server that could be asked");
+                return Err(Problem::Unavailable);
+            };
+            course.servers.push(chosen.server.id());
+            let error = match upstream.connect(&chosen, self.app.gateway.tls()).await {
+                Ok(connection) => return Ok((chosen, connection)),
+                Err(error) => error,
+            };
+            upstream.answered(&chosen.server, false);
+            let problem = problem_of(&error);
+            self.log_failure_of(upstream, error, course.context);
+            if !upstream.has_others(&course.servers) {
+                return Err(problem);
+            }
+        }
+    }
+
+    fn log_failure_of(&self, upstream: &Upstream, error: SendError, context: &RequestContext) {
+        let error = anyhow::Error::new(error);
+        tracing::warn!(upstream = upstream.name(), request_id = context.request_id(), "{error:#}");
     }
 
     /// The answer to what goes no further, which is counted.
@@ -230,17 +334,20 @@ impl Worker {
         answer
     }
 
-    fn tell(&self, target: &str, change: Option<String>) {
+    fn tell(&self, target: &str, change: Option<gateway::Change>) {
         if let Some(change) = change {
-            self.app.telemetry.metrics.breaker_changed();
+            self.app.telemetry.metrics.breaker_changed(target, change.name());
             tracing::warn!(target_of_breaker = target, "{change}");
         }
     }
 }
 
-/// Marks the answer of a component that has not worked on the request to its end: it trapped, or had no instance.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Unanswered;
+fn problem_of(error: &SendError) -> Problem {
+    match error {
+        SendError::ConnectTimeout(..) => Problem::DeadlineExceeded,
+        SendError::Connect(..) | SendError::Broken(..) => Problem::BadGateway,
+    }
+}
 
 fn of_upstream(answer: Response<gateway::Body>, cookie: Option<HeaderValue>) -> Response<WasiBody> {
     let mut answer = answer.map(|body| {
@@ -250,79 +357,14 @@ fn of_upstream(answer: Response<gateway::Body>, cookie: Option<HeaderValue>) -> 
         });
         Paced::new(body.boxed_unsync(), UPSTREAM_TIMEOUT, Error::ConnectionReadTimeout).boxed_unsync()
     });
-    answer.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for it.
+        *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    }
+    if let Some(cookie) = cookie {
+        answer.headers_mut().append(SET_COOKIE, cookie);
+        // A cache must not give it to others.
+        answer.headers_mut().append(CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
     answer
-}
-
-/// The body of a request that may be sent more than once.
-enum Replayed {
-    Kept(Bytes),
-    /// It is too large; it can be sent once.
-    No(Option<WasiBody>),
-}
-
-impl Replayed {
-    async fn of(body: WasiBody, headers: &HeaderMap) -> Result<Self, Problem> {
-        if body.is_end_stream() {
-            return Ok(Self::Kept(Bytes::new()));
-        }
-        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_none_or(|bytes| bytes > REPLAYED_BYTES_MAX) {
-            return Ok(Self::No(Some(body)));
-        }
-        // The listener holds the client to the length that it announced.
-        match body.collect().await {
-            Ok(whole) => Ok(Self::Kept(whole.to_bytes())),
-            Err(Error::HttpRequestBodySize(_)) => Err(Problem::ContentTooLarge),
-            Err(Error::ConnectionReadTimeout) => Err(Problem::BodyTimeout),
-            Err(_) => Err(Problem::BadRequest),
-        }
-    }
-
-    fn is_kept(&self) -> bool {
-        matches!(self, Self::Kept(_))
-    }
-
-    fn next(&mut self) -> WasiBody {
-        let bytes = match self {
-            Self::Kept(bytes) => bytes.clone(),
-            Self::No(body) => match body.take() {
-                Some(body) => return body,
-                None => Bytes::new(),
-            },
-        };
-        Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-    }
-}
-
-/// The body of an answer that holds places until it has ended, and has to end in time.
-struct Guarded {
-    body: WasiBody,
-    timer: Option<Pin<Box<Sleep>>>,
-    _places: Places,
-    _server: Option<Chosen>,
-}
-
-impl http_body::Body for Guarded {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_pending()
-            && let Some(timer) = &mut self.timer
-            && timer.poll_unpin(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

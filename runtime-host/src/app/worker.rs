@@ -116,7 +116,7 @@ impl Worker {
     /// The answer to a request of a component to the application itself, which does not come through the gateway.
     async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
         let asked = Asked::new(&arrival.request);
-        let (mut response, answered) = self.answer_by_route(arrival, None, &mut context).await;
+        let (mut response, answered) = self.answer_by_route(arrival, None, &mut context, &mut None).await;
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
         self.report(asked, context, answered, response)
     }
@@ -127,6 +127,7 @@ impl Worker {
         arrival: Arrival,
         chosen: Option<usize>,
         context: &mut Arc<RequestContext>,
+        new_shopper: &mut Option<NewShopper>,
     ) -> (Response<WasiBody>, Answered<'_>) {
         let Arrival { request, scheme, client } = arrival;
         let (mut parts, body) = request.into_parts();
@@ -150,13 +151,10 @@ impl Worker {
         let Some(authority) = authority(&parts) else {
             return (Problem::BadRequest.response(context.request_id()), answered);
         };
-        answered.place = Some(place);
-        // Whichever component's it is: a page of one calls others, and the browser shows its cookie to all.
-        if self.app.preview_hosts.iter().any(|host| host.eq_ignore_ascii_case(authority.host()))
-            && !preview::admit(&mut parts.headers, &self.app.preview_token)
-        {
-            return (Problem::NoPreview.response(context.request_id()), Answered { place: None, ..answered });
+        if let Some(refused) = self.not_a_tester(&authority, &mut parts.headers, context) {
+            return (refused, answered);
         }
+        answered.place = Some(place);
         let facts = RequestFacts { scheme: &scheme, host: authority.as_str(), uri: &parts.uri, client: &client };
         match route {
             Some(route) => route.set_headers(&facts, &mut parts.headers),
@@ -165,15 +163,30 @@ impl Worker {
         context.write_headers(&mut parts.headers);
         // A tester is not one of the shoppers.
         let is_preview = parts.headers.contains_key(PREVIEW);
-        let new_shopper = self.place_request(context, &parts.headers);
+        // It has one from an attempt before this, perhaps.
+        *new_shopper = self.place_request(context, &parts.headers).or(new_shopper.take());
         let is_https = scheme == Scheme::HTTPS;
         parts.uri = absolute(&parts.uri, scheme, authority);
         let request = Request::from_parts(parts, body);
         let mut response = self.dispatch(place, request, context.clone()).await;
-        if let Some(shopper) = new_shopper.filter(|_| !is_preview) {
+        if let Some(shopper) = new_shopper.as_ref().filter(|_| !is_preview) {
             shopper.give(response.headers_mut(), is_https);
         }
         (response, answered)
+    }
+
+    /// The answer at a host for testers to somebody else.
+    ///
+    /// Whichever component's host it is: a page of one calls others, and the browser shows its cookie to all.
+    pub(super) fn not_a_tester(
+        &self,
+        authority: &Authority,
+        headers: &mut HeaderMap,
+        context: &RequestContext,
+    ) -> Option<Response<WasiBody>> {
+        let is_preview_host = self.app.preview_hosts.iter().any(|host| host.eq_ignore_ascii_case(authority.host()));
+        let is_refused = is_preview_host && !preview::admit(headers, &self.app.preview_token);
+        is_refused.then(|| Problem::NoPreview.response(context.request_id()))
     }
 
     /// Decides which sides a request with these headers and all that it leads to are for, unless that is decided. Returns the key of a
@@ -205,7 +218,8 @@ impl Worker {
             return response;
         }
         let wanted = self.app.gateway.access_log();
-        if !wanted.wants(context.trace().trace_id.get(), response.status()) {
+        let status = answered.failed.unwrap_or(response.status());
+        if !wanted.wants(context.trace().trace_id.get(), status) {
             return response;
         }
         let entry = access_log::Entry {
@@ -216,6 +230,7 @@ impl Worker {
             admitted_after: asked.admitted_after,
             answered_after: asked.started.elapsed(),
             upstream: answered.upstream,
+            fallback_for: answered.failed,
             route: answered.route.to_owned(),
             method: asked.method,
             status: response.status(),
@@ -283,6 +298,8 @@ pub(super) struct Answered<'a> {
     pub(super) route: &'a str,
     /// The upstream's name, if it was one.
     pub(super) upstream: Option<String>,
+    /// How it failed, where something else is answered in its place.
+    pub(super) failed: Option<StatusCode>,
 }
 
 /// A request that looks for its route.
@@ -352,7 +369,12 @@ impl ServiceChain for Worker {
             self.place_request(&mut context, request.headers());
             let asked = Asked::new(&request);
             let response = self.dispatch(place, request, context.clone()).await;
-            self.report(asked, context, Answered { place: Some(place), route: CHAINED_ROUTE, upstream: None }, response)
+            self.report(
+                asked,
+                context,
+                Answered { place: Some(place), route: CHAINED_ROUTE, ..Answered::default() },
+                response,
+            )
         }))
     }
 

@@ -8,6 +8,9 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::header_edits::remove_however_spelt;
+use crate::listener::ClientName;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -48,7 +51,7 @@ pub struct Client {
     /// How it connected to the first of us.
     pub scheme: Scheme,
     /// What its certificate calls it, if it has shown us one.
-    pub certificate: Option<Arc<str>>,
+    pub certificate: Option<Arc<ClientName>>,
 }
 
 /// What one proxy says of who is before it.
@@ -64,9 +67,7 @@ impl Proxies {
             true => self.follow(peer, headers),
             false => peer,
         };
-        for name in ALL {
-            headers.remove(name);
-        }
+        remove_however_spelt(headers, &ALL);
         let address = client.address.ip().to_canonical().to_string();
         headers.extend(HeaderValue::try_from(address).ok().map(|address| (FORWARDED_FOR, address)));
         // Both of the schemes that there are make a header.
@@ -193,7 +194,7 @@ mod tests {
             address,
             text: HeaderValue::try_from(peer).unwrap(),
             scheme: Scheme::HTTP,
-            certificate: Some("CN=proxy".into()),
+            certificate: Some(Arc::new(ClientName::of_subject("CN=proxy"))),
         };
         let mut headers = headers(pairs);
         (Proxies { trusted, header }.resolve(peer, None, &mut headers), headers)

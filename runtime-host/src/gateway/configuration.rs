@@ -69,6 +69,7 @@
 //! fallback = { status = 200, headers = {}, body = "[]" }   # of GET and HEAD, for a failure
 //! body_bytes_max = 65536              # less than the listener allows
 //! authentication = "required"         # or "optional", "off"
+//! identity_headers = false            # whether whoever answers is told who asks: `x-user-id` and `x-user-roles`
 //! roles = ["staff", "admin"]          # one of them
 //! scopes = ["orders"]                 # all of them
 //! rate_limits = ["browsing", "login"]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
+use super::policies::Timeouts;
 use super::resilience::{Guard, Place, RetrySettings, backoff};
 use super::upstream::{self, Chosen, Upstream};
 use super::{Passage, Refusal, Target};
@@ -80,15 +81,14 @@ impl Passage {
         }
     }
 
-    /// The URI that is asked for instead.
-    pub fn rewritten(&self, uri: &Uri) -> Option<Uri> {
-        self.policies().rewrite.as_ref()?.apply(uri)
+    /// The URI that is asked for instead, if there is to be one; `Some(None)` is one that cannot be rewritten.
+    pub fn rewritten(&self, uri: &Uri) -> Option<Option<Uri>> {
+        self.policies().rewrite.as_ref().map(|rewrite| rewrite.apply(uri))
     }
 
-    /// How long the answer may take until it begins, each time, and until it has ended.
-    pub fn timeouts(&self) -> (Option<Duration>, Option<Duration>) {
-        let timeouts = self.policies().timeouts;
-        (timeouts.first_byte, timeouts.total)
+    /// How long the answer may take.
+    pub fn timeouts(&self) -> Timeouts {
+        self.policies().timeouts
     }
 
     /// How often such a request may be sent once more; `None` is not at all.

@@ -3,6 +3,8 @@
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::principal::Principal;
+
 /// Headers by which some services believe who asks; what a client writes there is always taken away.
 pub(super) const USER: HeaderName = HeaderName::from_static("x-user-id");
 /// The roles of who asks.
@@ -84,8 +86,40 @@ pub(super) fn secure(headers: &mut HeaderMap, is_tls: bool) {
 
 /// Takes away what nobody outside may say.
 pub(super) fn strip_identity(headers: &mut HeaderMap) {
-    headers.remove(USER);
-    headers.remove(ROLES);
+    remove_however_spelt(headers, &[USER, ROLES]);
+}
+
+/// Says who asks, which only the gateway may.
+pub(super) fn tell_identity(headers: &mut HeaderMap, principal: &Principal) {
+    let told = [(USER, principal.subject().to_owned()), (ROLES, principal.roles().join(","))];
+    for (name, text) in told {
+        headers.extend(HeaderValue::try_from(text).ok().map(|value| (name, value)));
+    }
+}
+
+/// Takes headers away, also where they are written with `_`: programs behind CGI and the like cannot tell that from `-`.
+pub(super) fn remove_however_spelt(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        headers.remove(name);
+    }
+    let stands_for = |found: &HeaderName| {
+        found.as_str().contains('_') && names.iter().any(|name| found.as_str().replace('_', "-") == name.as_str())
+    };
+    let found: Vec<HeaderName> = headers.keys().filter(|name| stands_for(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// Takes away what the client says is for its connection only (RFC 9110, 7.6.1). It comes first: what the gateway writes itself
+/// would be taken away too.
+pub(super) fn strip_for_connection(headers: &mut HeaderMap) {
+    let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let listed = listed.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let listed: Vec<HeaderName> = listed.filter(|name| !FRAMING.contains(name)).collect();
+    for name in listed {
+        headers.remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +136,30 @@ mod tests {
 
     fn name(name: &'static str) -> HeaderName {
         HeaderName::from_static(name)
+    }
+
+    #[test]
+    fn nobody_passes_off_as_somebody_by_another_spelling() {
+        let mut headers =
+            headers(&[("x-user-id", "a"), ("x_user_id", "b"), ("x-user_roles", "c"), ("x_user", "d"), ("x-kept", "e")]);
+        strip_identity(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-kept", "x_user"]);
+    }
+
+    #[test]
+    fn what_is_for_the_connection_is_taken_away_but_not_what_frames_the_message() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Gone, host, content-length"),
+            ("x-gone", "1"),
+            ("host", "shop.example"),
+            ("content-length", "5"),
+        ]);
+        strip_for_connection(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["connection", "content-length", "host"]);
     }
 
     #[test]

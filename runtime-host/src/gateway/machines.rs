@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::principal::Principal;
+use crate::listener::ClientName;
 
 /// Where keys are shown.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -46,15 +47,20 @@ impl Machines {
     pub(super) fn identify(
         &self,
         headers: &mut HeaderMap,
-        certificate: Option<&str>,
+        certificate: Option<&ClientName>,
     ) -> Result<Option<Arc<Principal>>, UnknownKey> {
+        if self.is_empty() {
+            // Then it is for the component, which may have keys of its own.
+            return Ok(None);
+        }
         if let Some(key) = headers.remove(API_KEY) {
             // Keys are long and random, so that one round of a plain hash hides them.
             let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
             let is_its = |machine: &&Machine| machine.keys.iter().any(|known| known.ct_eq(&digest).into());
             return self.0.iter().find(is_its).map(|machine| Some(machine.principal.clone())).ok_or(UnknownKey);
         }
-        let is_its = |machine: &&Machine| certificate.is_some() && machine.certificate.as_deref() == certificate;
+        let shown = |wanted: &String| certificate.is_some_and(|certificate| certificate.is(wanted));
+        let is_its = |machine: &&Machine| machine.certificate.as_ref().is_some_and(shown);
         Ok(self.0.iter().find(is_its).map(|machine| machine.principal.clone()))
     }
 }
@@ -79,9 +85,17 @@ mod tests {
     fn who(key: Option<&str>, certificate: Option<&str>) -> Result<Option<String>, UnknownKey> {
         let mut headers = HeaderMap::new();
         headers.extend(key.map(|key| (API_KEY, key.parse().unwrap())));
-        let found = machines().identify(&mut headers, certificate);
+        let certificate = certificate.map(ClientName::of_subject);
+        let found = machines().identify(&mut headers, certificate.as_ref());
         assert!(headers.is_empty(), "no component sees the key");
         found.map(|found| found.map(|principal| principal.subject().to_owned()))
+    }
+
+    #[test]
+    fn without_machines_a_key_is_for_the_component() {
+        let mut headers = HeaderMap::from_iter([(API_KEY, "key".parse().unwrap())]);
+        assert_eq!(Machines::default().identify(&mut headers, None), Ok(None));
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

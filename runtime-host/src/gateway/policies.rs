@@ -26,6 +26,8 @@ pub(super) struct Policies {
     pub(super) roles: Vec<String>,
     /// All of them are asked for.
     pub(super) scopes: Vec<String>,
+    /// Whether whoever answers is told who asks.
+    pub(super) identity_headers: bool,
     pub(super) rate_limits: Vec<Arc<RateLimit>>,
     pub(super) cors: Option<Cors>,
     pub(super) security_headers: bool,
@@ -43,11 +45,11 @@ pub(super) struct Policies {
 
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Timeouts {
+pub struct Timeouts {
     /// Until it begins, each time that it is asked for.
-    pub(super) first_byte: Option<Duration>,
+    pub first_byte: Option<Duration>,
     /// Until it has ended.
-    pub(super) total: Option<Duration>,
+    pub total: Option<Duration>,
 }
 
 /// Whose requests are turned away first when there are too many.

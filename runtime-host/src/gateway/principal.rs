@@ -30,6 +30,10 @@ impl Principal {
         self.key
     }
 
+    pub(super) fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
     pub(super) fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }

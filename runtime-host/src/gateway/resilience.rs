@@ -6,7 +6,8 @@ mod guard;
 mod retry;
 
 pub(super) use breaker::BreakerSettings;
-use breaker::{Breaker, Change, LetThrough};
+pub use breaker::Change;
+use breaker::{Breaker, LetThrough};
 pub(super) use concurrency::{Concurrency, ConcurrencySettings, Place};
 pub(super) use guard::Guards;
 pub use guard::{Attempt, Guard};

@@ -109,7 +109,12 @@ pub(super) fn is_ambiguous(path: &str) -> bool {
     let slashes = decoded.iter().filter(|byte| **byte == b'/').count();
     let has_hidden = decoded.iter().any(|byte| matches!(byte, b'\\' | 0)) || slashes != path.matches('/').count();
     let mut segments = decoded.split(|byte| *byte == b'/');
-    has_hidden || segments.any(|segment| matches!(segment, b"." | b"..")) || path.contains("//")
+    // Java servers leave out what is after a `;` (RFC 3986, 3.3 calls it a parameter).
+    let is_dots = |segment: &[u8]| {
+        let name = segment.split(|byte| *byte == b';').next();
+        matches!(name, Some(b"." | b".."))
+    };
+    has_hidden || segments.any(is_dots) || path.contains("//")
 }
 
 /// Who may be asked with GET may be asked with HEAD, which gives away the same.
@@ -118,7 +123,7 @@ fn has(methods: &[Method], method: &Method) -> bool {
 }
 
 /// As it is written, or as a component may read it.
-fn matches_path(pattern: &RoutePattern, path: &str) -> bool {
+pub(super) fn matches_path(pattern: &RoutePattern, path: &str) -> bool {
     pattern.matches(path) || (path.contains('%') && pattern.matches(&percent_decode_str(path).decode_utf8_lossy()))
 }
 
@@ -199,7 +204,21 @@ mod tests {
 
     #[test]
     fn paths_that_may_be_read_otherwise_are_found() {
-        for path in ["/a//b", "/a/./b", "/a/../b", "/a/%2e%2e/b", "/a%2fb", "/a%5cb", "/a\\b", "/a%00", "/..", "//a"] {
+        for path in [
+            "/a//b",
+            "/a/./b",
+            "/a/../b",
+            "/a/%2e%2e/b",
+            "/a%2fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/..",
+            "//a",
+            "/a/..;/b",
+            "/a/.;x=1/b",
+            "/a/..%3b/b",
+        ] {
             assert!(is_ambiguous(path), "{path}");
         }
         for path in ["/", "/a/b/", "/a.b/..c", "/%61", "/caf%C3%A9", "/a:b@c"] {

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tokio::time::timeout;
 
 pub(super) use balance::Balance;
-pub use connections::{Body, BoxError};
+pub use connections::{Body, BoxError, Connection};
 pub(super) use health::{Ejection, HealthCheck};
 pub(super) use upkeep::Upkeep;
 
@@ -123,10 +123,23 @@ pub struct Chosen {
 }
 
 impl Upstream {
-    pub(super) fn new(settings: UpstreamSettings) -> Self {
-        let servers = settings.servers.iter();
-        let servers = servers.map(|server| Arc::new(Server::new(server.origin.clone(), None, server.weight)));
-        Self { servers: ArcSwap::from_pointee(servers.collect()), settings, requests: AtomicU64::new(0) }
+    /// With the servers of the `former` one that are still there, and what is known of them.
+    pub(super) fn new(settings: UpstreamSettings, former: Option<&Self>) -> Self {
+        let known = former.map(|former| former.servers.load_full()).unwrap_or_default();
+        let written = settings.servers.iter().map(|server| {
+            let is_it = |known: &&Arc<Server>| {
+                known.name.is_none() && known.origin == server.origin && known.weight == server.weight
+            };
+            let new = || Arc::new(Server::new(server.origin.clone(), None, server.weight));
+            known.iter().find(is_it).cloned().unwrap_or_else(new)
+        });
+        let is_same_name = former.is_some_and(|former| {
+            let origin = |settings: &UpstreamSettings| settings.dns.as_ref().map(|dns| dns.origin.clone());
+            origin(&former.settings) == origin(&settings)
+        });
+        let found = known.iter().filter(|known| is_same_name && known.name.is_some()).cloned();
+        let servers = written.chain(found).collect();
+        Self { servers: ArcSwap::from_pointee(servers), settings, requests: AtomicU64::new(0) }
     }
 
     pub(super) fn settings(&self) -> &UpstreamSettings {
@@ -142,12 +155,17 @@ impl Upstream {
     /// asked nevertheless: it is not known that it does not answer.
     pub(super) fn choose(&self, key: u64, headers: &http::HeaderMap, tried: &[u64], now: Instant) -> Option<Chosen> {
         let servers = self.servers.load();
-        let is_left = servers.iter().any(|server| !tried.contains(&server.id));
-        let untried = |server: &&Arc<Server>| !is_left || !tried.contains(&server.id);
-        let mut usable: Vec<&Arc<Server>> = servers.iter().filter(untried).filter(|s| s.is_available(now)).collect();
-        if usable.is_empty() {
-            usable = servers.iter().filter(untried).collect();
-        }
+        let well: Vec<&Arc<Server>> = servers.iter().filter(|server| server.is_available(now)).collect();
+        let untried = |all: &[&'_ Arc<Server>]| -> Vec<usize> {
+            (0..all.len()).filter(|place| !tried.contains(&all[*place].id)).collect()
+        };
+        let all: Vec<&Arc<Server>> = servers.iter().collect();
+        let from = if well.is_empty() { &all } else { &well };
+        let places = untried(from);
+        let usable: Vec<&Arc<Server>> = match places.is_empty() {
+            true => from.clone(),
+            false => places.into_iter().map(|place| from[place]).collect(),
+        };
         let kept = self.settings.sticky_cookie.as_deref().and_then(|name| {
             let given = u64::from_str_radix(str::from_utf8(cookie::find(name, headers)?).ok()?, 16).ok()?;
             usable.iter().position(|server| server.id == given)
@@ -185,28 +203,45 @@ impl Upstream {
         if has_it { None } else { cookie::for_session(name, &id, is_https) }
     }
 
+    /// Whether there is a server that none of `tried` is.
+    pub fn has_others(&self, tried: &[u64]) -> bool {
+        self.servers.load().iter().any(|server| !tried.contains(&server.id))
+    }
+
+    /// A connection to the server, on which nothing has been sent yet.
+    pub async fn connect(&self, chosen: &Chosen, tls: &TlsSource) -> Result<Connection, SendError> {
+        match connections::idle(&chosen.server) {
+            Some(connection) => Ok(connection),
+            None => self.open(&chosen.server, tls).await,
+        }
+    }
+
+    async fn open(&self, server: &Arc<Server>, tls: &TlsSource) -> Result<Connection, SendError> {
+        let limit = self.settings.connect_timeout;
+        let connected = timeout(limit, connections::open(server, self.settings.http2, tls)).await;
+        let connection = connected.map_err(|_| SendError::ConnectTimeout(server.to_string(), limit))?;
+        connection.map_err(|error| SendError::Connect(server.to_string(), error))
+    }
+
     /// Has the server answer.
     pub async fn send(
         &self,
         chosen: &Chosen,
+        connection: Connection,
         mut request: Request<Body>,
         tls: &TlsSource,
     ) -> Result<Response<Body>, SendError> {
         let server = &chosen.server;
         let broken = |error: BoxError| SendError::Broken(server.to_string(), error);
-        headers::to_server(&mut request, &server.origin, self.settings.host.as_ref());
-        while let Some(connection) = connections::idle(server) {
-            request = match connection.send(server, request).await {
-                Ok(answer) => return Ok(answer),
-                Err((_, Some(request))) => request,
-                Err((error, None)) => return Err(broken(error)),
-            };
-        }
-        let limit = self.settings.connect_timeout;
-        let connected = timeout(limit, connections::open(server, self.settings.http2, tls)).await;
-        let connection = connected.map_err(|_| SendError::ConnectTimeout(server.to_string(), limit))?;
-        let connection = connection.map_err(|error| SendError::Connect(server.to_string(), error))?;
-        connection.send(server, request).await.map_err(|(error, _)| broken(error))
+        headers::to_server(&mut request, server, self.settings.host.as_ref());
+        let unsent = match connection.send(server, request).await {
+            Ok(answer) => return Ok(answer),
+            // It was idle, and the server has just closed it.
+            Err((_, Some(unsent))) => unsent,
+            Err((error, None)) => return Err(broken(error)),
+        };
+        let connection = self.open(server, tls).await?;
+        connection.send(server, unsent).await.map_err(|(error, _)| broken(error))
     }
 
     /// A request to the server has ended.
@@ -238,9 +273,14 @@ impl Server {
         Candidate { id: self.id, weight: self.weight, requests: self.requests.load(Ordering::Relaxed) }
     }
 
-    /// The name by which its certificate is checked.
-    fn tls_name(&self) -> &str {
+    /// The name by which it was found and its certificate is checked.
+    fn found_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.origin.host)
+    }
+
+    /// The host that it is asked for where no client asks.
+    fn authority(&self) -> String {
+        Origin { host: self.found_name().to_owned(), ..self.origin.clone() }.authority()
     }
 }
 
@@ -316,12 +356,16 @@ mod tests {
 
     #[test]
     fn ill_servers_are_left_alone_unless_all_are() {
-        let upstream = Upstream::new(settings(&["http://10.0.0.1", "http://10.0.0.2"]));
+        let upstream = Upstream::new(settings(&["http://10.0.0.1", "http://10.0.0.2"]), None);
         let none = http::HeaderMap::new();
         let [first, second] = [0, 1].map(|place| upstream.servers.load()[place].clone());
         upstream.answered(&first, false);
         assert!((0..4).all(|_| chosen(&upstream, &none, &[]).as_deref() == Some("http://10.0.0.2")));
-        assert_eq!(chosen(&upstream, &none, &[second.id]).as_deref(), Some("http://10.0.0.1"), "better than nobody");
+        assert_eq!(
+            chosen(&upstream, &none, &[second.id]).as_deref(),
+            Some("http://10.0.0.2"),
+            "better than an ill one"
+        );
         upstream.answered(&second, false);
         let both: std::collections::BTreeSet<_> = (0..4).map(|_| chosen(&upstream, &none, &[])).collect();
         assert_eq!(both.len(), 2);
@@ -329,8 +373,27 @@ mod tests {
     }
 
     #[test]
+    fn servers_that_stay_keep_what_is_known_of_them_when_the_file_changes() {
+        let former = Upstream::new(settings(&["http://10.0.0.1", "http://10.0.0.2"]), None);
+        let ill = former.servers.load()[0].clone();
+        former.answered(&ill, false);
+        let dns = Dns { origin: ill.origin.clone(), refresh: Duration::from_secs(1) };
+        let found = Arc::new(Server::new(ill.origin.clone(), Some("shop.internal".into()), 1));
+        let with_dns = UpstreamSettings { dns: Some(dns), ..settings(&["http://10.0.0.1", "http://10.0.0.3"]) };
+        let changed = Upstream::new(with_dns.clone(), Some(&former));
+        assert!(Arc::ptr_eq(&changed.servers.load()[0], &ill));
+        assert!((0..4).all(|_| chosen(&changed, &http::HeaderMap::new(), &[]).as_deref() == Some("http://10.0.0.3")));
+        changed.servers.store(Arc::new(vec![found.clone()]));
+        let again = UpstreamSettings { connect_timeout: Duration::from_secs(9), ..with_dns.clone() };
+        let again = Upstream::new(again, Some(&changed));
+        assert!(again.servers.load().iter().any(|server| Arc::ptr_eq(server, &found)), "found before, found now");
+        let elsewhere = UpstreamSettings { dns: None, ..with_dns };
+        assert_eq!(Upstream::new(elsewhere, Some(&again)).servers.load().len(), 2);
+    }
+
+    #[test]
     fn a_cookie_brings_a_client_back_as_long_as_its_server_is_well() {
-        let upstream = Upstream::new(settings(&["http://10.0.0.1", "http://10.0.0.2", "http://10.0.0.3"]));
+        let upstream = Upstream::new(settings(&["http://10.0.0.1", "http://10.0.0.2", "http://10.0.0.3"]), None);
         let second = upstream.servers.load()[1].clone();
         let given = upstream.cookie(&second, &http::HeaderMap::new(), true).unwrap();
         let given = given.to_str().unwrap();
@@ -345,7 +408,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_counted_until_they_are_done() {
-        let upstream = Upstream::new(settings(&["http://10.0.0.1"]));
+        let upstream = Upstream::new(settings(&["http://10.0.0.1"]), None);
         let none = http::HeaderMap::new();
         let request = upstream.choose(0, &none, &[], Instant::now()).unwrap();
         assert_eq!(upstream.servers.load()[0].candidate().requests, 1);

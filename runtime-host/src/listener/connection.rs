@@ -25,11 +25,10 @@ use super::activity::{Activity, Expired, Watchdog};
 use super::answer::AnswerBody;
 use super::body::{IncomingBody, Stall};
 use super::busy_poll::BusyPoll;
-use super::client_name::name_in;
 use super::drain::Drain;
 use super::io::{ConnectionIo, Stream};
 use super::stream::Streams;
-use super::{ConnectionInfo, Handler, Limits, Refusal};
+use super::{ClientName, ConnectionInfo, Handler, Limits, Refusal};
 
 /// How HTTP/2 begins (RFC 9113, section 3.4); no request line does, because `PRI` is reserved for this.
 const HTTP2_PREFACE_START: &[u8] = b"PRI ";
@@ -81,7 +80,7 @@ impl<H: Handler> Server<H> {
             peer_text,
             local: opened.local,
             tls: tls.is_some(),
-            client: opened.stream.client_certificate().map(|shown| name_in(&shown).into()),
+            client: opened.stream.client_certificate().map(|shown| Arc::new(ClientName::of(&shown))),
         });
         let activity = Arc::new(Activity::default());
         let noting = activity.clone();

@@ -27,6 +27,8 @@ pub struct Entry {
     pub revision: Option<String>,
     /// The upstream that answered in place of a component.
     pub upstream: Option<String>,
+    /// How it failed, where something else was answered in its place.
+    pub fallback_for: Option<StatusCode>,
     /// The route as written; empty for a request without.
     pub route: String,
     /// The line of the gateway's rule for it.
@@ -92,7 +94,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
 impl<B> Drop for LoggedBody<B> {
     fn drop(&mut self) {
         let Entry { component, revision, upstream, route, rule, path, method, status, started, .. } = &self.entry;
-        let Entry { admitted_after, answered_after, context, client, user, limit_left, .. } = &self.entry;
+        let Entry { fallback_for, admitted_after, answered_after, context, client, user, limit_left, .. } = &self.entry;
         tracing::info!(
             target: "access",
             component,
@@ -103,6 +105,7 @@ impl<B> Drop for LoggedBody<B> {
             %method,
             path,
             status = status.as_u16(),
+            fallback_for = fallback_for.map(|status| status.as_u16()),
             admitted_us = admitted_after.map(micros),
             answered_us = micros(*answered_after),
             duration_us = micros(started.elapsed()),

@@ -12,7 +12,9 @@
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
 //! | `bodega_component_counts_total` | component, revision, name: what the component itself counts ([`guest_counters`](super::guest_counters)) |
 //! | `bodega_gateway_refused_total` | reason |
-//! | `bodega_gateway_retries_total`, `bodega_gateway_breaker_changes_total` | |
+//! | `bodega_gateway_retries_total`, `bodega_gateway_fallbacks_total` | |
+//! | `bodega_gateway_breaker_changes_total` | target, change |
+//! | `bodega_upstream_requests_total`, `bodega_upstream_request_duration_seconds` | upstream, method, status_class |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
 //! | `bodega_webhooks_total` | component, result |
@@ -108,7 +110,11 @@ struct Families {
     /// By reason.
     refused: Mutex<BTreeMap<&'static str, u64>>,
     retries: AtomicU64,
-    breaker_changes: AtomicU64,
+    fallbacks: AtomicU64,
+    /// By component or upstream, and change.
+    breaker_changes: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By name.
+    upstreams: Mutex<BTreeMap<String, Arc<RequestCounts>>>,
     /// By component and result.
     webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
@@ -167,9 +173,22 @@ impl Metrics {
         self.families.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A breaker has opened or closed.
-    pub fn breaker_changed(&self) {
-        self.families.breaker_changes.fetch_add(1, Ordering::Relaxed);
+    /// Something else was answered in place of a failure.
+    pub fn gateway_fell_back(&self) {
+        self.families.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The breaker of a component or upstream has opened or closed; `change` is one of these words.
+    pub fn breaker_changed(&self, target: &str, change: &'static str) {
+        *lock(&self.families.breaker_changes).entry((target.to_owned(), change)).or_default() += 1;
+    }
+
+    /// An upstream has answered after `duration`, or the host in its place.
+    pub fn upstream_request(&self, upstream: &str, method: &Method, status: StatusCode, duration: Duration) {
+        let known = lock(&self.families.upstreams).get(upstream).cloned();
+        let counts =
+            known.unwrap_or_else(|| lock(&self.families.upstreams).entry(upstream.to_owned()).or_default().clone());
+        counts.add(method, status, duration);
     }
 
     /// A message to a webhook was delivered or not; `result` is one of a few fixed words.
@@ -220,7 +239,10 @@ impl RequestCounts {
     }
 
     /// All that were counted, with `own` labels before those of method and class.
-    fn read<'m>(&'m self, own: [(&'static str, &'m str); 2]) -> impl Iterator<Item = (Labels<'m>, Observed)> {
+    fn read<'m, const N: usize>(
+        &'m self,
+        own: [(&'static str, &'m str); N],
+    ) -> impl Iterator<Item = (Labels<'m>, Observed)> {
         let methods = METHODS.iter().flat_map(|method| STATUS_CLASSES.map(|class| (*method, class)));
         methods.enumerate().filter_map(move |(index, (method, class))| {
             let labels = own.into_iter().chain([("method", method), ("status_class", class)]);

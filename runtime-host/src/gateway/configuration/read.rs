@@ -82,7 +82,7 @@ pub(super) fn configuration(
         guards.upstreams.insert(name.value.clone(), Guard::new(breaker, guard));
         let upstream = match former.and_then(|former| former.upstreams.get(&name.value)) {
             Some(former) if *former.settings() == settings => former.clone(),
-            _ => Arc::new(Upstream::new(settings)),
+            former => Arc::new(Upstream::new(settings, former.map(|former| &**former))),
         };
         upstreams.insert(name.value, upstream);
     }
@@ -224,6 +224,9 @@ fn policies(
     if let Some(authentication) = one_of(table, "authentication", &kinds)? {
         policies.authentication = authentication;
     }
+    if let Some(identity_headers) = table.optional("identity_headers")? {
+        policies.identity_headers = identity_headers;
+    }
     if let Some(roles) = table.optional("roles")? {
         policies.roles = roles;
     }
@@ -273,8 +276,9 @@ fn policies(
     if let Some(value) = table.optional::<Value>("retry")? {
         policies.retry = resilience::retry(value)?;
     }
-    if let Some(value) = table.optional::<Value>("concurrency")? {
-        let settings = resilience::concurrency(value)?;
+    let concurrency = table.optional::<Value>("concurrency")?.map(resilience::concurrency).transpose()?;
+    // Each rule counts for itself, also one that is limited as all are.
+    if let Some(settings) = concurrency.or(policies.concurrency.as_ref().map(|all| *all.settings())) {
         policies.concurrency = Some(kept(settings, former.and_then(|former| former.concurrency.as_ref())));
     }
     let priorities = [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];

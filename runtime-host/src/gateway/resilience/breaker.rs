@@ -85,9 +85,33 @@ pub(in crate::gateway) struct LetThrough {
 
 /// What has become of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gateway) enum Change {
+pub enum Change {
+    /// For so long.
     Opened(Duration),
+    /// Its probes succeeded.
     Closed,
+}
+
+impl Change {
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened(_) => "opened",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Opened(time) => {
+                let time = humantime::format_duration(*time);
+                write!(f, "too many requests fail or are slow; it is asked nothing for {time}")
+            }
+            Self::Closed => f.write_str("it is asked again"),
+        }
+    }
 }
 
 impl Breaker {

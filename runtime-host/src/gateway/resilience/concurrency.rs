@@ -24,14 +24,19 @@ impl std::fmt::Display for ConcurrencySettings {
     }
 }
 
+/// Where an adaptive limit begins: it is soon larger if that does no harm.
+const START: u32 = 32;
 /// Answers that are looked at together; an adaptive limit changes after each such lot.
 const LOT: u32 = 32;
 /// How much longer than the shortest answers may take.
 const TOLERANCE: f64 = 2.0;
 /// What an adaptive limit keeps of itself at each change; the rest is what the last lot says.
 const SMOOTHING: f64 = 0.7;
-/// How long the shortest time counts. Then it may have become longer for good.
-const SHORTEST_PERIOD: Duration = Duration::from_secs(30);
+/// How long it is taken for known how fast an answer can be. Then it is measured anew, with so few requests that none waits:
+/// what is measured under load would be taken for the best there is, and the limit would grow without end.
+const BASE_PERIOD: Duration = Duration::from_secs(60);
+/// Answers that are measured then.
+const BASE_LOT: u32 = 8;
 
 /// A limit and what is under way.
 #[derive(Debug)]
@@ -44,9 +49,12 @@ pub(in crate::gateway) struct Concurrency {
 struct State {
     under_way: u32,
     limit: f64,
-    /// The shortest average time of the lots of this period and of the one before.
-    shortest: [Option<f64>; 2],
-    period_since: Option<Instant>,
+    /// How long an answer takes that nobody else makes wait, in seconds.
+    base: Option<f64>,
+    /// Since when that is known, or is measured.
+    base_since: Option<Instant>,
+    /// The limit that holds again when it has been measured.
+    measured_at: Option<f64>,
     lot: Lot,
 }
 
@@ -68,11 +76,13 @@ pub(in crate::gateway) struct Place {
 
 impl Concurrency {
     pub(in crate::gateway) fn new(settings: ConcurrencySettings) -> Self {
+        let start = if settings.is_adaptive { START.clamp(settings.min, settings.max) } else { settings.max };
         let state = State {
             under_way: 0,
-            limit: f64::from(settings.max),
-            shortest: [None; 2],
-            period_since: None,
+            limit: f64::from(start),
+            base: None,
+            base_since: None,
+            measured_at: None,
             lot: Lot::default(),
         };
         Self { settings, state: Mutex::new(state) }
@@ -96,13 +106,12 @@ impl Concurrency {
 }
 
 impl Place {
-    /// The answer has come, though its body may still be under way.
+    /// The answer has come, though its body may still be under way. Only of those who really worked on it something is learnt.
     pub(in crate::gateway) fn answered(&mut self, now: Instant) {
         if !self.concurrency.settings.is_adaptive || std::mem::replace(&mut self.is_counted, true) {
             return;
         }
-        let took = now.saturating_duration_since(self.since).as_secs_f64();
-        lock(&self.concurrency.state).answered(&self.concurrency.settings, took, now);
+        lock(&self.concurrency.state).answered(&self.concurrency.settings, self.since, now);
     }
 }
 
@@ -113,24 +122,35 @@ impl Drop for Place {
 }
 
 impl State {
-    fn answered(&mut self, settings: &ConcurrencySettings, took: f64, now: Instant) {
+    fn answered(&mut self, settings: &ConcurrencySettings, since: Instant, now: Instant) {
+        let base_since = *self.base_since.get_or_insert(now);
+        // What began before the measurement had others beside it.
+        if self.measured_at.is_some() && since < base_since {
+            return;
+        }
         self.lot.answers += 1;
-        self.lot.seconds += took;
-        if self.lot.answers < LOT {
+        self.lot.seconds += now.saturating_duration_since(since).as_secs_f64();
+        if self.lot.answers < if self.measured_at.is_some() { BASE_LOT } else { LOT } {
             return;
         }
         let lot = std::mem::take(&mut self.lot);
         self.lot.under_way_max = self.under_way;
         let average = (lot.seconds / f64::from(lot.answers)).max(1e-6);
-        let since = *self.period_since.get_or_insert(now);
-        if now.saturating_duration_since(since) > SHORTEST_PERIOD {
-            self.shortest = [None, self.shortest[0]];
-            self.period_since = Some(now);
+        if let Some(limit) = self.measured_at.take() {
+            self.limit = limit;
+            self.base = Some(average);
+            self.base_since = Some(now);
+            return;
         }
-        let shortest = self.shortest[0].map_or(average, |shortest| shortest.min(average));
-        self.shortest[0] = Some(shortest);
-        let shortest = self.shortest[1].map_or(shortest, |former| former.min(shortest));
-        let gradient = (TOLERANCE * shortest / average).clamp(0.5, 1.0);
+        let base = self.base.map_or(average, |base| base.min(average));
+        self.base = Some(base);
+        if now.saturating_duration_since(base_since) > BASE_PERIOD {
+            self.measured_at = Some(self.limit);
+            self.limit = f64::from(settings.min);
+            self.base_since = Some(now);
+            return;
+        }
+        let gradient = (TOLERANCE * base / average).clamp(0.5, 1.0);
         // It grows only when it is used: otherwise nothing is known of what would be.
         let is_used = f64::from(lot.under_way_max) * 2.0 >= self.limit;
         let room = if is_used { self.limit.sqrt() } else { 0.0 };
@@ -142,6 +162,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     fn concurrency(max: u32, is_adaptive: bool) -> Arc<Concurrency> {
@@ -167,31 +189,46 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| concurrency.enter(1.0, now)).collect::<Vec<_>>().len(), 2);
     }
 
-    /// A server that works on `capacity` requests at once, each for 10 ms, and lets the others wait; clients always fill the limit.
-    fn settle(concurrency: &Arc<Concurrency>, capacity: f64, lots: u32, mut now: Instant) -> (f64, Instant) {
-        for _ in 0..lots * LOT {
-            let mut places: Vec<_> = std::iter::from_fn(|| concurrency.enter(1.0, now)).collect();
-            let took = Duration::from_secs_f64(0.010 * (places.len() as f64 / capacity).max(1.0));
-            let began = now;
-            now += took / u32::try_from(places.len()).unwrap();
-            if let Some(place) = places.first_mut() {
-                place.since = began;
-                place.answered(began + took);
+    /// For `seconds`, a server works on `capacity` requests at once, each for 10 ms, and lets the others wait; clients always fill the
+    /// limit. Tells the limit at the end and the part of the time that it was measured anew.
+    fn settle(concurrency: &Arc<Concurrency>, capacity: f64, seconds: u64, now: &mut Instant) -> (f64, f64) {
+        let end = *now + Duration::from_secs(seconds);
+        let mut under_way: VecDeque<Place> = VecDeque::new();
+        let (mut steps, mut measuring) = (0.0, 0.0);
+        while *now < end {
+            under_way.extend(std::iter::from_fn(|| concurrency.enter(1.0, *now)));
+            let busy = (under_way.len() as f64).min(capacity).max(1.0);
+            *now += Duration::from_secs_f64(0.010 / busy);
+            if let Some(mut place) = under_way.pop_front() {
+                // Nobody is answered before the work is done.
+                place.since = place.since.min(*now - Duration::from_millis(10));
+                place.answered(*now);
             }
+            steps += 1.0;
+            measuring += f64::from(u8::from(lock(&concurrency.state).measured_at.is_some()));
         }
-        (lock(&concurrency.state).limit, now)
+        let state = lock(&concurrency.state);
+        (state.measured_at.unwrap_or(state.limit), measuring / steps)
     }
 
     #[test]
-    fn an_adaptive_limit_finds_what_a_server_can_do_and_follows_it() {
-        let (concurrency, now) = (concurrency(1000, true), Instant::now());
-        // It is known how fast the server is when nobody waits.
-        lock(&concurrency.state).limit = 4.0;
-        let (limit, now) = settle(&concurrency, 20.0, 300, now);
-        assert!((20.0..=70.0).contains(&limit), "{limit}");
-        let (limit, now) = settle(&concurrency, 5.0, 100, now);
-        assert!((5.0..=25.0).contains(&limit), "{limit}");
-        let (limit, _) = settle(&concurrency, 200.0, 600, now);
-        assert!((200.0..=700.0).contains(&limit), "{limit}");
+    fn an_adaptive_limit_finds_what_a_server_can_do_and_keeps_to_it() {
+        let (concurrency, mut now) = (concurrency(1000, true), Instant::now());
+        for (capacity, seconds) in [(20.0, 600), (5.0, 90), (5.0, 600), (200.0, 300)] {
+            let (limit, measuring) = settle(&concurrency, capacity, seconds, &mut now);
+            assert!((capacity..=capacity * 5.0 + 10.0).contains(&limit), "{limit} for {capacity}");
+            assert!(measuring < 0.05, "{measuring}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_by_few_keeps_its_limit() {
+        let (concurrency, mut now) = (concurrency(1000, true), Instant::now());
+        for _ in 0..100_000 {
+            let mut place = concurrency.enter(1.0, now).unwrap();
+            now += Duration::from_millis(10);
+            place.answered(now);
+        }
+        assert_eq!(lock(&concurrency.state).limit, f64::from(START));
     }
 }

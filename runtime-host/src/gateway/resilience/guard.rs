@@ -56,15 +56,9 @@ impl Guard {
 }
 
 impl Attempt {
-    /// It has been answered. Tells what that changes for those who come next, in words for the log.
-    pub fn answered(self, status: StatusCode) -> Option<String> {
+    /// It has been answered. Tells what that changes for those who come next.
+    pub fn answered(self, status: StatusCode) -> Option<Change> {
         let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
-        Some(match self.0?.end(failed, Instant::now())? {
-            Change::Opened(time) => {
-                let time = humantime::format_duration(time);
-                format!("too many requests fail or are slow; it is asked nothing for {time}")
-            }
-            Change::Closed => "it is asked again".to_owned(),
-        })
+        self.0?.end(failed, Instant::now())
     }
 }

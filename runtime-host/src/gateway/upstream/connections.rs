@@ -28,14 +28,17 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What is sent to a server, and what it answers.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// How long a connection is kept that nobody uses. Servers give up theirs after a minute or more.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is kept that nobody uses. Servers give up theirs after 5 seconds (Node, Apache) or more, and a request that
+/// is sent just then is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Connections kept for each server and worker thread.
 const IDLE_MAX: usize = 64;
 /// Names of protocols in TLS.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// How often a server of HTTP/2 is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long it may take to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     static KEPT: RefCell<HashMap<usize, Kept>> = RefCell::default();
@@ -49,7 +52,9 @@ struct Kept {
 }
 
 /// A connection that takes a request.
-pub(super) enum Connection {
+pub struct Connection(Kind);
+
+enum Kind {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
 }
@@ -59,7 +64,7 @@ pub(super) fn idle(server: &Arc<Server>) -> Option<Connection> {
     with_kept(server, |kept| {
         if let Some(http2) = kept.http2.clone() {
             if !http2.is_closed() {
-                return Some(Connection::Http2(http2));
+                return Some(Connection(Kind::Http2(http2)));
             }
             kept.http2 = None;
         }
@@ -67,7 +72,7 @@ pub(super) fn idle(server: &Arc<Server>) -> Option<Connection> {
         kept.http1.retain(|(connection, since)| !connection.is_closed() && now - *since < IDLE_TIMEOUT);
         // One whose last answer has just ended may need another moment.
         let ready = kept.http1.iter().rposition(|(connection, _)| connection.is_ready())?;
-        Some(Connection::Http1(kept.http1.swap_remove(ready).0))
+        Some(Connection(Kind::Http1(kept.http1.swap_remove(ready).0)))
     })
 }
 
@@ -78,7 +83,7 @@ pub(super) async fn open(server: &Arc<Server>, speaks_http2: bool, tls: &TlsSour
     if !server.origin.is_tls {
         return handshake(server, tcp, speaks_http2).await;
     }
-    let name = server.tls_name();
+    let name = server.found_name();
     let mut settings = tls(name);
     settings.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     let name = ServerName::try_from(name.to_owned())?;
@@ -96,15 +101,16 @@ async fn handshake(
     if is_http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
+        builder.keep_alive_timeout(PING_TIMEOUT).keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(stream).await?;
         // It ends when nobody can send any more, or with an error that the requests on it are told.
         tokio::spawn(connection);
         with_kept(server, |kept| kept.http2 = Some(sender.clone()));
-        return Ok(Connection::Http2(sender));
+        return Ok(Connection(Kind::Http2(sender)));
     }
     let (sender, connection) = http1::handshake(stream).await?;
     tokio::spawn(connection);
-    Ok(Connection::Http1(sender))
+    Ok(Connection(Kind::Http1(sender)))
 }
 
 impl Connection {
@@ -114,19 +120,19 @@ impl Connection {
         server: &Arc<Server>,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, (BoxError, Option<Request<Body>>)> {
-        headers::address(&mut request, &server.origin, matches!(self, Self::Http2(_)));
+        headers::address(&mut request, &server.origin, matches!(self.0, Kind::Http2(_)));
         let given_back = |mut error: TrySendError<Request<Body>>| {
             let request = error.take_message();
             (error.into_error().into(), request)
         };
-        let (mut answer, keeper) = match self {
-            Self::Http1(mut sender) => {
+        let (mut answer, keeper) = match self.0 {
+            Kind::Http1(mut sender) => {
                 let answer = sender.try_send_request(request).await.map_err(given_back)?;
                 (answer, Some((Arc::downgrade(server), sender)))
             }
-            Self::Http2(mut sender) => (sender.try_send_request(request).await.map_err(given_back)?, None),
+            Kind::Http2(mut sender) => (sender.try_send_request(request).await.map_err(given_back)?, None),
         };
-        headers::strip_hop_by_hop(answer.headers_mut());
+        headers::from_server(&mut answer);
         Ok(answer.map(|incoming| {
             let mut body = Answer { incoming, keeper };
             if body.incoming.is_end_stream() {

@@ -11,12 +11,14 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use tokio::net::lookup_host;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Body, Chosen, Dns, HealthCheck, Origin, SendError, Server, TlsSource, Upstream, lock};
 
 /// How long a look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a look-up is repeated that leaves nobody to ask.
+const LOOKUP_RETRY: Duration = Duration::from_secs(1);
 /// The most of the answer to a check that is read.
 const CHECK_BYTES_MAX: usize = 64 << 10;
 /// Servers that one name may have.
@@ -97,7 +99,9 @@ impl Upstream {
         let mut request = Request::new(body);
         // The path was checked when it was read.
         *request.uri_mut() = check.path.parse().unwrap_or_default();
-        let (head, mut body) = self.send(&Chosen::new(server.clone()), request, tls).await?.into_parts();
+        let chosen = Chosen::new(server.clone());
+        let connection = self.connect(&chosen, tls).await?;
+        let (head, mut body) = self.send(&chosen, connection, request, tls).await?.into_parts();
         // So that the connection can be used again; a long body is not waited for.
         let mut bytes_left = CHECK_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {
@@ -111,10 +115,7 @@ impl Upstream {
 
     async fn look_up(&self) {
         let Some(dns) = &self.settings().dns else { return };
-        let mut ticks = interval(dns.refresh);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             match addresses(dns).await {
                 Ok(addresses) => self.found(dns, &addresses),
                 // Those that were found before may still be there.
@@ -122,6 +123,8 @@ impl Upstream {
                     tracing::warn!(upstream = self.name(), host = dns.origin.host, "the look-up failed: {problem}")
                 }
             }
+            let is_in_vain = self.servers.load().is_empty();
+            sleep(if is_in_vain { LOOKUP_RETRY.min(dns.refresh) } else { dns.refresh }).await;
         }
     }
 
@@ -159,6 +162,7 @@ async fn addresses(dns: &Dns) -> Result<Vec<IpAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::upstream::UpstreamSettings;
     use crate::gateway::upstream::tests::settings;
 
     #[test]
@@ -168,13 +172,13 @@ mod tests {
             refresh: Duration::from_secs(1),
         };
         let upstream =
-            Upstream::new(super::super::UpstreamSettings { dns: Some(dns.clone()), ..settings(&["http://10.0.0.1"]) });
+            Upstream::new(UpstreamSettings { dns: Some(dns.clone()), ..settings(&["http://10.0.0.1"]) }, None);
         let names = || upstream.servers.load().iter().map(ToString::to_string).collect::<Vec<_>>();
         let address = |last: u8| IpAddr::from([10, 0, 1, last]);
         upstream.found(&dns, &[address(1), address(2)]);
         assert_eq!(names(), ["http://10.0.0.1", "https://10.0.1.1", "https://10.0.1.2"]);
         let second = upstream.servers.load()[2].clone();
-        assert_eq!(second.tls_name(), "old.example");
+        assert_eq!((second.found_name(), second.authority().as_str()), ("old.example", "old.example"));
         upstream.found(&dns, &[address(2), address(3)]);
         assert_eq!(names(), ["http://10.0.0.1", "https://10.0.1.2", "https://10.0.1.3"]);
         assert!(Arc::ptr_eq(&second, &upstream.servers.load()[1]));

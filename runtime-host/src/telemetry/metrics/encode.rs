@@ -81,10 +81,23 @@ impl Collector for Families {
         counters(encoder, "bodega_gateway_refused", "Requests that the gateway refused", refused)?;
         for (name, help, count) in [
             ("bodega_gateway_retries", "Requests that the gateway sent once more", &self.retries),
-            ("bodega_gateway_breaker_changes", "Times that a breaker opened or closed", &self.breaker_changes),
+            ("bodega_gateway_fallbacks", "Failures in whose place something else was answered", &self.fallbacks),
         ] {
             counters(encoder, name, help, [(Vec::new(), count.load(Ordering::Relaxed))])?;
         }
+        let changes = lock(&self.breaker_changes);
+        let changes =
+            changes.iter().map(|((target, change), count)| (vec![("target", &**target), ("change", *change)], *count));
+        counters(encoder, "bodega_gateway_breaker_changes", "Times that a breaker opened or closed", changes)?;
+        let upstreams = lock(&self.upstreams);
+        let asked = || upstreams.iter().flat_map(|(name, counts)| counts.read([("upstream", &**name)]));
+        counters(
+            encoder,
+            "bodega_upstream_requests",
+            "Requests that upstreams answered, or the host for them",
+            asked().map(count),
+        )?;
+        histograms(encoder, "bodega_upstream_request_duration", "Time until upstreams began to answer", asked())?;
         let webhooks = lock(&self.webhooks);
         let webhooks = webhooks
             .iter()
