@@ -55,6 +55,7 @@ mod store_settings;
 mod telemetry;
 mod tls;
 mod token_keys;
+mod torture;
 mod upgrade;
 mod verify;
 mod watch;
