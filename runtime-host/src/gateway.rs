@@ -7,6 +7,8 @@ mod client;
 mod configuration;
 mod cors;
 mod explain;
+#[cfg(test)]
+mod fuzz;
 mod header_edits;
 mod policies;
 mod principal;

@@ -11,6 +11,8 @@ pub mod app;
 pub mod cli;
 pub mod config_file;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod gateway;
 pub mod generated;
 pub mod listener;
