@@ -13,6 +13,7 @@ mod body;
 mod busy_poll;
 pub(crate) mod connection;
 mod drain;
+mod gathering;
 mod io;
 mod refusal;
 mod stream;

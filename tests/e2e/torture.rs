@@ -1,8 +1,10 @@
 //! Clients that break the protocol, or bend it as far as it goes: what each of them gets is written down here.
 
+mod bodies;
+mod exchange;
 mod floods;
 mod frames;
-mod http1;
+mod heads;
 mod http2;
 mod slow;
 

@@ -1,28 +1,20 @@
 //! A request body that fails once it is larger than the limit, or when the client stops sending it or breaks its framing.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::FutureExt as _;
+use bytes::Bytes;
 use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::activity::Activity;
+use super::gathering::{Piece, SMALL_PIECES_MAX, gather, is_small};
 use super::{Limits, Refusal};
-
-/// Pieces under this size are small.
-const PIECE_BYTES_MIN: usize = 4 << 10;
-/// After so many small pieces in a row they are put together: chunks of one byte would have the component work a thousand
-/// times as much as their client.
-const SMALL_PIECES_MAX: u32 = 32;
 
 /// Why a request body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +53,7 @@ pub struct IncomingBody {
 enum Source {
     Connection(Incoming),
     /// A task that puts small pieces together.
-    Gathered(mpsc::Receiver<Result<Frame<Bytes>, hyper::Error>>),
+    Gathered(mpsc::Receiver<Piece>),
 }
 
 impl IncomingBody {
@@ -111,7 +103,11 @@ impl IncomingBody {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.source {
             Source::Connection(body) => Pin::new(body).poll_frame(cx),
-            Source::Gathered(pieces) => pieces.poll_recv(cx),
+            // The task says so when it has come to the end. If it is gone without a word, nobody knows what is missing.
+            Source::Gathered(pieces) => match pieces.poll_recv(cx) {
+                Poll::Ready(None) => return Poll::Ready(Some(Err(self.stop()))),
+                piece => piece.map(Option::flatten),
+            },
         };
         if let Poll::Ready(frame) = frame {
             self.timer = None;
@@ -123,10 +119,15 @@ impl IncomingBody {
         }
         let timeout = self.read_timeout;
         ready!(self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout))).as_mut().poll(cx));
+        Poll::Ready(Some(Err(self.stop())))
+    }
+
+    /// Nothing more comes.
+    fn stop(&self) -> BodyError {
         if let Some(stall) = &self.stall {
             stall.happen(Refusal::BodyTimeout);
         }
-        Poll::Ready(Some(Err(BodyError::TimedOut)))
+        BodyError::TimedOut
     }
 }
 
@@ -143,6 +144,9 @@ impl Body for IncomingBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.read_to_end {
+            return Poll::Ready(None);
+        }
         let frame = match ready!(self.poll_client(cx)) {
             Some(frame) => frame?,
             None => {
@@ -173,69 +177,6 @@ impl Body for IncomingBody {
             Source::Gathered(_) => SizeHint::new(),
         }
     }
-}
-
-fn is_small(frame: &Frame<Bytes>) -> bool {
-    frame.data_ref().is_some_and(|data| data.len() < PIECE_BYTES_MIN)
-}
-
-/// Reads a body and hands it on in larger pieces, as long as somebody takes them. What has come is not held back.
-async fn gather(mut body: Incoming, pieces: mpsc::Sender<Result<Frame<Bytes>, hyper::Error>>) {
-    let mut gathered = BytesMut::new();
-    let mut has_waited = false;
-    loop {
-        let frame = if gathered.is_empty() {
-            tokio::select! {
-                () = pieces.closed() => return,
-                frame = body.frame() => frame,
-            }
-        } else if let Some(frame) = body.frame().now_or_never() {
-            frame
-        } else if has_waited {
-            match pieces.send(Ok(Frame::data(gathered.split().freeze()))).await {
-                Ok(()) => continue,
-                Err(_) => return,
-            }
-        } else {
-            // The connection hands over one piece at a time, when it is its turn.
-            has_waited = true;
-            one_turn().await;
-            continue;
-        };
-        has_waited = false;
-        let (small, other) = match frame {
-            Some(Ok(frame)) if is_small(&frame) => (frame.into_data().ok(), None),
-            other => (None, Some(other)),
-        };
-        gathered.extend_from_slice(&small.unwrap_or_default());
-        if gathered.len() >= PIECE_BYTES_MIN || (other.is_some() && !gathered.is_empty()) {
-            let piece = Frame::data(gathered.split().freeze());
-            if pieces.send(Ok(piece)).await.is_err() {
-                return;
-            }
-        }
-        let is_over = match other {
-            None => false,
-            Some(None) => true,
-            Some(Some(other)) => pieces.send(other).await.is_err(),
-        };
-        if is_over {
-            return;
-        }
-    }
-}
-
-/// Lets every task that can go on do so.
-async fn one_turn() {
-    let mut has_come = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_come, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Tells the task that answers a request that the rest of the request's body does not come; the body itself may be read elsewhere.
