@@ -183,8 +183,11 @@ impl Handler for Answering {
 
     fn refuse(&self, _: &Request<()>, refusal: Refusal) -> Response<Body> {
         match refusal {
+            Refusal::BadHost => problem(StatusCode::BAD_REQUEST, "The request does not name one host"),
+            Refusal::UnknownTransferCoding => problem(StatusCode::NOT_IMPLEMENTED, "The transfer coding is not known"),
             Refusal::ContentTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large"),
             Refusal::UriTooLong => problem(StatusCode::URI_TOO_LONG, "The path and query are too long"),
+            Refusal::BrokenBody => problem(StatusCode::BAD_REQUEST, "The request body is broken off or malformed"),
             Refusal::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "The request body did not come in time"),
         }
     }

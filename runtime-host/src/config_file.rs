@@ -84,6 +84,8 @@ impl<T> Deref for Located<T> {
 pub struct ConfigFile {
     path: PathBuf,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 impl ConfigFile {
@@ -91,7 +93,13 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), text })
+        Ok(Self::new(path.to_owned(), text))
+    }
+
+    fn new(path: PathBuf, text: String) -> Self {
+        let after = |(newline, _): (usize, &str)| newline + 1;
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(after)).collect();
+        Self { path, text, lines }
     }
 
     /// Parses the text and gives its top level.
@@ -106,9 +114,10 @@ impl ConfigFile {
     }
 
     fn position(&self, offset: usize) -> Position {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).map_or(0, |index| self.lines[index]);
+        let before = &self.text[start..self.text.floor_char_boundary(offset).max(start)];
+        Position { line, column: before.chars().count() + 1 }
     }
 }
 

@@ -9,6 +9,8 @@ mod configuration;
 mod cors;
 mod explain;
 mod forwarding;
+#[cfg(test)]
+mod fuzz;
 mod header_edits;
 mod machines;
 mod policies;

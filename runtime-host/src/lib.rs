@@ -12,6 +12,8 @@ pub mod cli;
 pub mod config_file;
 pub mod cookie;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod gateway;
 pub mod generated;
 pub mod listener;

@@ -14,7 +14,9 @@ mod busy_poll;
 mod client_name;
 pub(crate) mod connection;
 mod drain;
+mod gathering;
 mod io;
+mod refusal;
 mod stream;
 pub(crate) mod tls;
 mod worker;
@@ -59,15 +61,22 @@ pub trait Handler: Clone + Send + 'static {
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<Self::Body>;
 }
 
-/// Which limit a request is over. Too large a header section is answered 431 before there is a request to speak of.
+/// Which limit a request is over, or why it cannot be understood in one way only. Too large a header section is answered 431
+/// before there is a request to speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// It names no host, more than one, or one that is none: 400, and the connection ends (RFC 9112, 3.2).
+    BadHost,
+    /// Its body is coded in another way than `chunked`, once: 501, and the connection ends (RFC 9112, 6.1).
+    UnknownTransferCoding,
     /// `Content-Length` announces more than [`Limits::body_bytes_max`]: 413.
     ContentTooLarge,
     /// Path and query are longer than [`Limits::uri_bytes_max`]: 414.
     UriTooLong,
     /// The client stopped sending the body for [`Limits::body_read_timeout`]: 408.
     BodyTimeout,
+    /// The framing of the body is broken, so that nobody knows where it ends; or the client is gone: 400.
+    BrokenBody,
 }
 
 /// Where a request came in.

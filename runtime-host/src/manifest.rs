@@ -257,4 +257,6 @@ fn first_free(natural: Option<String>, stem: &str, taken: impl Fn(&str) -> bool)
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

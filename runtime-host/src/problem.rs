@@ -13,6 +13,8 @@ pub enum Problem {
     NotFound,
     /// The request's host is missing or malformed, is not the same in URI and `Host`, or is one of a component's.
     BadRequest,
+    /// The request body is coded in a way that the host does not know.
+    UnknownTransferCoding,
     /// The host is one for testers, and the request does not show that it may.
     NoPreview,
     /// The request body is larger than the listener allows.
@@ -21,6 +23,8 @@ pub enum Problem {
     UriTooLong,
     /// The client stopped sending the request body.
     BodyTimeout,
+    /// The request body is not framed as it has to be, or ends early.
+    BrokenBody,
     /// The component trapped or broke its protocol.
     ComponentFailed,
     /// The component's queue is full.
@@ -48,7 +52,8 @@ impl Problem {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BadRequest | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::AmbiguousPath | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::NoPreview => StatusCode::FORBIDDEN,
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -67,10 +72,15 @@ impl Problem {
         match self {
             Self::NotFound => ("no-such-route", "No route matches this path"),
             Self::BadRequest => ("bad-request", "The request does not name one host that it may ask"),
+            Self::UnknownTransferCoding => (
+                "unknown-transfer-coding",
+                "The body may be sent with `transfer-encoding: chunked`, once, and no other",
+            ),
             Self::NoPreview => ("no-preview", "This host is for testers, who have a token"),
             Self::ContentTooLarge => ("content-too-large", "The request body is too large"),
             Self::UriTooLong => ("uri-too-long", "The path and query are too long"),
             Self::BodyTimeout => ("body-timeout", "The request body did not come in time"),
+            Self::BrokenBody => ("broken-body", "The request body is malformed or ends early"),
             Self::ComponentFailed => ("component-failed", "The service failed while it worked on the request"),
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),

@@ -124,4 +124,6 @@ fn split_segment(rest: &str) -> (&str, Option<&str>) {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

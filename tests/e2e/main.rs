@@ -60,6 +60,7 @@ mod store_settings;
 mod telemetry;
 mod tls;
 mod token_keys;
+mod torture;
 mod upgrade;
 mod upstreams;
 mod verify;

@@ -53,6 +53,13 @@ impl RawConnection {
         let _ = timeout(limit, self.0.read_to_end(&mut read)).await.expect("the host closes in time");
         String::from_utf8_lossy(&read).into_owned()
     }
+
+    /// Reads to the end of the connection, but no longer than `limit`; says whether the end has come.
+    pub async fn read_for(&mut self, limit: Duration) -> (String, bool) {
+        let mut read = Vec::new();
+        let is_closed = timeout(limit, self.0.read_to_end(&mut read)).await.is_ok();
+        (String::from_utf8_lossy(&read).into_owned(), is_closed)
+    }
 }
 
 /// The status of an answer's first line.

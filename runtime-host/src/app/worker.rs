@@ -344,9 +344,12 @@ impl Handler for Arc<Worker> {
 
     fn refuse(&self, request: &Request<()>, refusal: Refusal) -> Response<WasiBody> {
         let problem = match refusal {
+            Refusal::BadHost => Problem::BadRequest,
+            Refusal::UnknownTransferCoding => Problem::UnknownTransferCoding,
             Refusal::ContentTooLarge => Problem::ContentTooLarge,
             Refusal::UriTooLong => Problem::UriTooLong,
             Refusal::BodyTimeout => Problem::BodyTimeout,
+            Refusal::BrokenBody => Problem::BrokenBody,
         };
         let context = Arc::new(RequestContext::of_request(request.headers()));
         let response = problem.response(context.request_id());

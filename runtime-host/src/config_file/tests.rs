@@ -3,7 +3,7 @@
 use super::*;
 
 fn message<T>(text: &str, read: impl FnOnce(Table<'_>) -> Result<T, ConfigError>) -> String {
-    let file = ConfigFile { path: "a.toml".into(), text: text.into() };
+    let file = ConfigFile::new("a.toml".into(), text.into());
     file.root().and_then(read).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
@@ -63,7 +63,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn entries_keep_the_order_of_the_file() {
-    let file = ConfigFile { path: "a.toml".into(), text: "z = 1\na = 2\n[m]\n".into() };
+    let file = ConfigFile::new("a.toml".into(), "z = 1\na = 2\n[m]\n".into());
     let keys: Vec<String> = file.root().unwrap().into_entries().into_iter().map(|(key, _)| key.value).collect();
     assert_eq!(keys, ["z", "a", "m"]);
 }

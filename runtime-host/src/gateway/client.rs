@@ -101,13 +101,21 @@ impl Proxies {
 
     fn hops(&self, headers: &HeaderMap) -> Vec<Hop> {
         // What is not text is not left out: it would be as if one proxy less had written.
-        let elements = |name: HeaderName| {
+        let lines = |name: HeaderName| {
             let values = headers.get_all(name).iter();
-            values.flat_map(|value| split(&String::from_utf8_lossy(value.as_bytes()), ',')).collect::<Vec<_>>()
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>()
         };
         if self.header == ForwardedHeader::Forwarded {
-            return elements(FORWARDED).iter().map(|element| Hop::parse(element)).collect();
+            let lines = lines(FORWARDED);
+            return lines.iter().flat_map(|line| split(line, ',')).map(Hop::parse).collect();
         }
+        // In these headers a quote is no more than a letter.
+        let elements = |name: HeaderName| {
+            let elements = lines(name).into_iter();
+            elements
+                .flat_map(|line| line.split(',').map(|element| element.trim().to_owned()).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        };
         // The last of both is what the nearest proxy has written.
         let mut schemes = elements(FORWARDED_PROTO).into_iter().rev();
         let hops = elements(FORWARDED_FOR).into_iter().rev().map(|address| Hop {
@@ -147,22 +155,23 @@ impl Hop {
     }
 }
 
-/// The parts of a list, which quoted strings do not end (RFC 9110, 5.6.4).
-fn split(text: &str, separator: char) -> Vec<String> {
-    let (mut parts, mut is_quoted, mut is_escaped) = (vec![String::new()], false, false);
-    for character in text.chars() {
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ => {}
-        }
-        match parts.last_mut() {
-            Some(part) if is_quoted || character != separator => part.push(character),
-            _ => parts.push(String::new()),
+/// The parts of a list, which quoted strings do not end (RFC 9110, 5.6.4). Read from its end, where the nearest proxy has
+/// written: a quote that a client has left open does not swallow what comes after it.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut end, mut is_quoted) = (Vec::new(), text.len(), false);
+    for (place, character) in text.char_indices().rev() {
+        let before = &text[..place];
+        let is_escaped = || (before.len() - before.trim_end_matches('\\').len()) % 2 == 1;
+        if character == '"' && !is_escaped() {
+            is_quoted = !is_quoted;
+        } else if character == separator && !is_quoted {
+            parts.push(text[place + character.len_utf8()..end].trim());
+            end = place;
         }
     }
-    parts.iter().map(|part| part.trim().to_owned()).collect()
+    parts.push(text[..end].trim());
+    parts.reverse();
+    parts
 }
 
 /// An address with or without port, IPv6 with or without brackets.
@@ -240,6 +249,12 @@ mod tests {
         let client = proxies.resolve(peer, Some(&Authority::from_static("shop.example")), &mut headers);
         assert_eq!((client.text.to_str().unwrap(), client.scheme), ("1.2.3.4:0", Scheme::HTTP));
         assert_eq!(headers["x-forwarded-host"], "shop.example");
+
+        for unclosed in ["for=6.6.6.6, for=\", for=1.2.3.4;host=\"a,b\"", "for=\"\\, for=1.2.3.4"] {
+            assert_eq!(address(ForwardedHeader::Forwarded, "10.0.0.1:99", &[("forwarded", unclosed)]), "1.2.3.4:0");
+        }
+        let unclosed = [("x-forwarded-for", "\", 1.2.3.4")];
+        assert_eq!(address(ForwardedHeader::XForwarded, "10.0.0.1:99", &unclosed), "1.2.3.4:0");
 
         let quoted = [("forwarded", "for=1.2.3.4;host=\"x,for=10.0.0.5\"")];
         assert_eq!(address(ForwardedHeader::Forwarded, "10.0.0.1:99", &quoted), "1.2.3.4:0");

@@ -211,4 +211,6 @@ impl std::fmt::Debug for Configuration {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

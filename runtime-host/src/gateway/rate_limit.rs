@@ -270,6 +270,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+mod clock_jumps;
+
+#[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 

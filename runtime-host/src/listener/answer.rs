@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::activity::OpenRequest;
-use super::body::{BodyError, Stall};
+use super::body::Stall;
 use super::stream::Pace;
 
 /// Bytes that an HTTP/2 stream is handed at once, which is the usual size of a frame. With the last piece the stream
@@ -51,7 +51,7 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin> B
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.upload.as_ref().is_some_and(|upload| upload.poll(cx).is_ready()) {
-            return Poll::Ready(Some(Err(BodyError::TimedOut.into())));
+            return Poll::Ready(Some(Err("the rest of the request's body does not come".into())));
         }
         let rest = std::mem::take(&mut self.rest);
         let frame = if rest.is_empty() {

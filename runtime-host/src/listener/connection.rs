@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -28,7 +27,7 @@ use super::busy_poll::BusyPoll;
 use super::drain::Drain;
 use super::io::{ConnectionIo, Stream};
 use super::stream::Streams;
-use super::{ClientName, ConnectionInfo, Handler, Limits, Refusal};
+use super::{ClientName, ConnectionInfo, Handler, Limits, refusal};
 
 /// How HTTP/2 begins (RFC 9113, section 3.4); no request line does, because `PRI` is reserved for this.
 const HTTP2_PREFACE_START: &[u8] = b"PRI ";
@@ -93,15 +92,16 @@ impl<H: Handler> Server<H> {
             let closes = closes.clone();
             async move {
                 let upload = request.body().stall();
-                let mut response = match (refusal(&request, &limits), &upload) {
+                let refusal = refusal::of(&request, &limits);
+                let mut response = match (refusal, &upload) {
                     (Some(refusal), _) => handler.refuse(&request.map(drop), refusal),
                     (None, None) => handler.handle(request, &connection).await,
                     (None, Some(upload)) => answer_upload(handler, request, &connection, upload).await,
                 };
                 // What has happened by now is what the answer says.
-                let upload = upload.filter(|upload| !upload.has_happened());
+                let upload = upload.filter(|upload| upload.has_happened().is_none());
                 busy_poll.answered();
-                if closes.is_some_and(|drain| drain.has_begun()) {
+                if closes.is_some_and(|drain| drain.has_begun() || refusal.is_some_and(refusal::ends_connection)) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, upload, open)))
@@ -223,7 +223,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     .await
 }
 
-/// Answers a request with a body, for the handler when the client stops sending it.
+/// Answers a request with a body, for the handler when its rest does not come: that is no failure of who reads it.
 async fn answer_upload<H: Handler>(
     handler: H,
     request: Request<IncomingBody>,
@@ -234,20 +234,10 @@ async fn answer_upload<H: Handler>(
     let kept = Request::from_parts(head.clone(), ());
     tokio::select! {
         biased;
-        () = poll_fn(|cx| upload.poll(cx)) => handler.refuse(&kept, Refusal::BodyTimeout),
+        refusal = poll_fn(|cx| upload.poll(cx)) => handler.refuse(&kept, refusal),
         response = handler.handle(Request::from_parts(head, body), connection) => {
             // A handler that reads the body itself learns of it first.
-            if upload.has_happened() { handler.refuse(&kept, Refusal::BodyTimeout) } else { response }
+            upload.has_happened().map_or(response, |refusal| handler.refuse(&kept, refusal))
         }
     }
-}
-
-fn refusal(request: &Request<IncomingBody>, limits: &Limits) -> Option<Refusal> {
-    let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    if uri_bytes > limits.uri_bytes_max {
-        return Some(Refusal::UriTooLong);
-    }
-    // The lower bound is what `Content-Length` announces.
-    let announced = request.body().size_hint().lower();
-    limits.body_bytes_max.is_some_and(|max| announced > max).then_some(Refusal::ContentTooLarge)
 }

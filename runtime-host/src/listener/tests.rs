@@ -74,6 +74,8 @@ impl Handler for Paths {
 
     fn refuse(&self, _: &Request<()>, refusal: Refusal) -> Response<Self::Body> {
         match refusal {
+            Refusal::BadHost | Refusal::BrokenBody => response(StatusCode::BAD_REQUEST, "refused".into()),
+            Refusal::UnknownTransferCoding => response(StatusCode::NOT_IMPLEMENTED, "refused".into()),
             Refusal::ContentTooLarge => response(StatusCode::PAYLOAD_TOO_LARGE, "refused".into()),
             Refusal::UriTooLong => response(StatusCode::URI_TOO_LONG, "refused".into()),
             Refusal::BodyTimeout => response(StatusCode::REQUEST_TIMEOUT, "refused".into()),

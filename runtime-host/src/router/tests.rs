@@ -208,7 +208,7 @@ fn texts_that_are_no_route_are_refused() {
 
 /// What the documentation says, written down without regard to speed: the matching route whose segments are,
 /// compared one by one, the most exact.
-fn naive(routes: &[RoutePattern], path: &str) -> Option<usize> {
+pub(super) fn naive(routes: &[RoutePattern], path: &str) -> Option<usize> {
     let segments: Vec<&str> = inner(path).map(|path| path.split('/').collect()).unwrap_or_default();
     let matches = |pattern: &RoutePattern| {
         let length_fits = match pattern.has_wildcard() {
@@ -230,7 +230,7 @@ fn naive(routes: &[RoutePattern], path: &str) -> Option<usize> {
 }
 
 /// What is left of the path behind the pattern's own segments.
-fn naive_path_info(pattern: &RoutePattern, path: &str) -> String {
+pub(super) fn naive_path_info(pattern: &RoutePattern, path: &str) -> String {
     let trimmed = path.trim_matches('/');
     let rest: Vec<&str> = trimmed.split('/').skip(pattern.segments().len()).filter(|_| !trimmed.is_empty()).collect();
     let before = if rest.is_empty() { "" } else { "/" };

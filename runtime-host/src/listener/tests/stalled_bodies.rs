@@ -126,6 +126,33 @@ async fn a_request_body_may_be_slow_as_long_as_something_comes() {
 }
 
 #[tokio::test]
+async fn a_body_of_many_small_pieces_is_read_like_any_other() {
+    let listener = Running::with_limits(|limits| {
+        limits.body_read_timeout = SHORT;
+        limits.body_bytes_max = Some(2_000);
+    })
+    .await;
+    let head = "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let pieces = |count: usize| (0..count).map(|index| format!("1\r\n{}\r\n", index % 10)).collect::<String>();
+    let large = format!("3e8\r\n{}\r\n", "x".repeat(1_000));
+    let mut client = listener.connect().await;
+    client.send(format!("{head}{}{large}{}0\r\nx: y\r\n\r\n", pieces(500), pieces(200))).await;
+    let expected = format!("{}{}{}", "0123456789".repeat(50), "x".repeat(1_000), "0123456789".repeat(20));
+    assert!(client.answer().await.ends_with(&format!("\r\n\r\n{expected}")));
+
+    client.send(format!("{head}{}0\r\n\r\n", pieces(2_001))).await;
+    let answer = client.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("too large"), "{answer}");
+
+    for (end, status) in [("", "408"), ("x\r\n", "400")] {
+        let mut client = listener.connect().await;
+        client.send(format!("{head}{}{end}", pieces(100))).await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("refused"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_body_that_nobody_reads_is_not_waited_for() {
     let listener = short_body_read_timeout().await;
     let mut client = listener.connect().await;

@@ -140,4 +140,12 @@ async fn a_tls_handshake_has_to_end() {
     let mut client = listener.connect().await;
     client.send([22, 3, 1]).await;
     assert_timed(client.closed_after(started).await);
+    // The beginning of a greeting of 16 kB, which goes on byte by byte.
+    let started = Instant::now();
+    let mut client = listener.connect().await;
+    client.send([22, 3, 1, 64, 0, 1, 0, 63, 252]).await;
+    while client.0.write_all(&[0]).await.is_ok() && started.elapsed() < PATIENCE {
+        tokio::time::sleep(SHORT / 10).await;
+    }
+    assert_timed(started.elapsed());
 }
