@@ -32,6 +32,7 @@ mod disk_full;
 mod drain;
 mod first_start;
 mod gateway;
+mod gateway_cache;
 mod gateway_keys;
 mod guest_interfaces;
 mod hot_swap;

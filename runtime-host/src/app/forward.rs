@@ -73,7 +73,10 @@ impl Worker {
             Err(refusal) => (Tried::refused(self.refused(refusal, context)), Places::default()),
         };
         let answer = match passage.fallback(&method, tried.answer.status()) {
-            Some(fallback) => fallback.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()),
+            Some(mut fallback) => {
+                fallback.extensions_mut().insert(Fallback);
+                fallback.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+            }
             None => tried.answer,
         };
         let timer = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
@@ -196,7 +199,7 @@ impl Worker {
         let sent = Request::from_parts(parts, body.map_err(BoxError::from).boxed_unsync());
         let sending = upstream.send(&chosen, sent, self.app.gateway.tls());
         let (answer, is_unanswered) = match timeout(passage.timeouts().0.unwrap_or(UPSTREAM_TIMEOUT), sending).await {
-            Ok(Ok(answer)) => (of_upstream(answer, cookie), false),
+            Ok(Ok(answer)) => (self.purging(of_upstream(answer, cookie)), false),
             Ok(Err(error)) => {
                 let problem = match error {
                     SendError::ConnectTimeout(..) => Problem::DeadlineExceeded,
@@ -241,6 +244,10 @@ impl Worker {
 /// Marks the answer of a component that has not worked on the request to its end: it trapped, or had no instance.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unanswered;
+
+/// Marks an answer that stands in for one of somebody who failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fallback;
 
 fn of_upstream(answer: Response<gateway::Body>, cookie: Option<HeaderValue>) -> Response<WasiBody> {
     let mut answer = answer.map(|body| {
