@@ -53,6 +53,7 @@ mod rollout_records;
 mod schedules;
 mod service_chaining;
 mod shipping;
+mod shop_cache;
 mod socket_activation;
 mod sockets;
 mod steering;
