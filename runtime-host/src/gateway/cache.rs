@@ -154,11 +154,9 @@ impl Cache {
         if is_fit {
             self.store.keep(&ask.key, request, stored.clone(), &self.purges);
         }
-        match stored.is_reusable(&ask.rule) {
+        match is_fit && stored.is_reusable(&ask.rule) {
             true => {
-                if is_fit {
-                    self.unshared.remove(&self.hasher.hash_one(&ask.key));
-                }
+                self.unshared.remove(&self.hasher.hash_one(&ask.key));
                 lead.ends(Landing::Stored(stored));
             }
             false => self.give_up(ask, lead, now),
