@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::CacheRule;
 use super::directives::Directives;
+use crate::gateway::machines::API_KEY;
 
 /// Fields that concern a part of an answer, a version of it, or another protocol: such requests pass by.
 const PASSING: [HeaderName; 5] = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
@@ -115,7 +116,8 @@ impl Ask {
             Method::HEAD => true,
             _ => return None,
         };
-        let is_authenticated = asked.is_known || request.headers.contains_key(AUTHORIZATION);
+        let says_who = [AUTHORIZATION, API_KEY].iter().any(|name| request.headers.contains_key(name));
+        let is_authenticated = asked.is_known || says_who;
         let wanted = Directives::of(&request.headers);
         let is_barred = is_authenticated && !rule.authenticated || wanted.no_store;
         if is_barred || PASSING.iter().any(|name| request.headers.contains_key(name)) {
@@ -167,6 +169,7 @@ mod tests {
             ("GET", &[("cache-control", "no-cache")], plain, true),
             ("GET", &[("authorization", "Bearer a")], plain, false),
             ("GET", &[("authorization", "Bearer a")], with_users, true),
+            ("GET", &[("x-api-key", "a")], plain, false),
             ("GET", &[("cookie", "a=b")], plain, true),
         ] {
             assert_eq!(ask(method, "/a", headers, rule).is_some(), is_asked, "{method} {headers:?}");
