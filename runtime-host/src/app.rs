@@ -3,6 +3,7 @@
 //! `App` is shared by all worker threads; each thread has a `Worker` with its own instances.
 
 mod audit;
+mod cached;
 mod change;
 mod choice;
 mod configuration;
@@ -213,7 +214,7 @@ impl App {
         let table = restart::resume(&loader, &served, in_force, &workers, token, table, &mut decided).await?;
         let deployments = Deployments::new(found.in_force, found.bases);
         deployments.rollouts().extend(decided.entries.iter().cloned());
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             router,
             table: ArcSwap::from_pointee(table),
             deployments,
@@ -229,7 +230,12 @@ impl App {
             telemetry: parts.telemetry,
             origin: OnceLock::new(),
             decided: Mutex::new(Some(decided)),
-        }))
+        });
+        let cached = Arc::downgrade(&app);
+        let cached = move || cached.upgrade().and_then(|app| Some(app.gateway.cache()?.bytes())).unwrap_or(0);
+        let help = "Memory of the answers that the gateway has stored";
+        app.telemetry.metrics.gauge("bodega_gateway_cache_bytes", help, cached);
+        Ok(app)
     }
 
     /// Writes down what the start has decided. From here on this process alone decides about revisions.
@@ -270,6 +276,18 @@ impl App {
     /// The place of the component `id`, if it has requests of its own. The case of `id` does not matter.
     fn place_of(&self, id: &str) -> Option<usize> {
         self.served.iter().position(|served| served.eq_ignore_ascii_case(id))
+    }
+
+    /// Has these revisions answer from now on. What is cached may be made by others, and is dropped; what was asked of them before
+    /// is not stored after it.
+    fn replace_table(&self, table: Table) {
+        self.table.store(Arc::new(table));
+        self.forget_cached();
+    }
+
+    /// Drops all answers that the gateway has stored.
+    pub fn forget_cached(&self) {
+        self.gateway.cache().iter().for_each(|cache| cache.purge_all());
     }
 
     /// Whether some components run on threads of low priority.

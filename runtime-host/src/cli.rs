@@ -9,6 +9,7 @@ mod backup;
 mod build;
 mod check;
 mod control;
+mod purge;
 mod remote;
 mod route;
 mod simulate;
@@ -56,6 +57,8 @@ enum Command {
     Check(check::Check),
     /// Tell which component would answer a request, and what the gateway would do with it.
     Route(route::Route),
+    /// Drop answers that the gateway of the running host has stored.
+    Purge(purge::Purge),
     /// Put another revision of one component in force in the running host, with no request lost.
     Deploy(control::Deploy),
     /// Let a rollout go on to its next step.
@@ -156,6 +159,7 @@ impl Cli {
             Command::Watch(watch) => watch.run(),
             Command::Check(check) => check.run(),
             Command::Route(route) => route.run(),
+            Command::Purge(purge) => purge.run(),
             Command::Deploy(deploy) => deploy.run(),
             Command::Promote(promote) => promote.run(),
             Command::Pause(steer) => steer.run(PAUSE_PATH, &[]),

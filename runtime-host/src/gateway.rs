@@ -4,6 +4,7 @@
 //! The configuration is replaced as a whole: a request is worked on by the one that was in force when it came.
 
 mod access_log;
+pub mod cache;
 mod client;
 mod configuration;
 mod cors;
@@ -50,6 +51,7 @@ pub use target::Target;
 pub use tokens::KeySource;
 pub use upstream::{Body, BoxError, Chosen, Connection, SendError, TlsSource, Upstream};
 
+use cache::{Cache, CacheRule, PURGE, SURROGATE_KEY};
 use cors::Cors;
 use machines::UnknownKey;
 use policies::{Authentication, Policies};
@@ -59,6 +61,7 @@ use upstream::Upkeep;
 
 use crate::config_file::ConfigError;
 use crate::manifest::Manifest;
+use crate::telemetry::metrics::CacheOutcome;
 use crate::variables::Variables;
 
 /// How much is left, and what of (draft-ietf-httpapi-ratelimit-headers).
@@ -149,7 +152,7 @@ impl Deref for AccessLogInForce {
 }
 
 /// One request on its way through the gateway, and its answer on the way back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Passage {
     configuration: Arc<Configuration>,
     rule: Option<usize>,
@@ -162,6 +165,8 @@ pub struct Passage {
     origin: Option<HeaderValue>,
     verdicts: Vec<(HeaderValue, Verdict)>,
     refusal: Option<Refusal>,
+    /// What the cache did about it, if a rule has it do something.
+    pub cached: Option<CacheOutcome>,
     location: Option<HeaderValue>,
 }
 
@@ -237,6 +242,23 @@ impl Gateway {
         AccessLogInForce(self.configuration.load_full())
     }
 
+    /// Its cache, if any rule has one.
+    pub fn cache(&self) -> Option<Arc<Cache>> {
+        self.configuration.load().cache.clone()
+    }
+
+    /// Takes out of a component's answer what it says has changed, and purges that. The answer may go on now.
+    pub fn take_purges(&self, answer: &mut HeaderMap) -> Option<Purge> {
+        if !answer.contains_key(PURGE) {
+            return None;
+        }
+        let tags: Vec<HeaderValue> = answer.get_all(PURGE).iter().cloned().collect();
+        answer.remove(PURGE);
+        let purge = Purge { cache: self.cache()?, tags };
+        purge.again();
+        Some(purge)
+    }
+
     /// A request comes in.
     pub fn enter(&self, request: &mut Parts, peer: Client) -> Passage {
         let configuration = self.configuration.load_full();
@@ -256,8 +278,23 @@ impl Gateway {
             origin: None,
             verdicts: Vec::new(),
             refusal: None,
+            cached: None,
             location: None,
         }
+    }
+}
+
+/// What an answer says has changed.
+#[derive(Clone)]
+pub struct Purge {
+    cache: Arc<Cache>,
+    tags: Vec<HeaderValue>,
+}
+
+impl Purge {
+    /// Purges it once more: an answer whose body takes a while may tell of changes that are still to come.
+    pub fn again(&self) {
+        self.tags.iter().filter_map(|tags| tags.to_str().ok()).for_each(|tags| self.cache.purge_tags(tags));
     }
 }
 
@@ -400,9 +437,15 @@ impl Passage {
         Ok(())
     }
 
+    /// The cache, and what the rule says about this request's answer.
+    pub fn cache(&self) -> Option<(Arc<Cache>, Option<CacheRule>)> {
+        Some((self.configuration.cache.clone()?, self.policies().cache))
+    }
+
     /// The chain on the way out, for the component's answer or for a refusal.
     pub fn leave(&self, answer: &mut HeaderMap) {
         let policies = self.policies();
+        [SURROGATE_KEY, PURGE].iter().for_each(|name| drop(answer.remove(name)));
         policies.response_headers.apply(answer);
         match (&policies.cors, self.refusal) {
             (Some(cors), Some(Refusal::Preflight)) => cors.answer_preflight(self.origin.as_ref(), answer),

@@ -39,6 +39,8 @@ pub enum Problem {
     RateLimited,
     /// The keys by which tokens are verified cannot be had.
     KeysUnavailable,
+    /// The client wants only what is stored, and it is not.
+    NotCached,
     /// The component did not answer in time.
     DeadlineExceeded,
     /// A service outside of the host did not answer, or not as HTTP has it.
@@ -64,7 +66,7 @@ impl Problem {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::DeadlineExceeded | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -86,6 +88,7 @@ impl Problem {
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
             Self::BadGateway => ("bad-gateway", "The service behind this one could not be reached or broke off"),
             Self::Unavailable => ("unavailable", "The service is out of order for now; try again later"),
+            Self::NotCached => ("not-cached", "There is no stored answer, and the request asks for no other"),
             Self::AmbiguousPath => {
                 ("ambiguous-path", "The path has empty, `.` or `..` segments, or encoded slashes; write it plainly")
             }

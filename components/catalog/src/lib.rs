@@ -3,7 +3,7 @@
 //!
 //! `routes` (what can be asked) -> `import`, `export` (many products at once) -> domain (`product`, `counts`,
 //! `category`, `search`, `reservation`, `restock`,
-//! `rules`, `redemption`, `terms`: pure) and `store` (the SQL). `error` adds the refusals that only the catalog knows.
+//! `rules`, `redemption`, `terms`, `tags`: pure) and `store` (the SQL). `error` adds the refusals that only the catalog knows.
 
 mod app;
 mod category;
@@ -20,6 +20,7 @@ mod routes;
 mod rules;
 mod search;
 mod store;
+mod tags;
 mod terms;
 #[cfg(test)]
 mod tests;

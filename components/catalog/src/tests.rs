@@ -12,4 +12,5 @@ mod restocks;
 mod rules;
 mod search;
 mod shop;
+mod tags;
 mod transfer;

@@ -16,6 +16,7 @@ pub mod outbox;
 mod peer;
 pub mod request;
 mod retry;
+pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 

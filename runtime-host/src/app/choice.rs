@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::preview::{self, PREVIEW};
 use crate::cookie;
+use crate::gateway::cache::{PURGE, SURROGATE_KEY};
 use crate::rollout::{Share, Side, Sticky};
 use crate::telemetry::guest_counters::COUNT;
 
@@ -62,12 +63,12 @@ pub(super) fn side(share: Share, sticky: &Sticky, headers: &HeaderMap) -> Side {
     }
 }
 
-/// Takes out of a request what no component is to see: a secret, which components may log; and counts, which only they
-/// themselves may make, while some answer with what they were asked.
+/// Takes out of a request what no component is to see: a secret, which components may log; and counts and purges, which only
+/// they themselves may make, while some answer with what they were asked.
 pub(super) fn withhold(headers: &mut HeaderMap) {
     headers.remove(PREVIEW);
     preview::take_cookie(headers);
-    headers.remove(COUNT);
+    [COUNT, PURGE, SURROGATE_KEY].iter().for_each(|name| drop(headers.remove(name)));
 }
 
 #[cfg(test)]
@@ -139,9 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn no_component_sees_the_token_nor_what_a_client_would_have_it_count() {
+    fn no_component_sees_the_token_nor_what_a_client_would_have_it_count_or_purge() {
         let mut headers = headers(&[("x-bodega-preview", "s3cret"), ("x-bodega-count", "paid_total=9"), ("x-a", "b")]);
         headers.append("x-bodega-count", "failed_total=9".parse().unwrap());
+        headers.append("x-bodega-purge", "products".parse().unwrap());
+        headers.append("surrogate-key", "products".parse().unwrap());
         headers.append("cookie", "x-bodega-preview=s3cret".parse().unwrap());
         withhold(&mut headers);
         assert_eq!(headers, self::headers(&[("x-a", "b")]));

@@ -283,7 +283,7 @@ impl App {
             let table = self.table.load();
             let former = places.iter().map(|place| table.at(*place).main.clone()).collect();
             let splits = prepared.iter().map(|(place, live)| (*place, Split::whole(live.clone())));
-            self.table.store(Arc::new(table.with(splits)));
+            self.replace_table(table.with(splits));
             former
         };
         let mut state = self.deployments.state();

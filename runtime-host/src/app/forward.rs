@@ -71,6 +71,10 @@ enum Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unanswered;
 
+/// Marks an answer that stands in for one of somebody who failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fallback;
+
 impl Tried {
     fn refused(answer: Response<WasiBody>) -> Self {
         Self { answer, outcome: Outcome::Refused, guard: None, server: None }
@@ -128,9 +132,10 @@ impl Worker {
         answer: Response<WasiBody>,
         mut answered: Answered<'w>,
     ) -> (Response<WasiBody>, Answered<'w>) {
-        let Some(fallback) = passage.fallback(method, answer.status()) else { return (answer, answered) };
+        let Some(mut fallback) = passage.fallback(method, answer.status()) else { return (answer, answered) };
         self.app.telemetry.metrics.gateway_fell_back();
         answered.failed = Some(answer.status());
+        fallback.extensions_mut().insert(Fallback);
         (fallback.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()), answered)
     }
 
@@ -264,7 +269,7 @@ impl Worker {
                     return Tried::refused(problem.response(course.context.request_id()));
                 }
                 let (answer, outcome) = match sent {
-                    Ok(Ok(answer)) => (of_upstream(answer, cookie), Outcome::Answered),
+                    Ok(Ok(answer)) => (self.purging(of_upstream(answer, cookie)), Outcome::Answered),
                     Ok(Err(error)) => {
                         let problem = problem_of(&error);
                         self.log_failure_of(upstream, error, course.context);

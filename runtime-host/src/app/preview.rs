@@ -25,14 +25,21 @@ pub(super) fn admit(headers: &mut HeaderMap, token: &str) -> bool {
     may_preview(headers, token)
 }
 
-/// Takes the cookie out of all that the request has.
-pub(super) fn take_cookie(headers: &mut HeaderMap) -> Option<HeaderValue> {
+/// Whether the request may have the cookie.
+pub(super) fn has_cookie(headers: &HeaderMap) -> bool {
     let name = PREVIEW;
     let name = name.as_str().as_bytes();
+    headers.get_all(COOKIE).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name))
+}
+
+/// Takes the cookie out of all that the request has.
+pub(super) fn take_cookie(headers: &mut HeaderMap) -> Option<HeaderValue> {
     // Hardly any request has it, and the others need no copies.
-    if !headers.get_all(COOKIE).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name)) {
+    if !has_cookie(headers) {
         return None;
     }
+    let name = PREVIEW;
+    let name = name.as_str().as_bytes();
     let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
     headers.remove(COOKIE);
     let mut taken = None;

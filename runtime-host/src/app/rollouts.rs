@@ -380,7 +380,7 @@ impl App {
             let candidate = Arc::new(running.candidate(live.clone(), &self.preview_token));
             (*place, Split { main: table.at(*place).main.clone(), candidate: Some(candidate) })
         });
-        self.table.store(Arc::new(table.with(splits)));
+        self.replace_table(table.with(splits));
     }
 
     /// Has the old revision answer everything from now on.
@@ -390,7 +390,7 @@ impl App {
             let table = self.table.load();
             let splits =
                 running.candidates.iter().map(|(place, _)| (*place, Split::whole(table.at(*place).main.clone())));
-            self.table.store(Arc::new(table.with(splits)));
+            self.replace_table(table.with(splits));
         }
         for (_, live) in &running.candidates {
             self.drain(live);

@@ -27,7 +27,7 @@ use crate::manifest::StaticResponse;
 use crate::problem::Problem;
 use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
 use crate::telemetry::access_log::{self, LoggedBody};
-use crate::telemetry::metrics::{ComponentMetrics, HOST as HOST_COMPONENT};
+use crate::telemetry::metrics::{CacheOutcome, ComponentMetrics, HOST as HOST_COMPONENT};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
 
 /// Where a request that one component sends to another by name seems to come from, as in Spin.
@@ -92,7 +92,7 @@ impl Worker {
         };
         let metrics = &pool.instances.component().metrics;
         let (answer, duration) = pool.answer(request, context.clone()).await;
-        let mut response = answer.unwrap_or_else(|error| {
+        let mut response = answer.map(|answer| self.purging(answer)).unwrap_or_else(|error| {
             log_failure(&error, &context);
             if let Some(reason) = rejection(&error) {
                 metrics.request_rejected(reason);
@@ -191,7 +191,7 @@ impl Worker {
 
     /// Decides which sides a request with these headers and all that it leads to are for, unless that is decided. Returns the key of a
     /// shopper that has none.
-    fn place_request(&self, context: &mut Arc<RequestContext>, headers: &HeaderMap) -> Option<NewShopper> {
+    pub(super) fn place_request(&self, context: &mut Arc<RequestContext>, headers: &HeaderMap) -> Option<NewShopper> {
         if context.sides().is_some() {
             return None;
         }
@@ -239,6 +239,7 @@ impl Worker {
             client: asked.client,
             user: asked.user.map(|user| user.subject().to_owned()),
             limit_left: asked.limit_left,
+            cache: asked.cached,
         };
         response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
     }
@@ -259,6 +260,8 @@ struct Asked {
     user: Option<Arc<Principal>>,
     /// How many more requests the gateway would let through at once.
     limit_left: Option<u32>,
+    /// What the gateway's cache did about it.
+    cached: Option<CacheOutcome>,
 }
 
 impl Asked {
@@ -272,6 +275,7 @@ impl Asked {
             client: None,
             user: None,
             limit_left: None,
+            cached: None,
         }
     }
 
@@ -333,10 +337,11 @@ impl Handler for Arc<Worker> {
                 }
                 let Client { text, scheme, .. } = passage.client.clone();
                 let request = Request::from_parts(parts, guest_body(body));
-                self.forward(&passage, Arrival { request, scheme, client: text }, &mut context).await
+                self.answer_cached(&mut passage, Arrival { request, scheme, client: text }, &mut context).await
             }
             Err(refusal) => (self.refused(refusal, &context), Answered::default()),
         };
+        asked.cached = passage.cached;
         passage.leave(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
         self.report(asked, context, answered, response)

@@ -47,6 +47,10 @@
 //! [shedding]                          # low priority is turned away first, high priority last
 //! concurrency = 200                   # requests under way in all, or { adaptive = true, min = 4, max = 1000 }
 //!
+//! [cache]                             # what rules with `cache` have room for
+//! bytes_max = "64MiB"                 # with all that belongs to the answers; `entry_bytes_max` is at most a quarter of it
+//! entry_bytes_max = "1MiB"            # of one answer; larger ones are not stored
+//!
 //! [all]                               # for every request, unless a rule says otherwise
 //! security_headers = true
 //! rate_limits = ["browsing"]
@@ -74,6 +78,11 @@
 //! scopes = ["orders"]                 # all of them
 //! rate_limits = ["browsing", "login"]
 //! security_headers = true
+//! cache = true                        # stores what says how long it is fresh; or `false`, or
+//! # cache = { ttl = "60s",            # how long answers are fresh that say nothing about it
+//! #           stale_while_revalidate = "30s", stale_if_error = "10m",   # also for those that say nothing
+//! #           authenticated = true,   # also for requests with a token, as far as answers say that all may have them
+//! #           set_cookie = true }     # also answers that set cookies
 //! cors = { origins = ["https://shop.example"], methods = ["GET"], headers = [], exposed_headers = [], credentials = false, max_age = "10m" }
 //! request_headers = { remove = [], rename = {}, set = {}, add = {} }
 //! response_headers = { remove = ["server"] }
@@ -91,6 +100,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::access_log::AccessLog;
+use super::cache::Cache;
 use super::client::Proxies;
 use super::cors::Cors;
 use super::machines::Machines;
@@ -115,6 +125,8 @@ pub struct Configuration {
     pub(super) access_log: AccessLog,
     pub(super) tokens: Option<Arc<Tokens>>,
     pub(super) machines: Machines,
+    /// There if any rule has answers stored.
+    pub(super) cache: Option<Arc<Cache>>,
     rate_limits: BTreeMap<String, Arc<RateLimit>>,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Of components and upstreams.
@@ -129,7 +141,7 @@ pub struct Configuration {
 impl Configuration {
     /// Reads the file for the application of `manifest`. Without the values of its variables only what needs none is checked.
     ///
-    /// What is as it was in the `former` configuration goes on: limits with their counts, tokens with the keys.
+    /// What is as it was in the `former` configuration goes on: limits with their counts, tokens with the keys, the cache with the answers.
     pub fn load(
         path: &Path,
         manifest: &Manifest,

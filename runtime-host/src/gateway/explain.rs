@@ -1,7 +1,10 @@
 //! What would be done with a request, in words: for `bodega route`.
 
+use http::Method;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 
+use super::cache::CacheRule;
 use super::configuration::Configuration;
 use super::policies::{Authentication, Policies, Timeouts};
 use super::rate_limit::{By, RateLimit};
@@ -25,6 +28,7 @@ impl Configuration {
         }
         lines.extend(policies.body_bytes_max.map(|bytes| format!("body: at most {bytes} bytes")));
         lines.extend(authentication(policies));
+        lines.extend(policies.cache.as_ref().map(|rule| cached(rule, request)));
         lines.extend(policies.rate_limits.iter().map(|limit| rate_limit(limit)));
         if let Some(cors) = &policies.cors {
             let origins = cors.origins.as_ref().map(|origins| {
@@ -90,6 +94,31 @@ fn authentication(policies: &Policies) -> Option<String> {
         line.push_str(&format!(", the scopes {}", policies.scopes.join(", ")));
     }
     Some(line)
+}
+
+fn cached(rule: &CacheRule, request: &Parts) -> String {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return "cache: passed by; what is stored of this URL is dropped, unless the method is safe".to_owned();
+    }
+    if request.headers.contains_key(AUTHORIZATION) && !rule.authenticated {
+        return "cache: passed by, as the request says who asks".to_owned();
+    }
+    let time = |duration| humantime::format_duration(duration);
+    let mut line = "cache: answers that say how long they are fresh".to_owned();
+    let times = [
+        (", others for ", rule.ttl),
+        ("; stale while it is asked again for ", rule.stale_while_revalidate),
+        ("; stale where the service fails for ", rule.stale_if_error),
+    ];
+    for (what, duration) in times {
+        line.extend(duration.map(|duration| format!("{what}{}", time(duration))));
+    }
+    let flags = [
+        (rule.authenticated, "; also with a token, if the answer says that all may have it"),
+        (rule.set_cookie, "; also if it sets cookies"),
+    ];
+    line.extend(flags.into_iter().filter(|(is_on, _)| *is_on).map(|(_, what)| what));
+    line
 }
 
 fn rate_limit(limit: &RateLimit) -> String {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::cache::CacheRule;
 use super::cors::Cors;
 use super::header_edits::HeaderEdits;
 use super::principal::Principal;
@@ -30,6 +31,7 @@ pub(super) struct Policies {
     pub(super) identity_headers: bool,
     pub(super) rate_limits: Vec<Arc<RateLimit>>,
     pub(super) cors: Option<Cors>,
+    pub(super) cache: Option<CacheRule>,
     pub(super) security_headers: bool,
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,

@@ -32,6 +32,17 @@ impl Sides {
     }
 }
 
+impl Sides {
+    /// The places with their sides, as bytes that differ wherever these do.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes = self.0.iter().flat_map(|(place, side)| {
+            let side = u8::from(*side == Side::New);
+            place.to_le_bytes().into_iter().chain([side])
+        });
+        bytes.collect()
+    }
+}
+
 impl FromIterator<(usize, Side)> for Sides {
     fn from_iter<I: IntoIterator<Item = (usize, Side)>>(sides: I) -> Self {
         Self(sides.into_iter().collect())

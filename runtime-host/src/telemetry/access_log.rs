@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+use super::metrics::CacheOutcome;
 use super::request_context::RequestContext;
 
 /// Whether anybody reads it.
@@ -53,6 +54,8 @@ pub struct Entry {
     pub user: Option<String>,
     /// How many more requests the gateway would let through at once, if it counts.
     pub limit_left: Option<u32>,
+    /// What the gateway's cache did about it, if a rule has it do something.
+    pub cache: Option<CacheOutcome>,
 }
 
 /// The body of an answer; the line is written when it is dropped, however much of it was read.
@@ -94,7 +97,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
 impl<B> Drop for LoggedBody<B> {
     fn drop(&mut self) {
         let Entry { component, revision, upstream, route, rule, path, method, status, started, .. } = &self.entry;
-        let Entry { fallback_for, admitted_after, answered_after, context, client, user, limit_left, .. } = &self.entry;
+        let Entry { fallback_for, admitted_after, answered_after, context, client, user, limit_left, cache, .. } =
+            &self.entry;
         tracing::info!(
             target: "access",
             component,
@@ -113,6 +117,7 @@ impl<B> Drop for LoggedBody<B> {
             client = client.as_ref().and_then(|client| client.to_str().ok()),
             user,
             limit_left,
+            cache = cache.map(CacheOutcome::as_str),
             request_id = context.request_id(),
             traceparent = context.traceparent(),
         );

@@ -18,6 +18,8 @@
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
 //! | `bodega_webhooks_total` | component, result |
+//! | `bodega_gateway_refused_total` | reason |
+//! | `bodega_gateway_cache_total` | outcome |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
@@ -53,6 +55,37 @@ pub const DRAINED: &str = "drained";
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const RESULTS: [&str; 3] = ["ok", "error", "cancelled"];
+
+/// What the gateway's cache did about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// What is stored, or was just fetched for somebody else, was the answer.
+    Hit,
+    /// There was none.
+    Miss,
+    /// What is stored was the answer although it is stale.
+    Stale,
+    /// What is stored was the answer after the service had said that it still holds.
+    Revalidated,
+    /// The request was none for the cache.
+    Pass,
+}
+
+impl CacheOutcome {
+    /// All of them, in their order.
+    const ALL: [Self; 5] = [Self::Hit, Self::Miss, Self::Stale, Self::Revalidated, Self::Pass];
+
+    /// The name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Pass => "pass",
+        }
+    }
+}
 
 /// A kind of store call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +148,8 @@ struct Families {
     breaker_changes: Mutex<BTreeMap<(String, &'static str), u64>>,
     /// By name.
     upstreams: Mutex<BTreeMap<String, Arc<RequestCounts>>>,
+    /// By [`CacheOutcome`].
+    cache: [AtomicU64; CacheOutcome::ALL.len()],
     /// By component and result.
     webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
@@ -189,6 +224,11 @@ impl Metrics {
         let counts =
             known.unwrap_or_else(|| lock(&self.families.upstreams).entry(upstream.to_owned()).or_default().clone());
         counts.add(method, status, duration);
+    }
+
+    /// The gateway's cache has done this about a request.
+    pub fn gateway_cache(&self, outcome: CacheOutcome) {
+        self.families.cache[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message to a webhook was delivered or not; `result` is one of a few fixed words.

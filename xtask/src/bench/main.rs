@@ -31,6 +31,7 @@ mod deploy;
 #[cfg(test)]
 mod fixture;
 mod gateway;
+mod gateway_cache;
 mod hello;
 mod import;
 mod load;
@@ -86,6 +87,7 @@ enum SectionName {
     Deploy,
     Rollout,
     Gateway,
+    GatewayCache,
     Nginx,
 }
 
@@ -164,6 +166,7 @@ impl Bench {
             SectionName::Deploy => deploy::run,
             SectionName::Rollout => rollout::run,
             SectionName::Gateway => gateway::run,
+            SectionName::GatewayCache => gateway_cache::run,
             SectionName::Nginx => nginx::run,
         };
         let section = run(self)?;

@@ -11,24 +11,28 @@ use serde_json::json;
 use service::answer::{self, Answer};
 use service::idempotency::Attempt;
 use service::request::{Segments, parse, read_body};
+use service::tags::{changed, made_of};
 use service::{Error, Violation};
 
 use crate::app::App;
 use crate::category::{CATEGORIES_MAX, Category, CategoryInput, Taxonomy};
 use crate::store::categories;
+use crate::tags::{CATALOG, CATEGORIES, PRODUCTS};
 
 type Reply = Result<Response, Error>;
 
 /// `GET /api/categories`: the tree, each category with the number of its products.
 pub(crate) async fn tree(State(app): State<Arc<App>>) -> Reply {
     let taxonomy = categories::all(&app.database).await?;
-    Ok(answer::json(serde_json::to_string(&json!({ "categories": taxonomy.tree() }))?))
+    let tree = answer::json(serde_json::to_string(&json!({ "categories": taxonomy.tree() }))?);
+    Ok(made_of(tree, &[CATALOG, CATEGORIES]))
 }
 
 /// `GET /api/categories/{slug}`: one category, with the entity tag that a change needs.
 pub(crate) async fn show(State(app): State<Arc<App>>, Segments(slug): Segments<String>) -> Reply {
     let taxonomy = categories::all(&app.database).await?;
-    Ok(described(&taxonomy, &slug, |_, body| Answer::ok(body))?.into_response())
+    let category = described(&taxonomy, &slug, |_, body| Answer::ok(body))?;
+    Ok(made_of(category.into_response(), &[CATALOG, CATEGORIES]))
 }
 
 /// `POST /api/categories`
@@ -60,7 +64,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     let answer = described(&taxonomy, &slug, |slug, body| Answer::created(&format!("/api/categories/{slug}"), body))?;
     attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
-    Ok(answer.into_response())
+    Ok(changed(answer.into_response(), &[CATEGORIES]))
 }
 
 /// `PUT /api/categories/{slug}`: another name, place or position; the slug stays.
@@ -86,7 +90,9 @@ pub(crate) async fn update(
     categories::update(&transaction, &category, moved).await?;
     let taxonomy = categories::load(&transaction).await?;
     transaction.commit().await?;
-    Ok(described(&taxonomy, &slug, |_, body| Answer::ok(body))?.into_response())
+    let category = described(&taxonomy, &slug, |_, body| Answer::ok(body))?;
+    // Lists go by the ancestors of a category too.
+    Ok(changed(category.into_response(), &[CATEGORIES, PRODUCTS]))
 }
 
 fn placed(taxonomy: &Taxonomy, slug: String, input: CategoryInput) -> Result<Category, Error> {

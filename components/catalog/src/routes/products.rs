@@ -1,5 +1,6 @@
 //! Products: listed and shown to everyone, changed by staff.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use service::answer::{self, Answer};
 use service::idempotency::Attempt;
 use service::request::{Pairs, Segments, parse, parse_value, read_body};
+use service::tags::{changed, made_of};
 use service::{Error, Violation};
 use sql::Transaction;
 
@@ -21,6 +23,7 @@ use crate::store::products::{Keys, Loaded, document, document_of, load, load_one
 use crate::store::save::{Edited, save};
 use crate::store::stock::Cause;
 use crate::store::{categories, search, stock};
+use crate::tags::{self, CATALOG, CATEGORIES, PRODUCTS, stock_changed};
 
 /// Longest reason of a stock adjustment, in characters.
 const REASON_CHARS_MAX: usize = 200;
@@ -46,7 +49,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, Pairs(pairs): Pairs) -> Re
         body.push_str(&format!(r#","facets":{}"#, serde_json::to_string(&facets)?));
     }
     body.push('}');
-    Ok(answer::json(body))
+    Ok(made_of(answer::json(body), &[CATALOG, PRODUCTS]))
 }
 
 /// `GET /api/products/{id or slug}`: one row of one statement, sent as it is stored.
@@ -63,7 +66,11 @@ pub(crate) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Segmen
     if let Ok(etag) = HeaderValue::from_maybe_shared(found.etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
-    Ok(response)
+    if found.archived {
+        // Only staff sees it.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
+    Ok(made_of(response, &[CATALOG, &tags::product(found.seq)]))
 }
 
 /// `POST /api/products`
@@ -92,7 +99,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
     let answer = Answer::created(&format!("/api/products/{}", edited.id), edited.document).etag(edited.etag);
     attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
-    Ok(answer.into_response())
+    Ok(saved(answer, edited.seq))
 }
 
 /// `PUT /api/products/{id}`: the whole content anew.
@@ -149,11 +156,17 @@ async fn edit(
     let cause = Cause { actor, reason: "product edited" };
     let written = write(&transaction, Edited { before: Some(before), product }, &cause).await?;
     transaction.commit().await?;
-    Ok(Answer::ok(written.document).etag(written.etag).into_response())
+    Ok(saved(Answer::ok(written.document).etag(written.etag), written.seq))
+}
+
+/// An answer after which a product is another one.
+fn saved(answer: Answer, seq: i64) -> Response {
+    changed(answer.into_response(), &[&tags::product(seq), PRODUCTS, CATEGORIES])
 }
 
 struct Written {
     id: Id,
+    seq: i64,
     document: String,
     etag: String,
 }
@@ -174,7 +187,7 @@ async fn write(transaction: &Transaction, edited: Edited, cause: &Cause<'_>) -> 
     let id = product.id;
     save(transaction, &[edited], &taxonomy, cause).await?;
     let found = document_of(transaction, id).await?;
-    Ok(Written { id, document: found.document, etag: found.etag })
+    Ok(Written { id, seq: found.seq, document: found.document, etag: found.etag })
 }
 
 /// Another product may have neither the slug nor a SKU of this one.
@@ -255,7 +268,7 @@ pub(crate) async fn adjust_stock(
     let answer = Answer::ok(serde_json::to_string(&adjusted)?);
     attempt.keep(&transaction, &answer).await?;
     transaction.commit().await?;
-    Ok(answer.into_response())
+    Ok(stock_changed(answer.into_response(), &BTreeSet::from([product.seq])))
 }
 
 #[cfg(test)]

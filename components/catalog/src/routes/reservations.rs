@@ -5,17 +5,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use commerce::unix_ms;
 use serde_json::json;
 use service::Error;
 use service::answer;
 use service::request::{Pairs, Segments, parse, read_body};
+use service::tags::changed;
 
 use crate::app::App;
 use crate::reservation::{Reservation, ReservationInput, State as Stage, Wish};
 use crate::restock::{Restock, RestockInput};
+use crate::store::reservations::Swept;
+use crate::store::stock::products_of;
 use crate::store::{products, reservations, restocks};
+use crate::tags::{CATALOG, stock_changed};
 
 /// SKUs that one request may ask for.
 const SKUS_MAX: usize = 200;
@@ -43,7 +47,17 @@ pub(crate) async fn hold(State(app): State<Arc<App>>, headers: HeaderMap, body: 
     let wish = Wish::try_from(input).map_err(Error::Invalid)?;
     let now_ms = unix_ms();
     let expires_at_ms = now_ms + i64::from(wish.expires_in_s) * 1000;
-    shown(&reservations::hold(&app.database, &wish.order_id, &wish.lines, now_ms, expires_at_ms).await?)
+    let mut freed = Swept::default();
+    let held = reservations::hold(&app.database, &wish.order_id, &wish.lines, now_ms, expires_at_ms, &mut freed).await;
+    let mut skus = freed.skus;
+    let response = match held {
+        Ok(held) => {
+            skus.extend(reservations::skus(&held.lines));
+            shown(&held)?
+        }
+        Err(error) => error.into_response(),
+    };
+    Ok(moved(&app, response, &skus))
 }
 
 /// `GET /internal/reservations/{order_id}`
@@ -56,7 +70,7 @@ pub(crate) async fn show(
     shown(&reservations::find(&app.database, &order_id).await?)
 }
 
-/// `POST /internal/reservations/{order_id}/commit`: the stock is sold.
+/// `POST /internal/reservations/{order_id}/commit`: the stock is sold, of which nothing is seen that was held before.
 pub(crate) async fn commit(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -73,14 +87,17 @@ pub(crate) async fn release(
     Segments(order_id): Segments<String>,
 ) -> Reply {
     app.access.internal(&headers)?;
-    shown(&reservations::end(&app.database, &order_id, Stage::Released).await?)
+    let released = reservations::end(&app.database, &order_id, Stage::Released).await?;
+    let skus: Vec<String> = reservations::skus(&released.lines).collect();
+    Ok(moved(&app, shown(&released)?, &skus))
 }
 
 /// `POST /internal/reservations/sweep`: ends those whose time is up.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    let expired = reservations::sweep(&app.database, unix_ms()).await?;
-    Ok(answer::json(json!({ "expired": expired }).to_string()))
+    let mut freed = Swept::default();
+    let expired = reservations::sweep(&app.database, unix_ms(), &mut freed).await?;
+    Ok(moved(&app, answer::json(json!({ "expired": expired }).to_string()), &freed.skus))
 }
 
 /// `POST /internal/restocks`: units of a sold order are in stock again, once for each restock.
@@ -89,7 +106,20 @@ pub(crate) async fn restock(State(app): State<Arc<App>>, headers: HeaderMap, bod
     let input: RestockInput = parse(&read_body(body).await?)?;
     let restock = Restock::try_from(input).map_err(Error::Invalid)?;
     restocks::make(&app.database, &restock, unix_ms()).await?;
-    Ok(answer::json(serde_json::to_string(&restock)?))
+    let skus: Vec<String> = reservations::skus(&restock.lines).collect();
+    Ok(moved(&app, answer::json(serde_json::to_string(&restock)?), &skus))
+}
+
+/// An answer after which there are more or fewer units of these SKUs.
+fn moved(app: &App, response: Response, skus: &[String]) -> Response {
+    if skus.is_empty() {
+        return response;
+    }
+    match products_of(&app.database, skus) {
+        Ok(products) => stock_changed(response, &products),
+        // Which they are is not known now, but that it has happened.
+        Err(_) => changed(response, &[CATALOG]),
+    }
 }
 
 fn shown(reservation: &Reservation) -> Reply {

@@ -9,10 +9,12 @@ use axum::response::{IntoResponse, Response};
 use service::Error;
 use service::answer;
 use service::request::{Pairs, media_type};
+use service::tags::changed;
 
 use crate::app::App;
 use crate::export;
 use crate::import::{Format, Import, Job, Mapping, report};
+use crate::tags::CATALOG;
 
 type Reply = Result<Response, Error>;
 
@@ -35,12 +37,16 @@ pub(crate) async fn import(State(app): State<Arc<App>>, headers: HeaderMap, Pair
             _ => return Err(refuse("there is no such parameter".to_owned())),
         }
     }
+    // An answer in lines begins before the writing does; the host minds it until it ends.
+    let changes: &[&str] = if job.dry_run { &[] } else { &[CATALOG] };
     let import = Import::new(app, job, body);
     if accepts_lines(&headers) {
         let lines = Body::from_stream(report::lines(import).await?);
-        return Ok(([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response());
+        return Ok(changed(([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response(), changes));
     }
-    Ok(answer::json(report::whole(import).await?))
+    let report = report::whole(import).await;
+    // What was written before a failure stays written.
+    Ok(changed(report.map_or_else(IntoResponse::into_response, answer::json), changes))
 }
 
 /// Whether the client names JSON lines among what it accepts.

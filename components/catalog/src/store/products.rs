@@ -13,6 +13,7 @@ use crate::product::{Document, Product, Stock};
 
 /// A product's public document as it is sent.
 pub(crate) struct Found {
+    pub(crate) seq: i64,
     pub(crate) document: String,
     pub(crate) etag: String,
     pub(crate) archived: bool,
@@ -33,7 +34,7 @@ macro_rules! select_shown {
             "SELECT document, count_places, archived, version, (
                 SELECT sum(moves) || ',' || group_concat(units)
                 FROM (SELECT moves, on_hand - reserved AS units FROM variants WHERE product = seq ORDER BY position)
-            ) FROM products WHERE ",
+            ), seq FROM products WHERE ",
             $key,
             " = ?1"
         )
@@ -68,7 +69,8 @@ fn found(rows: Vec<sql::Row>, key: &str) -> Result<Found, Error> {
     let document = fill(&document, &places, units).ok_or_else(|| {
         serde_json::Error::custom(format_args!("the counts of {key:?} are {units:?} and belong to {places:?}"))
     })?;
-    Ok(Found { document, etag: format!("\"{}-{moves}\"", row.take::<i64>(3)?), archived: row.take(2)? })
+    let etag = format!("\"{}-{moves}\"", row.take::<i64>(3)?);
+    Ok(Found { document, etag, archived: row.take(2)?, seq: row.take(5)? })
 }
 
 /// Which products to load: every one that any of these keys names.

@@ -15,14 +15,28 @@ pub(crate) const SWEEP_MAX: u32 = 500;
 /// Sweeps that a buyer who found too little waits for at most.
 const SWEEPS_MAX: u32 = 100;
 
+/// What sweeps have given back.
+#[derive(Default)]
+pub(crate) struct Swept {
+    /// The SKUs, which may be there more than once.
+    pub(crate) skus: Vec<String>,
+}
+
+/// The SKUs of these lines.
+pub(crate) fn skus(lines: &[Line]) -> impl Iterator<Item = String> {
+    lines.iter().map(|line| line.sku.as_str().to_owned())
+}
+
 /// Holds the lines for an order. The same order again holds them for longer, if the new time is later; what has
-/// expired is held anew. A reservation that was ended otherwise stays as it is.
+/// expired is held anew. A reservation that was ended otherwise stays as it is. `freed` has what was given back for it, even if
+/// that was not enough.
 pub(crate) async fn hold(
     database: &Database,
     order_id: &str,
     lines: &[Line],
     now_ms: i64,
     expires_at_ms: i64,
+    freed: &mut Swept,
 ) -> Result<Reservation, Error> {
     const HOLD: &str = "
         INSERT INTO reservations (order_id, lines, expires_at_ms) VALUES (?1, ?2, ?3)
@@ -43,7 +57,7 @@ pub(crate) async fn hold(
                 });
             }
             // What is short may be held by orders whose time is up.
-            Err(error) if is_shortage(&error) && sweeps < SWEEPS_MAX && sweep(database, now_ms).await? > 0 => {
+            Err(error) if is_shortage(&error) && sweeps < SWEEPS_MAX && sweep(database, now_ms, freed).await? > 0 => {
                 sweeps += 1
             }
             Err(error) if is_shortage(&error) => return Err(Refusal::OutOfStock(short(database, lines).await?).into()),
@@ -71,13 +85,19 @@ pub(crate) async fn end(database: &Database, order_id: &str, state: State) -> Re
 }
 
 /// Ends the reservations whose time is up, the oldest first, and tells how many.
-pub(crate) async fn sweep(database: &Database, now_ms: i64) -> Result<usize, Error> {
+pub(crate) async fn sweep(database: &Database, now_ms: i64, freed: &mut Swept) -> Result<usize, Error> {
     const SWEEP: &str = "
         UPDATE reservations SET state = 'expired' WHERE order_id IN (
             SELECT order_id FROM reservations
             WHERE state = 'held' AND expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2
-        ) RETURNING order_id";
-    Ok(database.execute(SWEEP, &[Value::Integer(now_ms), SWEEP_MAX.into()]).await?.len())
+        ) RETURNING lines";
+    let swept = database.execute(SWEEP, &[Value::Integer(now_ms), SWEEP_MAX.into()]).await?;
+    let count = swept.len();
+    for mut row in swept {
+        let lines: Vec<Line> = serde_json::from_str(&row.take::<String>(0)?)?;
+        freed.skus.extend(skus(&lines));
+    }
+    Ok(count)
 }
 
 /// The reservation of an order.

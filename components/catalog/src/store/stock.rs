@@ -1,8 +1,11 @@
 //! Adjusting a counted stock, and the audit rows of all that changes one.
 
-use service::Error;
-use sql::{Transaction, Value};
+use std::collections::BTreeSet;
 
+use service::Error;
+use sql::{Database, Transaction, Value};
+
+use super::json_list;
 use crate::error::Refusal;
 
 /// The stock of a variant after an adjustment.
@@ -43,6 +46,13 @@ pub(crate) async fn audit(transaction: &Transaction, moved: Vec<Moved<'_>>, caus
         ]
     };
     Ok(transaction.insert(HEAD, moved.into_iter().map(row), "").await?)
+}
+
+/// The products that have these SKUs.
+pub(crate) fn products_of(database: &Database, skus: &[String]) -> Result<BTreeSet<i64>, Error> {
+    const PRODUCTS: &str = "SELECT DISTINCT product FROM variants WHERE sku IN (SELECT value FROM json_each(?1))";
+    let rows = database.read(PRODUCTS, &[json_list(skus)])?;
+    rows.into_iter().map(|mut row| Ok(row.take(0)?)).collect()
 }
 
 /// Adds units to a variant of a product (or takes them away) and writes down who did it and why.

@@ -148,6 +148,8 @@ async fn outlive(former: FormerEnd, stores: Stores, app: Arc<App>) {
     let backups = stores.hold_backups().await;
     former.gone().await;
     drop(backups);
+    // What it has changed since this one began to store answers was purged in its memory only.
+    app.forget_cached();
     app.has_no_former().await;
     tracing::info!("the process before this one has ended");
 }

@@ -1,5 +1,6 @@
 //! From the text of `gateway.toml` to a configuration.
 
+mod cache;
 mod cors;
 mod fields;
 mod header_edits;
@@ -23,6 +24,7 @@ use fields::one_of;
 use super::Configuration;
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
 use crate::gateway::access_log::AccessLog;
+use crate::gateway::cache::Cache;
 use crate::gateway::client::{ForwardedHeader, Proxies};
 use crate::gateway::policies::{Authentication, Policies, Priority};
 use crate::gateway::rate_limit::{By, RateLimit};
@@ -108,6 +110,7 @@ pub(super) fn configuration(
     let shedding = shedding.transpose()?;
 
     let sources = Sources { rate_limits: &rate_limits, knows_somebody, upstreams: &upstreams, manifest };
+    let room = cache::settings(root.optional("cache")?)?;
     let mut all = Policies::default();
     if let Some(mut table) = root.optional::<Table>("all")? {
         policies(&mut table, &mut all, &sources, None, former.map(|former| &former.all))?;
@@ -124,11 +127,17 @@ pub(super) fn configuration(
     }
     root.finish()?;
     let has_paths = rules.iter().any(|rule| rule.matcher.path.is_some());
+    let is_cached = all.cache.is_some() || rules.iter().any(|rule| rule.policies.cache.is_some());
+    let cache = is_cached.then(|| match former.and_then(|former| former.cache.as_ref()) {
+        Some(former) if *former.settings() == room => former.clone(),
+        _ => Arc::new(Cache::new(room)),
+    });
     Ok(Configuration {
         proxies: Some(proxies),
         access_log,
         tokens,
         machines,
+        cache,
         rate_limits,
         upstreams,
         guards,
@@ -253,6 +262,9 @@ fn policies(
         // What all share comes last: a request that is refused anyway is not to use it up.
         named.sort_by_key(|limit| limit.settings().by == By::Everybody);
         policies.rate_limits = named;
+    }
+    if let Some(value) = table.optional::<Value>("cache")? {
+        policies.cache = cache::rule(value)?;
     }
     if let Some(value) = table.optional::<Value>("cors")? {
         policies.cors = cors::cors(value)?;

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+use super::CacheOutcome;
 use super::{ComponentMetrics, Families, HOST, Labels, Observed, lock};
 
 impl Collector for Families {
@@ -98,6 +99,10 @@ impl Collector for Families {
             asked().map(count),
         )?;
         histograms(encoder, "bodega_upstream_request_duration", "Time until upstreams began to answer", asked())?;
+        let cached = CacheOutcome::ALL.into_iter().zip(&self.cache);
+        let cached =
+            cached.map(|(outcome, count)| (vec![("outcome", outcome.as_str())], count.load(Ordering::Relaxed)));
+        counters(encoder, "bodega_gateway_cache", "What the gateway's cache did about requests", cached)?;
         let webhooks = lock(&self.webhooks);
         let webhooks = webhooks
             .iter()

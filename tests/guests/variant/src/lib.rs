@@ -6,11 +6,15 @@
 //! | `drip?ms=` | the version's name, in ten pieces over that time |
 //! | `given` | what this revision was given: the variable `color`, the environment variable `LEVEL`, and the file `page.html` |
 //! | `login` | the variable `login` |
+//! | `say` | what the request has it say ([`say`]) |
+//! | `purge` | the version's name, having purged `a` |
 //! | `migrate` | what a revision that migrates answers; one that is `unfit` cannot |
 //! | any other | the version's name |
 //!
 //! Of a thousand requests `errors` are answered 500 and `traps` trap; each takes `delay_ms`, and leaks `leak_kib`. Each is counted
 //! in `checkouts_total`, and `fails` of a thousand in `checkouts_failed_total` although they are answered like any other.
+
+mod say;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,13 +55,18 @@ async fn variant(request: Request) -> Result<types::Response> {
             let ms = uri.query().and_then(|query| query.strip_prefix("ms="));
             drip(Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or(0)))
         }
+        "say" => say::answer(&request, setting("name")).await,
+        "purge" => with_header("x-bodega-purge", "a"),
         "migrate" => migrate(),
         "given" => given().await.into_response(),
         "login" => variables::get("login").await.unwrap_or_default().into_response(),
-        _ => counted(match is_among_a_thousand("fails") {
-            true => "checkouts_total, checkouts_failed_total",
-            false => "checkouts_total",
-        }),
+        _ => {
+            let counts = match is_among_a_thousand("fails") {
+                true => "checkouts_total, checkouts_failed_total",
+                false => "checkouts_total",
+            };
+            with_header("x-bodega-count", counts)
+        }
     };
     Ok(response?)
 }
@@ -78,9 +87,9 @@ fn migrate() -> Result<types::Response, types::ErrorCode> {
     response.into_response()
 }
 
-fn counted(counts: &'static str) -> Result<types::Response, types::ErrorCode> {
+fn with_header(name: &'static str, value: &'static str) -> Result<types::Response, types::ErrorCode> {
     let mut response = Response::new(setting("name").to_owned());
-    response.headers_mut().insert("x-bodega-count", HeaderValue::from_static(counts));
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
     response.into_response()
 }
 

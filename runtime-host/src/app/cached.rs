@@ -1,0 +1,446 @@
+//! Answers from the gateway's cache: what is stored, what another request has just fetched, or what the component says.
+//!
+//! The decisions are those of `gateway::cache`; here is who asks whom, and who waits.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LOCATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Empty, Full};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::forward::Fallback;
+use super::preview::{self, PREVIEW};
+use super::worker::{Answered, Arrival, Worker, authority};
+use crate::gateway::cache::{
+    Ask, Asked, Boarding, CACHE_STATUS, Cache, Fetched, Landing, Lead, Moment, OF_BODY, Ready, Recorded, Recording,
+    Resumed, Stored, Told, Use, is_not_modified,
+};
+use crate::gateway::{Passage, Purge};
+use crate::problem::Problem;
+use crate::telemetry::metrics::CacheOutcome;
+use crate::telemetry::request_context::RequestContext;
+
+/// How often a request waits for others before it goes on its own.
+const WAITS_MAX: usize = 3;
+/// Answers that are made new at once without a client who waits; beyond that, stale ones are given and stay stale.
+const RENEWALS_MAX: usize = 64;
+
+/// What a request got, and how.
+type Found<'w> = (Response<WasiBody>, Answered<'w>, CacheOutcome);
+
+/// One request that the cache works on.
+#[derive(Clone)]
+struct Visit<'p> {
+    passage: &'p Passage,
+    cache: Arc<Cache>,
+    ask: Ask,
+    /// The request without its body.
+    parts: Parts,
+    scheme: Scheme,
+    client: HeaderValue,
+}
+
+impl Worker {
+    /// Answers a request from the cache if its rule says so, or has it answered by whose route it is for.
+    pub(super) async fn answer_cached(
+        self: &Arc<Self>,
+        passage: &mut Passage,
+        arrival: Arrival,
+        context: &mut Arc<RequestContext>,
+    ) -> (Response<WasiBody>, Answered<'_>) {
+        let Some((cache, rule)) = passage.cache() else { return self.forward(passage, arrival, context).await };
+        if !arrival.request.method().is_safe() {
+            let uri = arrival.request.uri().clone();
+            let answered = self.forward(passage, arrival, context).await;
+            invalidate(&cache, &uri, &answered.0);
+            return answered;
+        }
+        let Some(rule) = rule else { return self.forward(passage, arrival, context).await };
+        let Arrival { request, scheme, client } = arrival;
+        let (mut parts, body) = request.into_parts();
+        let authority = self.authority_for_cache(&parts);
+        // Decided before it is looked what there is: the sides are a part of the key.
+        let new_shopper = authority.as_ref().and_then(|_| self.place_request(context, &parts.headers));
+        let ask = authority.as_ref().and_then(|authority| {
+            let mut by = context.sides().map(|sides| sides.to_bytes()).unwrap_or_default();
+            by.extend(passage.target().map(ToString::to_string).unwrap_or_default().into_bytes());
+            let (is_known, has_body) = (passage.principal.is_some(), !body.is_end_stream());
+            let asked = Asked { scheme: &scheme, authority, by: &by, is_known, has_body };
+            Ask::new(&parts, &asked, rule)
+        });
+        let is_https = scheme == Scheme::HTTPS;
+        let (mut response, answered, outcome) = match ask {
+            None => {
+                let arrival = Arrival { request: Request::from_parts(parts, body), scheme, client };
+                let (mut response, answered) = self.forward(passage, arrival, context).await;
+                tell(&mut response, Told::Forwarded("bypass", None, false));
+                (response, answered, CacheOutcome::Pass)
+            }
+            Some(ask) if !ask.may_be_shared() => {
+                let visit = Visit { passage, cache, ask, parts, scheme, client };
+                self.answer_unshared(visit, body, context).await
+            }
+            Some(ask) => {
+                let conditions = take_conditions(&mut parts.headers);
+                let visit = Visit { passage, cache, ask, parts, scheme, client };
+                self.answer_shared(visit, &conditions, context).await
+            }
+        };
+        if let Some(shopper) = new_shopper {
+            shopper.give(response.headers_mut(), is_https);
+        }
+        self.app.telemetry.metrics.gateway_cache(outcome);
+        passage.cached = Some(outcome);
+        (response, answered)
+    }
+
+    /// The host that a request asks for; `None` for what is no business of the cache: what is refused, and testers.
+    fn authority_for_cache(&self, parts: &Parts) -> Option<http::uri::Authority> {
+        let authority = authority(parts)?;
+        let is_preview = parts.headers.contains_key(PREVIEW)
+            || preview::has_cookie(&parts.headers)
+            || self.app.preview_hosts.iter().any(|host| host.eq_ignore_ascii_case(authority.host()));
+        (!is_preview).then_some(authority)
+    }
+
+    /// Answers a request whose answer is for nobody else, from what is stored as long as that is fresh.
+    async fn answer_unshared(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        body: WasiBody,
+        context: &mut Arc<RequestContext>,
+    ) -> Found<'_> {
+        let now = Moment::now();
+        if let Some(stored) = visit.cache.find(&visit.ask, &visit.parts.headers)
+            && matches!(stored.reuse(&visit.ask, now), Use::Fresh | Use::Stale)
+        {
+            // The body is not read; the connection knows.
+            return self.hit(&visit, &stored, &visit.parts.headers, Told::Hit, CacheOutcome::Hit);
+        }
+        if visit.ask.wanted.only_if_cached {
+            return not_cached(context);
+        }
+        let Visit { passage, parts, scheme, client, .. } = visit;
+        let arrival = Arrival { request: Request::from_parts(parts, body), scheme, client };
+        let (mut response, answered) = self.forward(passage, arrival, context).await;
+        let told = Told::Forwarded("miss", Some(response.status()), false);
+        tell(&mut response, told);
+        (response, answered, CacheOutcome::Miss)
+    }
+
+    /// Answers a request from what is stored, or with what it or another one that asks for the same fetches.
+    async fn answer_shared(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        conditions: &HeaderMap,
+        context: &mut Arc<RequestContext>,
+    ) -> Found<'_> {
+        let Visit { cache, ask, parts, .. } = &visit;
+        for wait in 0.. {
+            let now = Moment::now();
+            let found = cache.find(ask, &parts.headers);
+            let usable = found.as_ref().map(|stored| (stored, stored.reuse(ask, now)));
+            match usable {
+                Some((stored, Use::Fresh)) => {
+                    return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Hit);
+                }
+                Some((stored, Use::Stale)) => {
+                    return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Stale);
+                }
+                Some((stored, Use::WhileRevalidating)) => {
+                    self.renew(&visit, stored.clone(), context);
+                    return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Stale);
+                }
+                Some((_, Use::Revalidate)) | None => {}
+            }
+            if ask.wanted.only_if_cached {
+                return not_cached(context);
+            }
+            let boarding = match wait < WAITS_MAX {
+                true => cache.board(ask, &parts.headers, now),
+                false => Boarding::Lead(cache.alone(ask)),
+            };
+            let waiting = match boarding {
+                Boarding::Lead(lead) => return self.fetch(visit, lead, found, conditions, context).await,
+                Boarding::Wait(waiting) => waiting,
+            };
+            let landing = waiting.landing().await;
+            let now = Moment::now();
+            match landing {
+                Landing::Stored(stored) if cache.fits(&stored, ask, &parts.headers, now) => {
+                    return self.hit(&visit, &stored, conditions, Told::Collapsed, CacheOutcome::Hit);
+                }
+                // One of those who waited takes the place of who went away, or asks for a variant of its own.
+                Landing::Stored(_) | Landing::Lost => {}
+                Landing::Failed | Landing::Unshared => {
+                    if let Some(stored) = found.as_ref().filter(|_| matches!(landing, Landing::Failed))
+                        && stored.stands_in(ask, now)
+                    {
+                        return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Stale);
+                    }
+                    let lead = cache.alone(ask);
+                    return self.fetch(visit, lead, found, conditions, context).await;
+                }
+            }
+        }
+        unreachable!("the last turn leads")
+    }
+
+    /// Asks the component, stores what it says if that may be, and tells those who wait.
+    async fn fetch(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        lead: Lead,
+        former: Option<Arc<Stored>>,
+        conditions: &HeaderMap,
+        context: &mut Arc<RequestContext>,
+    ) -> Found<'_> {
+        let Visit { cache, ask, parts, .. } = &visit;
+        let mut conditional = parts.clone();
+        let is_conditional =
+            former.as_ref().is_some_and(|stored| stored.ask_whether_it_holds(&mut conditional.headers));
+        let requested = Moment::now();
+        let asked_after = lead.asked_after;
+        let fetched = || Fetched { asked_after, requested, received: Moment::now() };
+        let (mut response, answered) = self.forward(visit.passage, visit.arrival(conditional), context).await;
+        let status = response.status();
+        if let Some(former) = &former {
+            if is_conditional && status == StatusCode::NOT_MODIFIED {
+                return match cache.freshen(former, ask, response.headers(), fetched()) {
+                    Some(stored) => {
+                        cache.keep(ask, &parts.headers, stored.clone(), lead, Moment::now());
+                        let told = Told::Forwarded("stale", Some(status), true);
+                        self.hit(&visit, &stored, conditions, told, CacheOutcome::Revalidated)
+                    }
+                    None => {
+                        // It was about another answer than the one that is stored; now without a condition.
+                        cache.forget(ask);
+                        let requested = Moment::now();
+                        let again = visit.arrival(parts.clone());
+                        let (again, answered) = self.forward(visit.passage, again, context).await;
+                        let fetched = Fetched { asked_after, requested, received: Moment::now() };
+                        let again = self.store(&visit, lead, again, fetched, conditions).await;
+                        (again, answered, CacheOutcome::Miss)
+                    }
+                };
+            }
+            if is_failure(&response) && former.stands_in(ask, Moment::now()) {
+                cache.fail(lead);
+                let told = Told::Forwarded("stale", Some(status), false);
+                return self.hit(&visit, former, conditions, told, CacheOutcome::Stale);
+            }
+        }
+        if is_failure(&response) {
+            cache.fail(lead);
+            tell(&mut response, Told::Forwarded("miss", Some(status), false));
+            return (response, answered, CacheOutcome::Miss);
+        }
+        let response = self.store(&visit, lead, response, fetched(), conditions).await;
+        (response, answered, CacheOutcome::Miss)
+    }
+
+    /// Stores an answer if that may be, at once or while its body is passed on, and gives it to the client.
+    async fn store(
+        &self,
+        visit: &Visit<'_>,
+        lead: Lead,
+        response: Response<WasiBody>,
+        fetched: Fetched,
+        conditions: &HeaderMap,
+    ) -> Response<WasiBody> {
+        let Visit { cache, ask, parts, .. } = visit;
+        let (mut head, body) = response.into_parts();
+        let draft = cache.draft(ask, &parts.headers, (head.status, &head.headers), fetched);
+        let forwarded = Told::Forwarded("miss", Some(head.status), draft.is_some());
+        head.headers.append(CACHE_STATUS, forwarded.value(None));
+        let is_unmodified = head.status == StatusCode::OK && is_not_modified(conditions, &head.headers);
+        let Some(draft) = draft else {
+            cache.give_up(ask, lead, Moment::now());
+            return answer_of(head, body, is_unmodified);
+        };
+        let begins = lead.begins();
+        let (store, asked, request) = (cache.clone(), ask.clone(), parts.headers.clone());
+        let end = move |recorded: Recorded| {
+            let now = Moment::now();
+            match recorded {
+                Recorded::Whole(body) => match draft.with_body(&body) {
+                    Some(stored) => store.keep(&asked, &request, Arc::new(stored), lead, now),
+                    None => store.give_up(&asked, lead, now),
+                },
+                Recorded::Unfit => store.give_up(&asked, lead, now),
+                // Dropped without a word, so that one of those who wait asks.
+                Recorded::Abandoned => drop(lead),
+            }
+        };
+        let mut recording = Recording::new(body, cache.body_bytes_max(), end);
+        let body = match recording.ready().await {
+            Ready::Whole(body) => full(body),
+            Ready::Begun(begun) => {
+                begins.tell();
+                Resumed { begun: begun.into_iter(), rest: recording }.boxed_unsync()
+            }
+        };
+        if is_unmodified && !body.is_end_stream() {
+            // The client reads none of it.
+            tokio::spawn(read_to_end(body));
+            return answer_of(head, full(Bytes::new()), true);
+        }
+        answer_of(head, body, is_unmodified)
+    }
+
+    /// Has a stale answer made new without a client who waits.
+    fn renew(self: &Arc<Self>, visit: &Visit<'_>, stored: Arc<Stored>, context: &Arc<RequestContext>) {
+        static RENEWALS: AtomicUsize = AtomicUsize::new(0);
+        let Boarding::Lead(lead) = visit.cache.board(&visit.ask, &visit.parts.headers, Moment::now()) else { return };
+        if RENEWALS.fetch_add(1, Ordering::Relaxed) >= RENEWALS_MAX {
+            RENEWALS.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let (worker, passage, mut context) = (self.clone(), visit.passage.clone(), context.clone());
+        let Visit { cache, ask, parts, scheme, client, .. } = visit.clone();
+        tokio::spawn(async move {
+            let visit = Visit { passage: &passage, cache, ask, parts, scheme, client };
+            let (response, ..) = worker.fetch(visit, lead, Some(stored), &HeaderMap::new(), &mut context).await;
+            read_to_end(response.into_body()).await;
+            RENEWALS.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Gives a stored answer.
+    fn hit(
+        &self,
+        visit: &Visit<'_>,
+        stored: &Stored,
+        conditions: &HeaderMap,
+        told: Told,
+        outcome: CacheOutcome,
+    ) -> Found<'_> {
+        let answer = stored.answer(&visit.ask, conditions, told, Moment::now());
+        let route = self.app.router.route(visit.parts.uri.path());
+        let route = route.map_or("", |route| route.pattern().as_str());
+        (answer.map(full), Answered { route, ..Answered::default() }, outcome)
+    }
+
+    /// Purges what an answer says has changed, now and, where its body takes a while, until it ends.
+    pub(super) fn purging(&self, mut answer: Response<WasiBody>) -> Response<WasiBody> {
+        match self.app.gateway.take_purges(answer.headers_mut()) {
+            Some(purge) if answer.body().size_hint().exact().is_none() => {
+                answer.map(|body| Purging { body, purge }.boxed_unsync())
+            }
+            _ => answer,
+        }
+    }
+}
+
+impl Visit<'_> {
+    /// The request as it goes on to its route, with these parts.
+    fn arrival(&self, parts: Parts) -> Arrival {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        Arrival { request: Request::from_parts(parts, body), scheme: self.scheme.clone(), client: self.client.clone() }
+    }
+}
+
+/// Purges again with each piece of a body, and when it ends.
+struct Purging {
+    body: WasiBody,
+    purge: Purge,
+}
+
+impl Body for Purging {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.purge.again();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Purging {
+    fn drop(&mut self) {
+        self.purge.again();
+    }
+}
+
+/// Drops what is stored of the URLs that a request with an unsafe method has changed (RFC 9111, 4.4), at whatever host.
+fn invalidate(cache: &Cache, uri: &Uri, answer: &Response<WasiBody>) {
+    if !answer.status().is_success() && !answer.status().is_redirection() {
+        return;
+    }
+    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| answer.headers().get(name));
+    let named = named.filter_map(|value| value.to_str().ok()?.parse::<Uri>().ok());
+    for uri in named.chain([uri.clone()]) {
+        cache.purge_url(uri.path_and_query().map_or("/", |path| path.as_str()));
+    }
+}
+
+/// Takes out of a request by what its client has the answer already: the component is asked for all of it.
+fn take_conditions(headers: &mut HeaderMap) -> HeaderMap {
+    let mut taken = HeaderMap::new();
+    for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+        if let http::header::Entry::Occupied(entry) = headers.entry(&name) {
+            entry.remove_entry_mult().1.for_each(|value| {
+                taken.append(&name, value);
+            });
+        }
+    }
+    taken
+}
+
+/// Whether a service failed (RFC 5861, 4), also where something else stands in for its answer.
+fn is_failure(response: &Response<WasiBody>) -> bool {
+    let failures = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    failures.contains(&response.status()) || response.extensions().get::<Fallback>().is_some()
+}
+
+fn not_cached<'w>(context: &RequestContext) -> Found<'w> {
+    let mut response = Problem::NotCached.response(context.request_id());
+    tell(&mut response, Told::Forwarded("request", None, false));
+    (response, Answered::default(), CacheOutcome::Miss)
+}
+
+fn tell(response: &mut Response<WasiBody>, told: Told) {
+    response.headers_mut().append(CACHE_STATUS, told.value(None));
+}
+
+/// The answer with this head, or that the client has it already.
+fn answer_of(mut head: http::response::Parts, body: WasiBody, is_unmodified: bool) -> Response<WasiBody> {
+    if !is_unmodified {
+        return Response::from_parts(head, body);
+    }
+    head.status = StatusCode::NOT_MODIFIED;
+    OF_BODY.iter().for_each(|name| drop(head.headers.remove(name)));
+    Response::from_parts(head, full(Bytes::new()))
+}
+
+fn full(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+async fn read_to_end(mut body: WasiBody) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
