@@ -5,11 +5,13 @@
 
 mod access_log;
 mod client;
+mod compression;
 mod configuration;
 mod cors;
 mod explain;
 mod forwarding;
 mod header_edits;
+mod json_edits;
 mod machines;
 mod policies;
 mod principal;
@@ -19,6 +21,7 @@ mod rule;
 mod target;
 mod tokens;
 mod upstream;
+mod validators;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -38,8 +41,10 @@ use tokio::time::sleep;
 
 pub use access_log::AccessLog;
 pub use client::Client;
+pub use compression::{Body as BodyAfter, Compressed, Leave};
 pub use configuration::{Configuration, FILE_NAME};
 pub use forwarding::{Places, Retries};
+pub use json_edits::{JsonEdits, NotEdited};
 pub use principal::Principal;
 pub use resilience::{Attempt, Guard};
 pub use target::Target;
@@ -157,6 +162,8 @@ pub struct Passage {
     verdicts: Vec<(HeaderValue, Verdict)>,
     refusal: Option<Refusal>,
     location: Option<HeaderValue>,
+    /// How it may be compressed, if the rule has that done.
+    wish: Option<compression::Wish>,
 }
 
 impl Gateway {
@@ -237,6 +244,8 @@ impl Gateway {
             None => peer,
         };
         let rule = configuration.rule_for(request);
+        let compression = configuration.policies(rule).compression.as_ref();
+        let wish = compression.map(|compression| compression.wish(&request.method, &request.headers));
         Passage {
             configuration,
             rule,
@@ -247,6 +256,7 @@ impl Gateway {
             verdicts: Vec::new(),
             refusal: None,
             location: None,
+            wish,
         }
     }
 }
@@ -327,6 +337,12 @@ impl Passage {
         identified?;
         if !policies.permits(self.principal.as_deref()) {
             return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::NoToken });
+        }
+        if policies.response_json.is_some() || policies.compression.is_some() {
+            validators::restore_if_match(&mut request.headers);
+        }
+        if policies.response_json.is_some() {
+            json_edits::ask_for_whole(&mut request.headers);
         }
         policies.request_headers.apply(&mut request.headers);
         Ok(())

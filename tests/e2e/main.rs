@@ -50,6 +50,7 @@ mod rollout_kills;
 mod rollout_records;
 mod schedules;
 mod service_chaining;
+mod shape;
 mod shipping;
 mod socket_activation;
 mod sockets;

@@ -76,6 +76,8 @@
 //! cors = { origins = ["https://shop.example"], methods = ["GET"], headers = [], exposed_headers = [], credentials = false, max_age = "10m" }
 //! request_headers = { remove = [], rename = {}, set = {}, add = {} }
 //! response_headers = { remove = ["server"] }
+//! response_json = { remove = ["/items/*/cost"], rename = { "/items/*/qty" = "quantity" }, bytes_max = 1048576 }   # or false
+//! compression = true                  # or { encodings = ["zstd", "br", "gzip"], bytes_min = 1024 }, the most liked first
 //! ```
 //!
 //! What a rule leaves out is as `[all]` has it.

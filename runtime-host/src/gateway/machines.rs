@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::principal::Principal;
 
 /// Where keys are shown.
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What the names of machines begin with as subjects, so that none is taken for a user.
 const SUBJECT_PREFIX: &str = "client:";
 
