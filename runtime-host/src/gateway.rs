@@ -41,7 +41,7 @@ use tokio::time::sleep;
 
 pub use access_log::AccessLog;
 pub use client::Client;
-pub use compression::{Body as BodyAfter, Compressed, Leave};
+pub use compression::{BYTES_PER_TURN, Body as BodyAfter, Compressed, Leave};
 pub use configuration::{Configuration, FILE_NAME};
 pub use forwarding::{Places, Retries};
 pub use json_edits::{JsonEdits, NotEdited};

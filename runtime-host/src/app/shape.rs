@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Method, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::gateway::{BodyAfter, Compressed, JsonEdits, Passage};
+use crate::gateway::{BYTES_PER_TURN, BodyAfter, Compressed, JsonEdits, Passage};
 use crate::problem::Problem;
 use crate::telemetry::request_context::RequestContext;
 
@@ -76,7 +77,18 @@ pub(super) fn compress(passage: &Passage, mut answer: Response<WasiBody>) -> Res
         BodyAfter::OfUnknownLength => answer.map(|body| OfUnknownLength(body).boxed_unsync()),
         BodyAfter::Compressed(leave) => {
             let failed = |error: std::io::Error| Error::InternalError(Some(format!("compression failed: {error}")));
-            answer.map(|body| Compressed::new(body, leave, failed).boxed_unsync())
+            let (mut parts, body) = answer.into_parts();
+            let mut body = Compressed::new(body, leave, failed);
+            // What fits into a turn and is there leaves in one piece, with its length.
+            let is_short = bytes.is_some_and(|bytes| bytes <= BYTES_PER_TURN as u64);
+            let body = match is_short.then(|| body.at_once()).flatten() {
+                Some(whole) => {
+                    parts.headers.insert(CONTENT_LENGTH, whole.len().into());
+                    Full::new(whole).map_err(|never| match never {}).boxed_unsync()
+                }
+                None => body.boxed_unsync(),
+            };
+            Response::from_parts(parts, body)
         }
     }
 }

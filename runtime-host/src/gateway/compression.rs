@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use encoder::Compressed;
+pub use encoder::{BYTES_PER_TURN, Compressed};
 
 use super::machines::API_KEY;
 use super::{Passage, validators};

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::sync::SemaphorePermit;
 
@@ -18,7 +18,7 @@ const GZIP_LEVEL: u32 = 3;
 const ZSTD_WINDOW_LOG: u32 = 19;
 const BROTLI_WINDOW_LOG: u32 = 18;
 /// Compressed without a pause, which takes about a millisecond; then others on the thread have their turn.
-const BYTES_PER_TURN: usize = 64 << 10;
+pub const BYTES_PER_TURN: usize = 64 << 10;
 /// Once there is as much, it is sent.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 16 << 10;
 pub struct Compressed<B: Body> {
     body: B,
     failed: fn(io::Error) -> B::Error,
+    /// What is compressed and not sent yet, and the error that comes after it.
+    begun: Bytes,
+    error: Option<B::Error>,
     /// What is not compressed yet of the last frame.
     rest: Bytes,
     stage: Stage,
@@ -46,11 +49,59 @@ enum Stage {
     },
 }
 
+// Nothing but the body is ever pinned.
+impl<B: Body + Unpin> Unpin for Compressed<B> {}
+
 impl<B: Body> Compressed<B> {
     /// Compresses `body`; what the encoder says went wrong, `failed` makes an error of.
     pub fn new(body: B, leave: Leave, failed: fn(io::Error) -> B::Error) -> Self {
         let Leave { encoding, place } = leave;
-        Self { body, failed, rest: Bytes::new(), stage: Stage::Idle(encoding), place: Some(place) }
+        Self {
+            body,
+            failed,
+            begun: Bytes::new(),
+            error: None,
+            rest: Bytes::new(),
+            stage: Stage::Idle(encoding),
+            place: Some(place),
+        }
+    }
+
+    /// Compresses what is there already. If that is all of the body, it is given as a whole, and takes no memory of an encoder.
+    pub fn at_once(&mut self) -> Option<Bytes>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        // Whoever sends the body asks again for what is not there yet.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut begun = BytesMut::new();
+        let mut is_whole = false;
+        loop {
+            match Pin::new(&mut *self).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(piece) => begun.extend_from_slice(&piece),
+                    Err(trailers) => {
+                        self.stage = Stage::Ended { trailers: Some(trailers) };
+                        break;
+                    }
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    self.error = Some(error);
+                    break;
+                }
+                Poll::Ready(None) => {
+                    is_whole = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        let begun = begun.freeze();
+        if is_whole {
+            return Some(begun);
+        }
+        self.begun = begun;
+        None
     }
 
     /// Compresses what fits into one turn, and gives what is to be sent.
@@ -95,6 +146,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Compressed<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let failed = self.failed;
         let data = |piece: io::Result<Bytes>| Poll::Ready(Some(piece.map(Frame::data).map_err(failed)));
+        if !self.begun.is_empty() {
+            return data(Ok(std::mem::take(&mut self.begun)));
+        }
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let mut turn = 0;
         loop {
             if let Stage::Ended { trailers } = &mut self.stage {
@@ -129,7 +186,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Compressed<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Ended { trailers: None })
+        self.begun.is_empty() && self.error.is_none() && matches!(self.stage, Stage::Ended { trailers: None })
     }
 }
 

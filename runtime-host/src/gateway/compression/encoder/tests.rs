@@ -132,6 +132,26 @@ fn a_large_piece_leaves_others_their_turn_and_is_sent_bit_by_bit() {
 }
 
 #[test]
+fn what_is_there_as_a_whole_is_given_as_a_whole_and_the_rest_follows_what_has_begun() {
+    for (_, encoding) in Encoding::ALL {
+        let piece = |text: &'static str| Some(Bytes::from(text));
+        let mut whole = compressed(encoding, Pieces([piece("a"), piece("b")].into(), None));
+        let sent = whole.at_once().unwrap();
+        assert!(is_whole(encoding, &sent), "{encoding:?}");
+        assert_eq!(decompressed(encoding, &sent), b"ab");
+
+        let mut begun = compressed(encoding, Pieces([piece("a"), None, piece("b")].into(), None));
+        assert_eq!(begun.at_once(), None);
+        let mut sent = Vec::new();
+        assert!(!drain(&mut begun, &mut sent));
+        assert_eq!(decompressed(encoding, &sent), b"a");
+        begun.body.0.pop_front();
+        assert!(drain(&mut begun, &mut sent) && is_whole(encoding, &sent));
+        assert_eq!(decompressed(encoding, &sent), b"ab");
+    }
+}
+
+#[test]
 fn nothing_is_something_and_trailers_come_last() {
     for (_, encoding) in Encoding::ALL {
         let trailers = HeaderMap::from_iter([(http::header::ETAG, "\"7\"".parse().unwrap())]);
