@@ -43,8 +43,9 @@ async fn content(answer: Response) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalogue_is_sent_in_fewer_bytes() {
-    let shop = Shop::start_with_internal_routes_of("catalog", |app| app.file("gateway.toml", COMPRESSION)).await;
+async fn a_catalogue_is_sent_in_fewer_bytes_and_asked_about_with_its_tag() {
+    let rules = "[all]\ncompression = { bytes_min = 100 }\n";
+    let shop = Shop::start_with_internal_routes_of("catalog", |app| app.file("gateway.toml", rules)).await;
     let shop = shop.with_products(50).await;
     let ask = async |path: &str, encoding: &str| {
         let answer = shop.host.request(path).header("accept-encoding", encoding).send().await.expect("an answer");
@@ -72,6 +73,15 @@ async fn a_catalogue_is_sent_in_fewer_bytes() {
     let head = shop.host.client().head(shop.host.url(list)).header("accept-encoding", "zstd").send().await;
     let head = head.expect("an answer");
     assert_eq!((header(&head, "content-length"), header(&head, "content-encoding")), ("", ""));
+
+    let listed: Value = serde_json::from_slice(&plain).expect("JSON");
+    let product = format!("/api/products/{}", listed["items"][0]["id"].as_str().expect("an id"));
+    let first = ask(&product, "br").await;
+    let tag = header(&first, "etag").to_owned();
+    assert!(tag.starts_with("W/\"") && header(&first, "content-encoding") == "br", "{first:?}");
+    let again = shop.host.request(&product).header("accept-encoding", "br").header("if-none-match", &tag).send().await;
+    let again = again.expect("an answer");
+    assert_eq!((again.status().as_u16(), header(&again, "etag")), (304, &*tag), "it is still the same");
 
     let token = shop.issuer.access_token("admin");
     let staff = shop.host.request(list).header("accept-encoding", "gzip").bearer_auth(token).send().await;
