@@ -24,6 +24,7 @@ mod revision;
 mod rollouts;
 pub mod schedule;
 mod shadow;
+mod shape;
 mod shopper;
 mod smoke;
 mod status;

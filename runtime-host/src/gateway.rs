@@ -6,6 +6,7 @@
 mod access_log;
 pub mod cache;
 mod client;
+mod compression;
 mod configuration;
 mod cors;
 mod explain;
@@ -13,6 +14,7 @@ mod forwarding;
 #[cfg(test)]
 mod fuzz;
 mod header_edits;
+mod json_edits;
 mod machines;
 mod policies;
 mod principal;
@@ -22,6 +24,7 @@ mod rule;
 mod target;
 mod tokens;
 mod upstream;
+mod validators;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -42,8 +45,10 @@ use tokio::time::sleep;
 
 pub use access_log::AccessLog;
 pub use client::Client;
+pub use compression::{BYTES_PER_TURN, Body as BodyAfter, Compressed, Leave};
 pub use configuration::{Configuration, FILE_NAME};
 pub use forwarding::{Places, Retries};
+pub use json_edits::{JsonEdits, NotEdited};
 pub use policies::Timeouts;
 pub use principal::Principal;
 pub use resilience::{Attempt, Change, Guard};
@@ -168,6 +173,8 @@ pub struct Passage {
     /// What the cache did about it, if a rule has it do something.
     pub cached: Option<CacheOutcome>,
     location: Option<HeaderValue>,
+    /// How it may be compressed, if the rule has that done.
+    wish: Option<compression::Wish>,
 }
 
 impl Gateway {
@@ -269,6 +276,8 @@ impl Gateway {
             None => peer,
         };
         let rule = configuration.rule_for(request);
+        let compression = configuration.policies(rule).compression.as_ref();
+        let wish = compression.map(|compression| compression.wish(&request.method, &request.headers));
         Passage {
             configuration,
             rule,
@@ -280,6 +289,7 @@ impl Gateway {
             refusal: None,
             cached: None,
             location: None,
+            wish,
         }
     }
 }
@@ -377,6 +387,12 @@ impl Passage {
         }
         if let Some(principal) = self.principal.as_ref().filter(|_| policies.identity_headers) {
             header_edits::tell_identity(&mut request.headers, principal);
+        }
+        if policies.response_json.is_some() || policies.compression.is_some() {
+            validators::restore_if_match(&mut request.headers);
+        }
+        if policies.response_json.is_some() {
+            json_edits::ask_for_whole(&mut request.headers);
         }
         policies.request_headers.apply(&mut request.headers);
         Ok(())

@@ -45,6 +45,8 @@ pub enum Problem {
     DeadlineExceeded,
     /// A service outside of the host did not answer, or not as HTTP has it.
     BadGateway,
+    /// The answer is not what the gateway could make the one for clients of.
+    UnfitAnswer,
     /// There is nobody who could be asked.
     Unavailable,
 }
@@ -61,7 +63,7 @@ impl Problem {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::BadGateway | Self::UnfitAnswer => StatusCode::BAD_GATEWAY,
             Self::Overloaded | Self::KeysUnavailable | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -87,6 +89,7 @@ impl Problem {
             Self::Overloaded => ("overloaded", "The service has too many requests waiting; try again later"),
             Self::DeadlineExceeded => ("deadline-exceeded", "The service did not answer in time"),
             Self::BadGateway => ("bad-gateway", "The service behind this one could not be reached or broke off"),
+            Self::UnfitAnswer => ("unfit-answer", "The service answered with what cannot be passed on"),
             Self::Unavailable => ("unavailable", "The service is out of order for now; try again later"),
             Self::NotCached => ("not-cached", "There is no stored answer, and the request asks for no other"),
             Self::AmbiguousPath => {

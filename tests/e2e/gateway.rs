@@ -289,7 +289,8 @@ async fn what_is_refused_is_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_explained_without_a_host() {
     let rules = "[rate_limits.slow]\nrate = \"2/m\"\n[all]\nsecurity_headers = true\n\
-                 [[rules]]\npath = \"/hello/:name\"\nmethods = [\"POST\"]\nrate_limits = [\"slow\"]\n";
+                 [[rules]]\npath = \"/hello/:name\"\nmethods = [\"POST\"]\nrate_limits = [\"slow\"]\n\
+                 compression = true\nresponse_json = { remove = [\"/a/*/b\"], rename = { \"/c\" = \"d\" } }\n";
     let app = App::new().guest("hello", "").file("gateway.toml", rules);
     let manifest = app.folder().join("spin.toml");
     let explain = async |method: &str, uri: &str| {
@@ -300,9 +301,15 @@ async fn a_request_is_explained_without_a_host() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let post = explain("POST", "/hello/ann?x=1").await;
-    for said in
-        ["route /hello/... -> component hello", "rule 1 (line 5)", "rate limit slow: 2 in 60 s", "security headers"]
-    {
+    for said in [
+        "route /hello/... -> component hello",
+        "rule 1 (line 5)",
+        "rate limit slow: 2 in 60 s",
+        "security headers",
+        "json: /a/*/b is removed",
+        "json: /c is named \"d\"",
+        "compression: zstd, br, gzip from 1024 bytes; none of which it accepts",
+    ] {
         assert!(post.contains(said), "{said}: {post}");
     }
     assert!(explain("GET", "/hello/ann").await.contains("no rule: none of 1 fits"));

@@ -52,6 +52,7 @@ mod rollout_kills;
 mod rollout_records;
 mod schedules;
 mod service_chaining;
+mod shape;
 mod shipping;
 mod shop_cache;
 mod socket_activation;

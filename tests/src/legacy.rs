@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -31,6 +32,19 @@ pub enum Mood {
     Slow(Duration),
 }
 
+/// An answer that a test has made up.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The status.
+    pub status: u16,
+    /// The headers, of which no length is one.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The body: whole with its length if it is one piece, else streamed.
+    pub pieces: Vec<Bytes>,
+    /// How long it takes before each further piece.
+    pub pause: Duration,
+}
+
 /// A running service, with HTTP/1 and HTTP/2.
 #[derive(Clone)]
 pub struct Legacy(Arc<State>);
@@ -39,9 +53,52 @@ struct State {
     name: String,
     port: u16,
     mood: Mutex<Mood>,
+    script: Mutex<Option<Script>>,
     requests: AtomicUsize,
     connections: AtomicUsize,
     bodies: Mutex<Vec<String>>,
+}
+
+impl Script {
+    /// An answer 200 of this type, in one piece.
+    pub fn of(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", content_type)],
+            pieces: vec![body.into()],
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn answer(self) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+        let body = match <[Bytes; 1]>::try_from(self.pieces) {
+            Ok([whole]) => Full::new(whole).boxed_unsync(),
+            Err(pieces) => {
+                let pieces = pieces.into_iter().enumerate();
+                let body = futures::stream::unfold((pieces, self.pause), async |(mut pieces, pause)| {
+                    let (place, piece) = pieces.next()?;
+                    if place > 0 {
+                        sleep(pause).await;
+                    }
+                    Some((Ok(Frame::data(piece)), (pieces, pause)))
+                });
+                StreamBody::new(body).boxed_unsync()
+            }
+        };
+        let mut answer = Response::new(body);
+        *answer.status_mut() = StatusCode::from_u16(self.status).expect("a status");
+        for (name, value) in self.headers {
+            answer.headers_mut().append(name, value.parse().expect("a value"));
+        }
+        answer
+    }
 }
 
 impl Legacy {
@@ -53,6 +110,7 @@ impl Legacy {
             name: name.to_owned(),
             port,
             mood: Mutex::new(Mood::Well),
+            script: Mutex::default(),
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             bodies: Mutex::default(),
@@ -83,6 +141,11 @@ impl Legacy {
         *self.0.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
+    /// Has it answer so from now on, while it is well.
+    pub fn set_script(&self, script: Script) {
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(script);
+    }
+
     /// Requests that it has got, without those for its health.
     pub fn requests(&self) -> usize {
         self.0.requests.load(Ordering::SeqCst)
@@ -104,7 +167,10 @@ impl Legacy {
         let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, std::io::Error> {
         let (head, body) = request.into_parts();
         let body = match body.collect().await {
             Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
@@ -124,7 +190,11 @@ impl Legacy {
                 StatusCode::OK
             }
         };
-        Ok(self.describe(&head, &body, status))
+        let script = self.0.script.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(script) = script.filter(|_| mood == Mood::Well && head.uri.path() != HEALTH_PATH) {
+            return Ok(script.answer());
+        }
+        Ok(self.describe(&head, &body, status).map(BodyExt::boxed_unsync))
     }
 
     fn describe(&self, head: &Parts, body: &str, status: StatusCode) -> Response<Full<Bytes>> {

@@ -16,7 +16,7 @@ use super::forward::Unanswered;
 use super::quiet::QuietThread;
 use super::revision::WorkerThread;
 use super::shopper::NewShopper;
-use super::{App, Origin, PREVIEW, Target, preview, shopper};
+use super::{App, Origin, PREVIEW, Target, preview, shape, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
@@ -342,8 +342,10 @@ impl Handler for Arc<Worker> {
             Err(refusal) => (self.refused(refusal, &context), Answered::default()),
         };
         asked.cached = passage.cached;
+        response = shape::edit(&passage, response, &asked.method, &context).await;
         passage.leave(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, context.request_id_header());
+        response = shape::compress(&passage, response);
         self.report(asked, context, answered, response)
     }
 

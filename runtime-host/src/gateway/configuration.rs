@@ -86,6 +86,8 @@
 //! cors = { origins = ["https://shop.example"], methods = ["GET"], headers = [], exposed_headers = [], credentials = false, max_age = "10m" }
 //! request_headers = { remove = [], rename = {}, set = {}, add = {} }
 //! response_headers = { remove = ["server"] }
+//! response_json = { remove = ["/items/*/cost"], rename = { "/items/*/qty" = "quantity" }, bytes_max = 1048576 }   # or false
+//! compression = true                  # or { encodings = ["zstd", "br", "gzip"], bytes_min = 1024 }, the most liked first
 //! ```
 //!
 //! What a rule leaves out is as `[all]` has it.
@@ -107,7 +109,7 @@ use super::machines::Machines;
 use super::policies::Policies;
 use super::rate_limit::RateLimit;
 use super::resilience::{Concurrency, Guards};
-use super::rule::Rule;
+use super::rule::{Asked, Rule};
 use super::tokens::Tokens;
 use super::upstream::Upstream;
 use crate::config_file::{ConfigError, ConfigFile, Position};
@@ -183,11 +185,12 @@ impl Configuration {
     pub(super) fn rule_for(&self, request: &Parts) -> Option<usize> {
         let about = Cors::preflight(&request.method, &request.headers);
         let about: Option<Method> = about.and_then(|method| method.to_str().ok()?.parse().ok());
-        let asked = about.and_then(|about| {
-            let rule = self.rules.iter().position(|rule| rule.matcher.matches_preflight(request, &about));
+        let asked = Asked::new(request);
+        let answers = about.and_then(|about| {
+            let rule = self.rules.iter().position(|rule| rule.matcher.matches_preflight(&asked, &about));
             rule.filter(|rule| self.rules[*rule].policies.cors.is_some())
         });
-        asked.or_else(|| self.rules.iter().position(|rule| rule.matcher.matches(request)))
+        answers.or_else(|| self.rules.iter().position(|rule| rule.matcher.matches(&asked)))
     }
 
     /// What a rule says, or what holds without one.

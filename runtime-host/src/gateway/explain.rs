@@ -44,6 +44,14 @@ impl Configuration {
             ("security headers", policies.security_headers),
         ];
         lines.extend(edits.into_iter().filter(|(_, is_on)| *is_on).map(|(line, _)| line.to_owned()));
+        lines.extend(policies.response_json.iter().flat_map(|edits| edits.explain()));
+        lines.extend(policies.compression.as_ref().map(|compression| {
+            let names = compression.encodings.iter().map(|encoding| encoding.name()).collect::<Vec<_>>().join(", ");
+            let accepted = compression.wish(&request.method, &request.headers).encoding();
+            let accepted = accepted
+                .map_or("none of which it accepts".to_owned(), |encoding| format!("{} for it", encoding.name()));
+            format!("compression: {names} from {} bytes; {accepted}", compression.bytes_min)
+        }));
         lines
     }
 }

@@ -8,8 +8,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cache::CacheRule;
+use super::compression::Compression;
 use super::cors::Cors;
 use super::header_edits::HeaderEdits;
+use super::json_edits::JsonEdits;
 use super::principal::Principal;
 use super::rate_limit::RateLimit;
 use super::resilience::{Concurrency, RetrySettings};
@@ -35,6 +37,8 @@ pub(super) struct Policies {
     pub(super) security_headers: bool,
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
+    pub(super) response_json: Option<Arc<JsonEdits>>,
+    pub(super) compression: Option<Compression>,
     /// Who answers; by default the route says.
     pub(super) targets: Option<Targets>,
     pub(super) rewrite: Option<Rewrite>,

@@ -1,6 +1,7 @@
 //! Which requests a rule is for.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use http::request::Parts;
 use http::uri::Authority;
@@ -50,27 +51,45 @@ pub(super) struct Matcher {
     pub(super) query: Vec<(String, Option<String>)>,
 }
 
+/// A request that looks for its rule.
+pub(super) struct Asked<'r> {
+    request: &'r Parts,
+    /// In lower case; read for the first rule that asks for it.
+    host: OnceCell<Option<String>>,
+}
+
+impl<'r> Asked<'r> {
+    pub(super) fn new(request: &'r Parts) -> Self {
+        Self { request, host: OnceCell::new() }
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.host.get_or_init(|| asked_host(self.request)).as_deref()
+    }
+}
+
 impl Matcher {
-    pub(super) fn matches(&self, request: &Parts) -> bool {
+    pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
         let has_headers = || {
             self.headers.iter().all(|(name, value)| {
-                let mut values = request.headers.get_all(name).iter();
+                let mut values = asked.request.headers.get_all(name).iter();
                 values.any(|found| value.as_ref().is_none_or(|value| value == found))
             })
         };
-        self.matches_method(request, &request.method) && has_headers()
+        self.matches_method(asked, &asked.request.method) && has_headers()
     }
 
     /// Whether a request that may be asked for by this preflight would fit; its headers are not known yet.
-    pub(super) fn matches_preflight(&self, preflight: &Parts, about: &Method) -> bool {
+    pub(super) fn matches_preflight(&self, preflight: &Asked<'_>, about: &Method) -> bool {
         self.matches_method(preflight, about)
     }
 
-    fn matches_method(&self, request: &Parts, method: &Method) -> bool {
+    fn matches_method(&self, asked: &Asked<'_>, method: &Method) -> bool {
+        let uri = &asked.request.uri;
         self.methods.as_ref().is_none_or(|methods| has(methods, method))
-            && self.path.as_ref().is_none_or(|path| matches_path(path, request.uri.path()))
-            && self.host.as_ref().is_none_or(|host| asked_host(request).is_some_and(|asked| asked == *host))
-            && (self.query.is_empty() || self.matches_query(request.uri.query().unwrap_or_default()))
+            && self.path.as_ref().is_none_or(|path| matches_path(path, uri.path()))
+            && self.host.as_ref().is_none_or(|host| asked.host() == Some(host))
+            && (self.query.is_empty() || self.matches_query(uri.query().unwrap_or_default()))
     }
 
     fn matches_query(&self, query: &str) -> bool {
@@ -164,13 +183,13 @@ mod tests {
     fn a_matcher_asks_for_all_that_it_names() {
         let get = parts(Method::GET, "/api/orders/7?dry%20run=1&x");
         let any = Matcher::default();
-        assert!(any.matches(&get));
-        let is = |matcher: Matcher| matcher.matches(&get);
+        assert!(any.matches(&Asked::new(&get)));
+        let is = |matcher: Matcher| matcher.matches(&Asked::new(&get));
         assert!(is(Matcher { path: path("/api/orders/:id"), ..Matcher::default() }));
         assert!(!is(Matcher { path: path("/api/orders"), ..Matcher::default() }));
         let encoded = parts(Method::HEAD, "/%61pi/orders/7");
-        assert!(Matcher { path: path("/api/orders/:id"), ..Matcher::default() }.matches(&encoded));
-        assert!(Matcher { methods: Some(vec![Method::GET]), ..Matcher::default() }.matches(&encoded));
+        assert!(Matcher { path: path("/api/orders/:id"), ..Matcher::default() }.matches(&Asked::new(&encoded)));
+        assert!(Matcher { methods: Some(vec![Method::GET]), ..Matcher::default() }.matches(&Asked::new(&encoded)));
         assert!(is(Matcher { methods: Some(vec![Method::POST, Method::GET]), ..Matcher::default() }));
         assert!(!is(Matcher { methods: Some(vec![Method::POST]), ..Matcher::default() }));
         assert!(is(Matcher { host: Some("shop.example".into()), ..Matcher::default() }));
@@ -197,9 +216,9 @@ mod tests {
             headers: vec![(HeaderName::from_static("x-csrf"), None)],
             ..Matcher::default()
         };
-        assert!(of(Method::POST).matches_preflight(&preflight, &Method::POST));
-        assert!(!of(Method::PUT).matches_preflight(&preflight, &Method::POST));
-        assert!(!of(Method::POST).matches(&preflight), "as a request it is what it is");
+        assert!(of(Method::POST).matches_preflight(&Asked::new(&preflight), &Method::POST));
+        assert!(!of(Method::PUT).matches_preflight(&Asked::new(&preflight), &Method::POST));
+        assert!(!of(Method::POST).matches(&Asked::new(&preflight)), "as a request it is what it is");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! From the text of `gateway.toml` to a configuration.
 
 mod cache;
+mod compression;
 mod cors;
 mod fields;
 mod header_edits;
+mod json_edits;
 mod machines;
 mod matcher;
 mod rate_limit;
@@ -277,6 +279,12 @@ fn policies(
     }
     if let Some(edits) = table.optional("response_headers")? {
         policies.response_headers = header_edits::header_edits(edits)?;
+    }
+    if let Some(value) = table.optional::<Value>("response_json")? {
+        policies.response_json = json_edits::json_edits(value)?.map(Arc::new);
+    }
+    if let Some(value) = table.optional::<Value>("compression")? {
+        policies.compression = compression::compression(value)?;
     }
     if let Some(value) = table.optional::<Value>("to")? {
         policies.targets = Some(target::targets(value, sources.manifest, sources.upstreams)?);

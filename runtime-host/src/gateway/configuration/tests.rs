@@ -243,6 +243,42 @@ fn mistakes_are_told_with_their_place() {
             "[components.orders]\nbreaker = { failure_ratio = 2 }",
             "gateway.toml:2:29: `failure_ratio` is out of range; expected more than 0, up to 1",
         ),
+        (
+            "[all]\ncompression = { encodings = [\"bz2\"] }",
+            "gateway.toml:2:30: \"bz2\" is no way to compress; expected `zstd`, `br` or `gzip`",
+        ),
+        (
+            "[all]\ncompression = { encodings = [] }",
+            "gateway.toml:2:15: [all.compression] has no encodings; leave `encodings` out for all, or say `compression = false`",
+        ),
+        (
+            "[all]\nresponse_json = { remove = [\"cost\"] }",
+            "gateway.toml:2:29: \"cost\" is no pointer to a part of a document; expected one such as \"/items/*/cost\"",
+        ),
+        (
+            "[all]\nresponse_json = { remove = [\"/a~b\"] }",
+            "gateway.toml:2:29: \"a~b\" has a `~` that is none; write `~0` for `~` and `~1` for `/`",
+        ),
+        (
+            "[all]\nresponse_json = { rename = { \"/items/*\" = \"x\" } }",
+            "gateway.toml:2:30: `/items/*` would give several members one name; expected the name of one at the end",
+        ),
+        (
+            "[all]\nresponse_json = { rename = { \"/a/b\" = \"x\", \"/a/c\" = \"x\" } }",
+            "gateway.toml:2:44: `/a/c` is to be named \"x\", as `/a/b` is; expected different names",
+        ),
+        (
+            "[all]\nresponse_json = { remove = [\"/a\"], rename = { \"/a\" = \"x\" } }",
+            "gateway.toml:2:47: `/a` is removed and renamed; expected either",
+        ),
+        (
+            "[all]\nresponse_json = {}",
+            "gateway.toml:2:17: [all.response_json] changes nothing; expected `remove`, `rename` or both",
+        ),
+        (
+            "[all]\nresponse_json = { remove = [\"/a\"], bytes_max = 0 }",
+            "gateway.toml:2:48: `bytes_max` is out of range; expected 1 to 67108864",
+        ),
         ("[all]\nresponse_headers = { set = { \"a b\" = \"\" } }", "gateway.toml:2:30: \"a b\" is no name of a header"),
     ] {
         let error = fixture.load(text, None).expect_err(text);
