@@ -1,5 +1,6 @@
 //! A service outside of the host, of the kind that a shop moves away from: it answers with what it was asked, and can be ill.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
