@@ -4,6 +4,7 @@
 
 mod audit;
 mod cached;
+mod chain;
 mod change;
 mod choice;
 mod configuration;
@@ -19,6 +20,7 @@ mod migration;
 mod pools;
 mod preview;
 mod quiet;
+mod report;
 mod restart;
 mod revision;
 mod rollouts;

@@ -357,7 +357,7 @@ impl Passage {
     async fn try_admit(&mut self, request: &mut Parts, keys: &Arc<dyn KeySource>) -> Result<(), Refusal> {
         let configuration = self.configuration.clone();
         let policies = configuration.policies(self.rule);
-        if configuration.has_paths() && rule::is_ambiguous(request.uri.path()) {
+        if configuration.has_guarded_paths() && rule::is_ambiguous(request.uri.path()) {
             return Err(Refusal::AmbiguousPath);
         }
         if policies.cors.is_some() {

@@ -18,7 +18,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::forward::Fallback;
 use super::preview::{self, PREVIEW};
-use super::worker::{Answered, Arrival, Worker, authority};
+use super::report::Answered;
+use super::worker::{Arrival, Worker, authority};
 use crate::gateway::cache::{
     Ask, Asked, Boarding, CACHE_STATUS, Cache, Fetched, Landing, Lead, Moment, OF_BODY, Ready, Recorded, Recording,
     Resumed, Stored, Told, Use, is_not_modified,

@@ -14,8 +14,9 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::{Instant, sleep, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::report::Answered;
 use super::shopper::NewShopper;
-use super::worker::{Answered, Arrival, authority};
+use super::worker::{Arrival, authority};
 use super::{Target, Worker, choice, edge};
 use crate::engine::body::Paced;
 use crate::gateway::{
@@ -115,9 +116,9 @@ impl Worker {
         let tried = self.attempts(arrival, &mut course).await;
         let status = tried.answer.status();
         // One that failed at once says nothing of how long answers take; one that timed out does.
-        if tried.outcome != Outcome::Refused && (!status.is_server_error() || status == StatusCode::GATEWAY_TIMEOUT) {
-            places.answered();
-        }
+        let is_measured =
+            tried.outcome != Outcome::Refused && (!status.is_server_error() || status == StatusCode::GATEWAY_TIMEOUT);
+        places.answered(is_measured);
         let (answer, answered) = self.or_fallback(passage, &method, tried.answer, course.answered);
         // What the host itself answers is all there, perhaps because it is too late for anything else.
         let deadline = deadline.filter(|_| tried.outcome == Outcome::Answered && answered.failed.is_none());
@@ -182,6 +183,8 @@ impl Worker {
             if course.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
                 return tried;
             }
+            // Its server is no longer busy with it.
+            drop(tried);
             sleep(pause).await;
             self.app.telemetry.metrics.gateway_retried();
         }
@@ -300,12 +303,17 @@ impl Worker {
         request: &http::request::Parts,
         course: &mut Course<'_, '_>,
     ) -> Result<(Chosen, Connection), Problem> {
+        let mut refused = Vec::new();
         loop {
             let Some(chosen) = course.passage.choose(upstream, request, &course.servers) else {
                 tracing::warn!(upstream = upstream.name(), "there is no server that could be asked");
                 return Err(Problem::Unavailable);
             };
-            course.servers.push(chosen.server.id());
+            let id = chosen.server.id();
+            if !course.servers.contains(&id) {
+                course.servers.push(id);
+            }
+            refused.push(id);
             let error = match upstream.connect(&chosen, self.app.gateway.tls()).await {
                 Ok(connection) => return Ok((chosen, connection)),
                 Err(error) => error,
@@ -313,7 +321,9 @@ impl Worker {
             upstream.answered(&chosen.server, false);
             let problem = problem_of(&error);
             self.log_failure_of(upstream, error, course.context);
-            if !upstream.has_others(&course.servers) {
+            // Each is tried once, the well ones before the ill.
+            let next = course.passage.choose(upstream, request, &course.servers);
+            if next.is_none_or(|next| refused.contains(&next.server.id())) {
                 return Err(problem);
             }
         }

@@ -18,11 +18,12 @@ use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use tokio::runtime::Handle;
 
+use super::chain::chained;
 use super::counts::GrowthCounts;
 use super::revision::Revision;
 use super::schedule;
 use super::tasks::blocking;
-use super::worker::{Worker, chained};
+use super::worker::Worker;
 use crate::engine::admission::Admission;
 use crate::engine::component::{Component, InstanceLimits};
 use crate::engine::pool::InstancePool;

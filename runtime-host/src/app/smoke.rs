@@ -6,8 +6,8 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use wasmtime_wasi_http::Error;
 
+use super::chain::chained;
 use super::revision::Live;
-use super::worker::chained;
 use crate::manifest::Smoke;
 use crate::telemetry::request_context::RequestContext;
 

@@ -1,46 +1,39 @@
 //! The request path on one worker thread: reserved paths, route, instance, answer, report.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::forward::Unanswered;
 use super::quiet::QuietThread;
+use super::report::{Answered, Asked, Revision};
 use super::revision::WorkerThread;
 use super::shopper::NewShopper;
-use super::{App, Origin, PREVIEW, Target, preview, shape, shopper};
+use super::{App, PREVIEW, Target, preview, shape, shopper};
 use crate::allowed_hosts::is_service_chaining_host;
 use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
 use crate::engine::pool::DispatchError;
-use crate::gateway::{Client, KeySource, Passage, Principal};
+use crate::gateway::{Client, KeySource};
 use crate::listener::{BodyError, ConnectionInfo, Handler, IncomingBody, Refusal};
 use crate::manifest::StaticResponse;
 use crate::problem::Problem;
 use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
-use crate::telemetry::access_log::{self, LoggedBody};
-use crate::telemetry::metrics::{CacheOutcome, ComponentMetrics, HOST as HOST_COMPONENT};
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::ComponentMetrics;
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
-
-/// Where a request that one component sends to another by name seems to come from, as in Spin.
-const CHAIN_PEER: &str = "0.0.0.0:0";
-/// Where a request of a component to the application itself seems to come from: in Spin it comes over a connection.
-const SELF_PEER: &str = "127.0.0.1:0";
 
 /// One worker thread's side of the application: its own instances of every component.
 pub struct Worker {
     pub(super) app: Arc<App>,
     /// Its number among the worker threads, from 0.
     index: usize,
-    client: OutboundClient,
+    pub(super) client: OutboundClient,
     /// Ends with the worker.
     _quiet: Option<QuietThread>,
 }
@@ -69,7 +62,7 @@ impl Worker {
     }
 
     /// Has the component at `place` answer, and counts it. A failure becomes the answer that tells of it.
-    async fn dispatch(
+    pub(super) async fn dispatch(
         &self,
         place: usize,
         mut request: Request<WasiBody>,
@@ -111,14 +104,6 @@ impl Worker {
             response.extensions_mut().insert(Revision(metrics.clone()));
         }
         response
-    }
-
-    /// The answer to a request of a component to the application itself, which does not come through the gateway.
-    async fn answer(&self, arrival: Arrival, mut context: Arc<RequestContext>) -> Response<WasiBody> {
-        let asked = Asked::new(&arrival.request);
-        let (mut response, answered) = self.answer_by_route(arrival, None, &mut context, &mut None).await;
-        response.headers_mut().insert(REQUEST_ID, context.request_id_header());
-        self.report(asked, context, answered, response)
     }
 
     /// Has a request answered by whom its route names, or by the component at the place that was chosen for it.
@@ -200,110 +185,6 @@ impl Worker {
         Arc::make_mut(context).set_sides(sides);
         new_shopper
     }
-
-    /// Counts an answer that no component gave, and has the access log know of every one.
-    fn report(
-        &self,
-        asked: Asked,
-        context: Arc<RequestContext>,
-        answered: Answered<'_>,
-        response: Response<WasiBody>,
-    ) -> Response<WasiBody> {
-        let component = answered.place.map(|place| &self.app.served[place]);
-        if component.is_none() {
-            let duration = asked.started.elapsed();
-            self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
-        }
-        if !access_log::is_on() {
-            return response;
-        }
-        let wanted = self.app.gateway.access_log();
-        let status = answered.failed.unwrap_or(response.status());
-        if !wanted.wants(context.trace().trace_id.get(), status) {
-            return response;
-        }
-        let entry = access_log::Entry {
-            component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
-            revision: response.extensions().get::<Revision>().map(|by| by.0.revision().to_owned()),
-            rule: asked.rule,
-            path: wanted.shown(&asked.path).to_owned(),
-            admitted_after: asked.admitted_after,
-            answered_after: asked.started.elapsed(),
-            upstream: answered.upstream,
-            fallback_for: answered.failed,
-            route: answered.route.to_owned(),
-            method: asked.method,
-            status: response.status(),
-            started: asked.started,
-            context,
-            client: asked.client,
-            user: asked.user.map(|user| user.subject().to_owned()),
-            limit_left: asked.limit_left,
-            cache: asked.cached,
-        };
-        response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
-    }
-}
-
-/// A request that is not answered yet.
-struct Asked {
-    method: Method,
-    /// Empty where nobody writes it down.
-    path: String,
-    started: Instant,
-    /// How long the gateway took, and the line of its rule.
-    admitted_after: Option<Duration>,
-    rule: Option<usize>,
-    /// Where it comes from; none from within the application.
-    client: Option<HeaderValue>,
-    /// Who asks, if the gateway knows.
-    user: Option<Arc<Principal>>,
-    /// How many more requests the gateway would let through at once.
-    limit_left: Option<u32>,
-    /// What the gateway's cache did about it.
-    cached: Option<CacheOutcome>,
-}
-
-impl Asked {
-    fn new<B>(request: &Request<B>) -> Self {
-        Self {
-            method: request.method().clone(),
-            path: if access_log::is_on() { request.uri().path().to_owned() } else { String::new() },
-            started: Instant::now(),
-            admitted_after: None,
-            rule: None,
-            client: None,
-            user: None,
-            limit_left: None,
-            cached: None,
-        }
-    }
-
-    /// The gateway has decided.
-    fn admitted(&mut self, passage: &Passage) {
-        self.admitted_after = Some(self.started.elapsed());
-        self.client = Some(passage.client.text.clone());
-        self.user = passage.principal.clone();
-        self.limit_left = passage.remaining;
-        self.rule = passage.rule_line();
-    }
-}
-
-/// Marks an answer with the revision that gave it.
-#[derive(Clone)]
-struct Revision(Arc<ComponentMetrics>);
-
-/// Who answered a request.
-#[derive(Default)]
-pub(super) struct Answered<'a> {
-    /// The component's place in [`App::served`]; `None` is the host itself.
-    pub(super) place: Option<usize>,
-    /// The route as written; empty where none matched.
-    pub(super) route: &'a str,
-    /// The upstream's name, if it was one.
-    pub(super) upstream: Option<String>,
-    /// How it failed, where something else is answered in its place.
-    pub(super) failed: Option<StatusCode>,
 }
 
 /// A request that looks for its route.
@@ -364,67 +245,6 @@ impl Handler for Arc<Worker> {
     }
 }
 
-impl ServiceChain for Worker {
-    fn call(
-        self: Arc<Self>,
-        id: &str,
-        request: Request<WasiBody>,
-        context: RequestContext,
-    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
-        let place = self.app.place_of(id)?;
-        Some(Box::pin(async move {
-            let request = chained(request, &context);
-            let mut context = Arc::new(context);
-            // Decided where the request came in from outside, if it did.
-            self.place_request(&mut context, request.headers());
-            let asked = Asked::new(&request);
-            let response = self.dispatch(place, request, context.clone()).await;
-            self.report(
-                asked,
-                context,
-                Answered { place: Some(place), route: CHAINED_ROUTE, ..Answered::default() },
-                response,
-            )
-        }))
-    }
-
-    fn call_self(
-        self: Arc<Self>,
-        mut request: Request<WasiBody>,
-        context: RequestContext,
-    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
-        let Origin { scheme, authority } = self.app.origin.get()?.clone();
-        Some(Box::pin(async move {
-            if let Some(response) = self.app.reserved(request.uri().path()) {
-                return response;
-            }
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                request.headers_mut().insert(HOST, host);
-            }
-            *request.uri_mut() = absolute(request.uri(), scheme.clone(), authority);
-            let arrival = Arrival { request, scheme, client: HeaderValue::from_static(SELF_PEER) };
-            let mut response = self.answer(arrival, Arc::new(context)).await;
-            set_content_length(&mut response);
-            response
-        }))
-    }
-
-    fn client(&self) -> &OutboundClient {
-        &self.client
-    }
-}
-
-/// A request from within the application, with the headers by which a component knows it.
-pub(super) fn chained(request: Request<WasiBody>, context: &RequestContext) -> Request<WasiBody> {
-    let (mut parts, body) = request.into_parts();
-    let host = parts.uri.authority().map(Authority::as_str).unwrap_or_default().to_owned();
-    let client = HeaderValue::from_static(CHAIN_PEER);
-    let facts = RequestFacts { scheme: &Scheme::HTTP, host: &host, uri: &parts.uri, client: &client };
-    Match::chained(&(), parts.uri.path()).set_headers(&facts, &mut parts.headers);
-    context.write_headers(&mut parts.headers);
-    Request::from_parts(parts, body)
-}
-
 fn log_failure(error: &DispatchError, context: &RequestContext) {
     // Requests that are turned away are logged by the second, so that a flood of them is not one of log lines.
     if !matches!(error, DispatchError::QueueFull { .. }) {
@@ -468,7 +288,7 @@ pub(super) fn authority(parts: &http::request::Parts) -> Option<Authority> {
     (hosts.next().is_none() && !is_service_chaining_host(authority.host())).then_some(authority)
 }
 
-fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {
+pub(super) fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {
     let mut parts = uri.clone().into_parts();
     parts.scheme = Some(scheme);
     parts.authority = Some(authority);
@@ -484,16 +304,6 @@ fn guest_body(body: IncomingBody) -> WasiBody {
         BodyError::Transport(error) => Error::Hyper(error),
     })
     .boxed_unsync()
-}
-
-/// Tells the length of a body that is there as a whole, as it would on a connection.
-fn set_content_length(response: &mut Response<WasiBody>) {
-    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
-    if let Some(bytes) = response.body().size_hint().exact()
-        && !bodiless
-    {
-        response.headers_mut().entry(CONTENT_LENGTH).or_insert(bytes.into());
-    }
 }
 
 fn static_response(response: &StaticResponse) -> Response<WasiBody> {

@@ -137,7 +137,7 @@ pub struct Configuration {
     pub(super) shedding: Option<Arc<Concurrency>>,
     all: Policies,
     rules: Vec<Rule>,
-    has_paths: bool,
+    has_guarded_paths: bool,
 }
 
 impl Configuration {
@@ -208,9 +208,9 @@ impl Configuration {
         self.rules[rule].position.line
     }
 
-    /// Whether some rules go by the path of a request.
-    pub(super) fn has_paths(&self) -> bool {
-        self.has_paths
+    /// Whether rules that keep something from somebody go by the path of a request.
+    pub(super) fn has_guarded_paths(&self) -> bool {
+        self.has_guarded_paths
     }
 
     /// Rules that there are.

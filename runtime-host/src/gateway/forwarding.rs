@@ -19,11 +19,11 @@ pub struct Places {
 }
 
 impl Places {
-    /// The answer has come; it may still be on its way out.
-    pub fn answered(&mut self) {
+    /// The answer has come; it may still be on its way out. If nobody worked on it, it says nothing of how long answers take.
+    pub fn answered(&mut self, is_measured: bool) {
         let now = Instant::now();
         for place in [&mut self.own, &mut self.shared].into_iter().flatten() {
-            place.answered(now);
+            place.answered(is_measured, now);
         }
     }
 }

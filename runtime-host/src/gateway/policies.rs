@@ -119,6 +119,14 @@ pub(super) enum Authentication {
 }
 
 impl Policies {
+    /// Whether it matters who gets past them: what is only faster, or told to browsers, may be missed.
+    pub(super) fn guard(&self) -> bool {
+        let asks = self.deny || self.redirect.is_some() || self.authentication != Authentication::Off;
+        let bounds = self.body_bytes_max.is_some() || !self.rate_limits.is_empty() || self.concurrency.is_some();
+        let sends = self.targets.is_some() || self.rewrite.is_some();
+        asks || bounds || sends || self.response_json.is_some() || self.request_headers != HeaderEdits::default()
+    }
+
     /// Whether the route alone decides who answers, and how.
     pub(super) fn is_plain(&self) -> bool {
         let has_target = self.targets.is_some() || self.rewrite.is_some();

@@ -203,11 +203,6 @@ impl Upstream {
         if has_it { None } else { cookie::for_session(name, &id, is_https) }
     }
 
-    /// Whether there is a server that none of `tried` is.
-    pub fn has_others(&self, tried: &[u64]) -> bool {
-        self.servers.load().iter().any(|server| !tried.contains(&server.id))
-    }
-
     /// A connection to the server, on which nothing has been sent yet.
     pub async fn connect(&self, chosen: &Chosen, tls: &TlsSource) -> Result<Connection, SendError> {
         match connections::idle(&chosen.server) {

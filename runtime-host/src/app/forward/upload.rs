@@ -90,6 +90,15 @@ impl Upload {
     }
 }
 
+impl Drop for Uploaded {
+    fn drop(&mut self) {
+        // Nobody reads on: from now on it is not the client that lets us wait.
+        let mut progress = self.upload.lock();
+        progress.waits_for_client = false;
+        progress.moved = Instant::now();
+    }
+}
+
 /// What a client is told whose body cannot be read.
 pub(super) fn problem(error: &Error) -> Problem {
     match error {
@@ -174,6 +183,18 @@ mod tests {
         let began = Instant::now();
         assert_eq!(upload.answer(LIMIT, None, pending::<()>()).await, Err(Late::Service));
         assert!(began.elapsed() >= LIMIT);
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_service_that_leaves_the_body_does_too() {
+        let (_sender, body) = body();
+        let (mut uploaded, upload) = Upload::watch(body);
+        let leaving = async move {
+            assert!(tokio::time::timeout(LIMIT / 4, uploaded.frame()).await.is_err());
+            drop(uploaded);
+            pending::<()>().await;
+        };
+        assert_eq!(upload.answer(LIMIT, None, leaving).await, Err(Late::Service));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use http::{HeaderValue, Request};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::super::rule::Matcher;
+use super::super::rule::{Asked, Matcher};
 use super::*;
 use crate::fuzz::{check_refusal, fuzz};
 
@@ -74,15 +74,16 @@ fn check(text: &str, path: &Path, manifest: &Manifest, configuration: &Configura
     }
     for (place, rule) in configuration.rules.iter().enumerate() {
         let Some(request) = witness(&rule.matcher) else { continue };
-        prop_assert!(rule.matcher.matches(&request), "{:?} is not for {:?}", rule.matcher, request);
-        let first = configuration.rules.iter().position(|rule| rule.matcher.matches(&request));
+        let asked = Asked::new(&request);
+        prop_assert!(rule.matcher.matches(&asked), "{:?} is not for {:?}", rule.matcher, request);
+        let first = configuration.rules.iter().position(|rule| rule.matcher.matches(&asked));
         let found = configuration.rule_for(&request);
         // A preflight is for the rule of what it asks about.
         if Cors::preflight(&request.method, &request.headers).is_none() {
             prop_assert_eq!(found, first);
         }
         for earlier in configuration.rules[..place].iter().filter(|earlier| earlier.matcher.covers(&rule.matcher)) {
-            prop_assert!(earlier.matcher.matches(&request), "{:?} covers {:?}", earlier.matcher, rule.matcher);
+            prop_assert!(earlier.matcher.matches(&asked), "{:?} covers {:?}", earlier.matcher, rule.matcher);
         }
     }
     Ok(())

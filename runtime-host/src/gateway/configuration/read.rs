@@ -128,7 +128,7 @@ pub(super) fn configuration(
         table.finish()?;
     }
     root.finish()?;
-    let has_paths = rules.iter().any(|rule| rule.matcher.path.is_some());
+    let has_guarded_paths = rules.iter().any(|rule| rule.matcher.path.is_some() && rule.policies.guard());
     let is_cached = all.cache.is_some() || rules.iter().any(|rule| rule.policies.cache.is_some());
     let cache = is_cached.then(|| match former.and_then(|former| former.cache.as_ref()) {
         Some(former) if *former.settings() == room => former.clone(),
@@ -146,7 +146,7 @@ pub(super) fn configuration(
         shedding,
         all,
         rules,
-        has_paths,
+        has_guarded_paths,
     })
 }
 

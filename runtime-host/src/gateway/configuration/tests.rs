@@ -113,6 +113,24 @@ fn what_is_under_way_and_known_outlives_a_change_of_something_else() {
 }
 
 #[test]
+fn paths_have_to_be_plain_only_where_somebody_could_get_past_a_rule() {
+    let guards = |rule: &str| {
+        Fixture::new().load(&format!("[[rules]]\npath = \"/api/...\"\n{rule}"), None).unwrap().has_guarded_paths()
+    };
+    for rule in ["cache = true", "security_headers = true", "compression = true", "timeout = \"5s\""] {
+        assert!(!guards(rule), "{rule}");
+    }
+    for rule in [
+        "deny = true",
+        "body_bytes_max = 5",
+        "to = { component = \"orders\" }",
+        "response_json = { remove = [\"/a\"] }",
+    ] {
+        assert!(guards(rule), "{rule}");
+    }
+}
+
+#[test]
 fn what_did_not_change_goes_on() {
     let fixture = Fixture::new();
     let text = |rate: &str| format!("{TOKENS}[rate_limits.a]\nrate = \"5/s\"\n[rate_limits.b]\nrate = \"{rate}\"\n");

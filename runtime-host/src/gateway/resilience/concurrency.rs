@@ -35,8 +35,9 @@ const SMOOTHING: f64 = 0.7;
 /// How long it is taken for known how fast an answer can be. Then it is measured anew, with so few requests that none waits:
 /// what is measured under load would be taken for the best there is, and the limit would grow without end.
 const BASE_PERIOD: Duration = Duration::from_secs(60);
-/// Answers that are measured then.
+/// Answers that are measured then, and how long that may take.
 const BASE_LOT: u32 = 8;
+const MEASUREMENT_MAX: Duration = Duration::from_secs(2);
 
 /// A limit and what is under way.
 #[derive(Debug)]
@@ -71,7 +72,8 @@ struct Lot {
 pub(in crate::gateway) struct Place {
     concurrency: Arc<Concurrency>,
     since: Instant,
-    is_counted: bool,
+    /// With an adaptive limit, whoever has been answered makes nobody wait any more: a body may take hours.
+    is_answered: bool,
 }
 
 impl Concurrency {
@@ -95,33 +97,52 @@ impl Concurrency {
     /// A place for a request that may have this part of all of them, if one is free.
     pub(in crate::gateway) fn enter(self: &Arc<Self>, part: f64, now: Instant) -> Option<Place> {
         let mut state = lock(&self.state);
+        state.end_measurement(now);
         // At least one is let in, or nothing would ever be learnt.
         if f64::from(state.under_way) >= (state.limit * part).max(1.0).floor() {
             return None;
         }
         state.under_way += 1;
         state.lot.under_way_max = state.lot.under_way_max.max(state.under_way);
-        Some(Place { concurrency: self.clone(), since: now, is_counted: false })
+        Some(Place { concurrency: self.clone(), since: now, is_answered: false })
     }
 }
 
 impl Place {
-    /// The answer has come, though its body may still be under way. Only of those who really worked on it something is learnt.
-    pub(in crate::gateway) fn answered(&mut self, now: Instant) {
-        if !self.concurrency.settings.is_adaptive || std::mem::replace(&mut self.is_counted, true) {
+    /// The answer has come, though its body may still be under way. Only if somebody really worked on it, something is learnt.
+    pub(in crate::gateway) fn answered(&mut self, is_measured: bool, now: Instant) {
+        if !self.concurrency.settings.is_adaptive || std::mem::replace(&mut self.is_answered, true) {
             return;
         }
-        lock(&self.concurrency.state).answered(&self.concurrency.settings, self.since, now);
+        let mut state = lock(&self.concurrency.state);
+        state.under_way -= 1;
+        if is_measured {
+            state.answered(&self.concurrency.settings, self.since, now);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.concurrency.state).under_way -= 1;
+        if !self.is_answered {
+            lock(&self.concurrency.state).under_way -= 1;
+        }
     }
 }
 
 impl State {
+    /// Goes back to the limit of before where a measurement gets no answers.
+    fn end_measurement(&mut self, now: Instant) {
+        let since = self.base_since.unwrap_or(now);
+        if now.saturating_duration_since(since) > MEASUREMENT_MAX
+            && let Some(limit) = self.measured_at.take()
+        {
+            self.limit = limit;
+            self.base_since = Some(now);
+            self.lot = Lot { under_way_max: self.under_way, ..Lot::default() };
+        }
+    }
+
     fn answered(&mut self, settings: &ConcurrencySettings, since: Instant, now: Instant) {
         let base_since = *self.base_since.get_or_insert(now);
         // What began before the measurement had others beside it.
@@ -202,7 +223,7 @@ mod tests {
             if let Some(mut place) = under_way.pop_front() {
                 // Nobody is answered before the work is done.
                 place.since = place.since.min(*now - Duration::from_millis(10));
-                place.answered(*now);
+                place.answered(true, *now);
             }
             steps += 1.0;
             measuring += f64::from(u8::from(lock(&concurrency.state).measured_at.is_some()));
@@ -222,12 +243,32 @@ mod tests {
     }
 
     #[test]
+    fn long_bodies_and_slow_answers_shut_nobody_out() {
+        let (concurrency, mut now) = (concurrency(1000, true), Instant::now());
+        let mut bodies = Vec::new();
+        for second in 0..300 {
+            now += Duration::from_secs(1);
+            let mut place = concurrency.enter(0.5, now).unwrap_or_else(|| panic!("nobody is let in after {second} s"));
+            now += Duration::from_millis(10);
+            place.answered(true, now);
+            bodies.push(place);
+        }
+        // Measurements that get no answers end.
+        let mut waiting: Vec<_> = (0..4).filter_map(|_| concurrency.enter(1.0, now)).collect();
+        for _ in 0..100 {
+            now += Duration::from_secs(3);
+            waiting.extend(concurrency.enter(1.0, now));
+        }
+        assert!(waiting.len() > 20, "{}", waiting.len());
+    }
+
+    #[test]
     fn what_is_asked_for_by_few_keeps_its_limit() {
         let (concurrency, mut now) = (concurrency(1000, true), Instant::now());
         for _ in 0..100_000 {
             let mut place = concurrency.enter(1.0, now).unwrap();
             now += Duration::from_millis(10);
-            place.answered(now);
+            place.answered(true, now);
         }
         assert_eq!(lock(&concurrency.state).limit, f64::from(START));
     }

@@ -1,0 +1,120 @@
+//! What is counted and written down of each answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::WasiBody;
+
+use super::Worker;
+use crate::gateway::{Passage, Principal};
+use crate::telemetry::access_log::{self, LoggedBody};
+use crate::telemetry::metrics::{CacheOutcome, ComponentMetrics, HOST as HOST_COMPONENT};
+use crate::telemetry::request_context::RequestContext;
+
+/// A request that is not answered yet.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// Empty where nobody writes it down.
+    pub(super) path: String,
+    pub(super) started: Instant,
+    /// How long the gateway took, and the line of its rule.
+    pub(super) admitted_after: Option<Duration>,
+    pub(super) rule: Option<usize>,
+    /// Where it comes from; none from within the application.
+    pub(super) client: Option<HeaderValue>,
+    /// Who asks, if the gateway knows.
+    pub(super) user: Option<Arc<Principal>>,
+    /// How many more requests the gateway would let through at once.
+    pub(super) limit_left: Option<u32>,
+    /// What the gateway's cache did about it.
+    pub(super) cached: Option<CacheOutcome>,
+}
+
+impl Asked {
+    pub(super) fn new<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: if access_log::is_on() { request.uri().path().to_owned() } else { String::new() },
+            started: Instant::now(),
+            admitted_after: None,
+            rule: None,
+            client: None,
+            user: None,
+            limit_left: None,
+            cached: None,
+        }
+    }
+
+    /// The gateway has decided.
+    pub(super) fn admitted(&mut self, passage: &Passage) {
+        self.admitted_after = Some(self.started.elapsed());
+        self.client = Some(passage.client.text.clone());
+        self.user = passage.principal.clone();
+        self.limit_left = passage.remaining;
+        self.rule = passage.rule_line();
+    }
+}
+
+/// Marks an answer with the revision that gave it.
+#[derive(Clone)]
+pub(super) struct Revision(pub(super) Arc<ComponentMetrics>);
+
+/// Who answered a request.
+#[derive(Default)]
+pub(super) struct Answered<'a> {
+    /// The component's place in [`App::served`]; `None` is the host itself.
+    pub(super) place: Option<usize>,
+    /// The route as written; empty where none matched.
+    pub(super) route: &'a str,
+    /// The upstream's name, if it was one.
+    pub(super) upstream: Option<String>,
+    /// How it failed, where something else is answered in its place.
+    pub(super) failed: Option<StatusCode>,
+}
+
+impl Worker {
+    /// Counts an answer that no component gave, and has the access log know of every one.
+    pub(super) fn report(
+        &self,
+        asked: Asked,
+        context: Arc<RequestContext>,
+        answered: Answered<'_>,
+        response: Response<WasiBody>,
+    ) -> Response<WasiBody> {
+        let component = answered.place.map(|place| &self.app.served[place]);
+        if component.is_none() {
+            let duration = asked.started.elapsed();
+            self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
+        }
+        if !access_log::is_on() {
+            return response;
+        }
+        let wanted = self.app.gateway.access_log();
+        let status = answered.failed.unwrap_or(response.status());
+        if !wanted.wants(context.trace().trace_id.get(), status) {
+            return response;
+        }
+        let entry = access_log::Entry {
+            component: component.map_or(HOST_COMPONENT, String::as_str).to_owned(),
+            revision: response.extensions().get::<Revision>().map(|by| by.0.revision().to_owned()),
+            rule: asked.rule,
+            path: wanted.shown(&asked.path).to_owned(),
+            admitted_after: asked.admitted_after,
+            answered_after: asked.started.elapsed(),
+            upstream: answered.upstream,
+            fallback_for: answered.failed,
+            route: answered.route.to_owned(),
+            method: asked.method,
+            status: response.status(),
+            started: asked.started,
+            context,
+            client: asked.client,
+            user: asked.user.map(|user| user.subject().to_owned()),
+            limit_left: asked.limit_left,
+            cache: asked.cached,
+        };
+        response.map(|body| LoggedBody::new(body, entry).boxed_unsync())
+    }
+}
