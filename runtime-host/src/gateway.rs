@@ -378,9 +378,9 @@ impl Passage {
             return Err(Refusal::ContentTooLarge);
         }
         // Before anything that costs; and before a refusal, so that guessing tokens is limited too.
-        self.limit(policies, true)?;
+        self.limit(policies, true).await?;
         let identified = self.identify(policies, &mut request.headers, keys).await;
-        self.limit(policies, false)?;
+        self.limit(policies, false).await?;
         identified?;
         if !policies.permits(self.principal.as_deref()) {
             return Err(if self.principal.is_some() { Refusal::Forbidden } else { Refusal::NoToken });
@@ -441,9 +441,9 @@ impl Passage {
     }
 
     /// Counts the request against every limit that comes before it is known who asks, or after, until one is used up.
-    fn limit(&mut self, policies: &Policies, is_early: bool) -> Result<(), Refusal> {
+    async fn limit(&mut self, policies: &Policies, is_early: bool) -> Result<(), Refusal> {
         for limit in policies.rate_limits.iter().filter(|limit| limit.is_early() == is_early) {
-            let verdict = limit.check(self.client.address.ip(), self.principal.as_deref());
+            let verdict = limit.check(self.client.address.ip(), self.principal.as_deref()).await;
             self.remaining = Some(self.remaining.map_or(verdict.remaining, |least| least.min(verdict.remaining)));
             self.verdicts.push((limit.quoted_name(), verdict));
             if !verdict.is_admitted {

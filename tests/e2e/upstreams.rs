@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
 use tests::app::App;
 use tests::host::{Host, PATIENCE};
 use tests::legacy::{HEALTH_PATH, Legacy, Mood};
 use tokio::time::{Instant, sleep};
+
+use crate::authority::Authority;
 
 /// How often a change is looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -212,6 +215,30 @@ async fn servers_are_found_by_name_and_asked_over_http2() {
         sleep(POLL).await;
     };
     assert_eq!((&seen["version"], &seen["uri"]), (&"HTTP/2.0".into(), &"http://shop.internal/old/a".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_made_sure_of_by_its_certificate() {
+    let secure = App::new().guest("interfaces", "");
+    let authority = Authority::new(secure.folder(), "authority");
+    authority.vouch(secure.folder(), "server", ExtendedKeyUsagePurpose::ServerAuth);
+    let file = |name: &str| secure.folder().join(name).display().to_string();
+    let (certificate, key, roots) = (file("server.pem"), file("server.key"), file("authority.pem"));
+    let secure = secure.argument("--tls-cert").argument(certificate).argument("--tls-key").argument(key).start().await;
+    let upstream = secure.address();
+    let gateway = format!("[upstreams.legacy]\nservers = [\"https://{upstream}\"]\n")
+        + "[[rules]]\npath = \"/interfaces/...\"\nto = { upstream = \"legacy\" }\n";
+    let app = || App::new().guest("hello", "").file("gateway.toml", &gateway);
+    let trusting =
+        format!("[[client_tls]]\ncomponent_ids = [\"(host)\"]\nhosts = [\"127.0.0.1\"]\nca_roots_file = \"{roots}\"\n");
+    let host = app().runtime_config(&trusting).start().await;
+    for _ in 0..3 {
+        let seen = described(&host, "/interfaces/request").await;
+        let url = seen["headers"]["spin-full-url"][0].as_str().expect("a URL");
+        assert!(url.starts_with("https://"), "{seen}");
+    }
+    let doubting = app().start().await;
+    assert_eq!(doubting.get("/interfaces/request").await.status(), 502, "nobody vouches for it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,9 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::forward::Fallback;
 use super::preview::{self, PREVIEW};
-use super::report::Answered;
+use super::report::{Answered, Fallback};
 use super::worker::{Arrival, Worker, authority};
 use crate::gateway::cache::{
     Ask, Asked, Boarding, CACHE_STATUS, Cache, Fetched, Landing, Lead, Moment, OF_BODY, Ready, Recorded, Recording,

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::{Instant, sleep, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::report::Answered;
+use super::report::{Answered, Fallback, Unanswered};
 use super::shopper::NewShopper;
 use super::worker::{Arrival, authority};
 use super::{Target, Worker, choice, edge};
@@ -67,14 +67,6 @@ enum Outcome {
     /// It has not worked on the request to its end, for all that is known.
     Unanswered,
 }
-
-/// Marks the answer of a component that has not worked on the request to its end: it trapped, or had no instance.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Unanswered;
-
-/// Marks an answer that stands in for one of somebody who failed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fallback;
 
 impl Tried {
     fn refused(answer: Response<WasiBody>) -> Self {

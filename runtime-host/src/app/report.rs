@@ -57,6 +57,14 @@ impl Asked {
     }
 }
 
+/// Marks the answer of a component that has not worked on the request to its end: it trapped, or had no instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unanswered;
+
+/// Marks an answer that stands in for one of somebody who failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fallback;
+
 /// Marks an answer with the revision that gave it.
 #[derive(Clone)]
 pub(super) struct Revision(pub(super) Arc<ComponentMetrics>);

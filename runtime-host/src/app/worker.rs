@@ -9,9 +9,8 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::forward::Unanswered;
 use super::quiet::QuietThread;
-use super::report::{Answered, Asked, Revision};
+use super::report::{Answered, Asked, Revision, Unanswered};
 use super::revision::WorkerThread;
 use super::shopper::NewShopper;
 use super::{App, PREVIEW, Target, preview, shape, shopper};

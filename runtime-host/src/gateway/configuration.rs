@@ -26,6 +26,7 @@
 //! rate = "50/s"                       # or /m, /h, /d
 //! burst = 100                         # by default as many as the rate names
 //! tiers = { staff = "500/s" }         # of callers with a role
+//! when_out_of_reach = "admit"         # or "refuse": what holds while nothing can be counted; in memory that never happens
 //!
 //! [upstreams.legacy]                  # services outside of the host that rules may name
 //! servers = ["http://10.0.0.5:8080", { url = "http://10.0.0.6:8080", weight = 2 }]

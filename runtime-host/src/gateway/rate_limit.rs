@@ -51,6 +51,16 @@ pub(super) struct Rate {
     pub(super) burst: NonZeroU32,
 }
 
+/// What holds while nothing can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum WhenOutOfReach {
+    /// Everybody is let through.
+    #[default]
+    Admit,
+    /// Nobody is.
+    Refuse,
+}
+
 /// What a limit is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RateLimitSettings {
@@ -59,16 +69,27 @@ pub(super) struct RateLimitSettings {
     pub(super) rate: Rate,
     /// Rates of callers with a role; the first role that a caller has counts.
     pub(super) tiers: Vec<(String, Rate)>,
+    pub(super) when_out_of_reach: WhenOutOfReach,
 }
 
-/// A limit and its memory.
-pub(super) struct RateLimit<C: Clock = DefaultClock> {
+/// Where the requests of callers are counted against one rate. In memory this is always at hand; where several hosts count
+/// together, it may be out of reach.
+pub(super) trait Counters: Send + Sync {
+    /// Counts a request of this caller, if it may be let through.
+    fn count(&self, caller: u128) -> impl Future<Output = Result<Verdict, OutOfReach>> + Send;
+}
+
+/// Nothing can be counted now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutOfReach;
+
+/// A limit and where it is counted.
+pub(super) struct RateLimit<S = Budget> {
     settings: RateLimitSettings,
     /// The name as headers have it.
     quoted_name: HeaderValue,
-    clock: C,
-    everyone: Budget<C>,
-    tiers: Vec<(String, Budget<C>)>,
+    everyone: S,
+    tiers: Vec<(String, S)>,
 }
 
 /// What a limit says of a request.
@@ -82,8 +103,10 @@ pub(super) struct Verdict {
     pub(super) is_admitted: bool,
 }
 
-struct Budget<C: Clock> {
+/// Counts in the memory of this process.
+pub(super) struct Budget<C: Clock = DefaultClock> {
     rate: Rate,
+    clock: C,
     limiter: RateLimiter<u128, Memory, C, StateInformationMiddleware>,
     is_crowded: Arc<AtomicBool>,
     swept: Mutex<Option<C::Instant>>,
@@ -91,18 +114,18 @@ struct Budget<C: Clock> {
 
 impl RateLimit {
     pub(super) fn new(settings: RateLimitSettings) -> Self {
-        Self::with_clock(settings, DefaultClock::default(), CALLERS_MAX)
+        Self::counted_by(settings, |rate| Budget::new(rate, DefaultClock::default(), CALLERS_MAX))
     }
 }
 
-impl<C: Clock + Clone> RateLimit<C> {
-    fn with_clock(settings: RateLimitSettings, clock: C, callers_max: usize) -> Self {
-        let budget = |rate: Rate| Budget::new(rate, clock.clone(), callers_max);
-        let tiers = settings.tiers.iter().map(|(role, rate)| (role.clone(), budget(*rate))).collect();
+impl<S: Counters> RateLimit<S> {
+    /// A limit with a store for each rate.
+    fn counted_by(settings: RateLimitSettings, store: impl Fn(Rate) -> S) -> Self {
+        let tiers = settings.tiers.iter().map(|(role, rate)| (role.clone(), store(*rate))).collect();
         // Names were checked when they were read.
         let quoted_name =
             HeaderValue::try_from(format!("{:?}", settings.name)).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { everyone: budget(settings.rate), tiers, settings, quoted_name, clock }
+        Self { everyone: store(settings.rate), tiers, settings, quoted_name }
     }
 
     pub(super) fn settings(&self) -> &RateLimitSettings {
@@ -119,15 +142,33 @@ impl<C: Clock + Clone> RateLimit<C> {
     }
 
     /// Counts a request of this caller, if it may be let through.
-    pub(super) fn check(&self, address: IpAddr, principal: Option<&Principal>) -> Verdict {
+    pub(super) async fn check(&self, address: IpAddr, principal: Option<&Principal>) -> Verdict {
         let caller = match (self.settings.by, principal) {
             (By::Everybody, _) => 0,
             (By::User, Some(principal)) => principal.key(),
             (By::Address, _) | (By::User, None) => network(address),
         };
         let has = |role: &str| principal.is_some_and(|principal| principal.has_role(role));
-        let tier = self.tiers.iter().find(|(role, _)| has(role)).map(|(_, budget)| budget);
-        tier.unwrap_or(&self.everyone).check(caller, &self.clock)
+        let tier = self.tiers.iter().position(|(role, _)| has(role));
+        let (store, rate) = match tier {
+            Some(place) => (&self.tiers[place].1, self.settings.tiers[place].1),
+            None => (&self.everyone, self.settings.rate),
+        };
+        store.count(caller).await.unwrap_or_else(|OutOfReach| Verdict {
+            rate,
+            remaining: 0,
+            reset: Duration::ZERO,
+            is_admitted: self.settings.when_out_of_reach == WhenOutOfReach::Admit,
+        })
+    }
+}
+
+impl<C: Clock + Clone + Send + Sync> Counters for Budget<C>
+where
+    C::Instant: Send,
+{
+    async fn count(&self, caller: u128) -> Result<Verdict, OutOfReach> {
+        Ok(self.check(caller))
     }
 }
 
@@ -135,14 +176,14 @@ impl<C: Clock + Clone> Budget<C> {
     fn new(rate: Rate, clock: C, callers_max: usize) -> Self {
         let is_crowded = Arc::new(AtomicBool::new(false));
         let memory = Memory::new(callers_max, is_crowded.clone());
-        let limiter = RateLimiter::new(rate.quota(), memory, clock);
-        Self { rate, limiter, is_crowded, swept: Mutex::default() }
+        let limiter = RateLimiter::new(rate.quota(), memory, clock.clone());
+        Self { rate, clock, limiter, is_crowded, swept: Mutex::default() }
     }
 
-    fn check(&self, caller: u128, clock: &C) -> Verdict {
+    fn check(&self, caller: u128) -> Verdict {
         let checked = self.limiter.check_key(&caller);
         if self.is_crowded.load(Ordering::Relaxed) {
-            self.sweep(clock.now());
+            self.sweep(self.clock.now());
         }
         match checked {
             Ok(state) => {
@@ -152,7 +193,7 @@ impl<C: Clock + Clone> Budget<C> {
                 Verdict { rate: self.rate, remaining, reset, is_admitted: true }
             }
             Err(not_until) => {
-                let reset = not_until.wait_time_from(clock.now());
+                let reset = not_until.wait_time_from(self.clock.now());
                 Verdict { rate: self.rate, remaining: 0, reset, is_admitted: false }
             }
         }
@@ -273,6 +314,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod clock_jumps;
 
 #[cfg(test)]
+impl<S: Counters> RateLimit<S> {
+    /// The verdict of a store that lets nobody wait.
+    fn checked(&self, address: IpAddr, principal: Option<&Principal>) -> Verdict {
+        futures::FutureExt::now_or_never(self.check(address, principal)).expect("it is at hand")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
@@ -281,15 +330,41 @@ mod tests {
 
     use super::*;
 
+    /// A store that nobody reaches.
+    struct Gone;
+
+    impl Counters for Gone {
+        async fn count(&self, _: u128) -> Result<Verdict, OutOfReach> {
+            Err(OutOfReach)
+        }
+    }
+
+    #[test]
+    fn a_limit_says_what_holds_while_nothing_can_be_counted() {
+        for (when_out_of_reach, is_admitted) in [(WhenOutOfReach::Admit, true), (WhenOutOfReach::Refuse, false)] {
+            let rate = rate(1, Duration::from_secs(1), 1);
+            let settings =
+                RateLimitSettings { name: "far".into(), by: By::Address, rate, tiers: Vec::new(), when_out_of_reach };
+            let limit = RateLimit::counted_by(settings, |_| Gone);
+            assert_eq!(limit.checked(address(1), None).is_admitted, is_admitted);
+        }
+    }
+
     fn rate(requests: u32, window: Duration, burst: u32) -> Rate {
         let number = |number| NonZeroU32::new(number).unwrap();
         Rate { requests: number(requests), window, burst: number(burst) }
     }
 
-    fn limit(by: By, rate: Rate, callers_max: usize) -> (RateLimit<FakeRelativeClock>, FakeRelativeClock) {
+    fn limit(by: By, rate: Rate, callers_max: usize) -> (RateLimit<Budget<FakeRelativeClock>>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        let settings = RateLimitSettings { name: "test".into(), by, rate, tiers: Vec::new() };
-        (RateLimit::with_clock(settings, clock.clone(), callers_max), clock)
+        let settings = RateLimitSettings {
+            name: "test".into(),
+            by,
+            rate,
+            tiers: Vec::new(),
+            when_out_of_reach: WhenOutOfReach::Admit,
+        };
+        (RateLimit::counted_by(settings, |rate| Budget::new(rate, clock.clone(), callers_max)), clock)
     }
 
     fn address(number: u32) -> IpAddr {
@@ -299,13 +374,13 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_and_then_the_rate() {
         let (limit, clock) = limit(By::Address, rate(10, Duration::from_secs(1), 5), 100);
-        let ask = || limit.check(address(1), None);
+        let ask = || limit.checked(address(1), None);
         let burst: Vec<u32> = (0..5).map(|_| ask().remaining).collect();
         assert_eq!(burst, [4, 3, 2, 1, 0]);
         let refused = ask();
         assert!(!refused.is_admitted);
         assert_eq!(refused.reset, Duration::from_millis(100));
-        assert!(limit.check(address(2), None).is_admitted, "others have budgets of their own");
+        assert!(limit.checked(address(2), None).is_admitted, "others have budgets of their own");
         clock.advance(Duration::from_millis(100));
         assert!(ask().is_admitted);
         assert!(!ask().is_admitted);
@@ -314,7 +389,7 @@ mod tests {
     #[test]
     fn one_household_has_one_budget() {
         let (limit, _) = limit(By::Address, rate(1, Duration::from_secs(1), 1), 100);
-        let ask = |address: &str| limit.check(address.parse().unwrap(), None).is_admitted;
+        let ask = |address: &str| limit.checked(address.parse().unwrap(), None).is_admitted;
         assert!(ask("2001:db8:1:2::1"));
         assert!(!ask("2001:db8:1:2:ffff::9"), "the same network");
         assert!(ask("2001:db8:1:3::1"));
@@ -330,9 +405,9 @@ mod tests {
         limit.tiers.push(("staff".into(), Budget::new(fast, clock, 100)));
         let user = |subject: &str, roles: &[&str]| Principal::new(subject.into(), roles.iter().copied(), "");
         let (ann, bob) = (user("ann", &["customer"]), user("bob", &["customer", "staff"]));
-        assert!(limit.check(address(1), Some(&ann)).is_admitted);
-        assert!(!limit.check(address(2), Some(&ann)).is_admitted, "wherever she is");
-        let admitted = (0..20).filter(|_| limit.check(address(1), Some(&bob)).is_admitted).count();
+        assert!(limit.checked(address(1), Some(&ann)).is_admitted);
+        assert!(!limit.checked(address(2), Some(&ann)).is_admitted, "wherever she is");
+        let admitted = (0..20).filter(|_| limit.checked(address(1), Some(&bob)).is_admitted).count();
         assert_eq!(admitted, 10);
     }
 
@@ -340,7 +415,7 @@ mod tests {
     fn a_flood_of_callers_resets_nobody() {
         const CALLERS: usize = 64;
         let (limit, clock) = limit(By::Address, rate(1, Duration::from_secs(60), 1), CALLERS);
-        let ask = |number| limit.check(address(number), None).is_admitted;
+        let ask = |number| limit.checked(address(number), None).is_admitted;
         assert!(ask(1));
         let admitted = (2..10_000).filter(|number| ask(*number)).count();
         assert!(admitted <= 2 * CALLERS, "{admitted}: whoever finds no room shares a budget");
@@ -354,13 +429,19 @@ mod tests {
     fn threads_together_get_no_more_than_one_would() {
         const THREADS: u32 = 8;
         let rate = rate(2_000, Duration::from_secs(1), 100);
-        let settings = RateLimitSettings { name: "test".into(), by: By::Address, rate, tiers: Vec::new() };
+        let settings = RateLimitSettings {
+            name: "test".into(),
+            by: By::Address,
+            rate,
+            tiers: Vec::new(),
+            when_out_of_reach: WhenOutOfReach::Admit,
+        };
         let limit = RateLimit::new(settings);
         let started = std::time::Instant::now();
         let ask = || {
             let mut admitted = 0;
             while started.elapsed() < Duration::from_millis(500) {
-                admitted += u32::from(limit.check(address(1), None).is_admitted);
+                admitted += u32::from(limit.checked(address(1), None).is_admitted);
             }
             admitted
         };
@@ -392,7 +473,7 @@ mod tests {
                 if expected {
                     level_ns -= request_ns;
                 }
-                let verdict = limit.check(address(1), None);
+                let verdict = limit.checked(address(1), None);
                 prop_assert_eq!(verdict.is_admitted, expected);
                 prop_assert_eq!(u64::from(verdict.remaining), if expected { level_ns / request_ns } else { 0 });
             }

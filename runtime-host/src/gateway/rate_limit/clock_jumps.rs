@@ -55,12 +55,18 @@ fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-fn limit(random: &mut fastrand::Rng, by: By, callers_max: usize) -> (RateLimit<Jumping>, Jumping) {
+fn limit(random: &mut fastrand::Rng, by: By, callers_max: usize) -> (RateLimit<Budget<Jumping>>, Jumping) {
     let mut number = || NonZeroU32::new(random.u32(1..50)).unwrap();
     let rate = Rate { requests: number(), window: Duration::from_secs(1), burst: number() };
-    let settings = RateLimitSettings { name: "test".into(), by, rate, tiers: Vec::new() };
+    let settings = RateLimitSettings {
+        name: "test".into(),
+        by,
+        rate,
+        tiers: Vec::new(),
+        when_out_of_reach: WhenOutOfReach::Admit,
+    };
     let clock = Jumping::new();
-    (RateLimit::with_clock(settings, clock.clone(), callers_max), clock)
+    (RateLimit::counted_by(settings, |rate| Budget::new(rate, clock.clone(), callers_max)), clock)
 }
 
 fn address(number: u32) -> IpAddr {
@@ -79,7 +85,7 @@ fn a_limit_is_the_bucket_that_it_says_wherever_the_clock_goes() {
             // What the clock takes back, the bucket has not got.
             level_ns = full_ns.min(level_ns + clock.step(&mut random));
             let is_due = level_ns >= request_ns;
-            let verdict = limit.check(address(1), None);
+            let verdict = limit.checked(address(1), None);
             assert_eq!(verdict.is_admitted, is_due, "round {round}, step {step}: {level_ns} of {full_ns}");
             if is_due {
                 level_ns -= request_ns;
@@ -107,7 +113,7 @@ fn nobody_gets_more_than_is_due_by_a_clock_that_jumps_while_others_crowd_in() {
             for _ in 0..8 {
                 let caller = random.u32(0..64);
                 let known = limit.everyone.limiter.len();
-                *admitted.entry(caller).or_default() += u32::from(limit.check(address(caller), None).is_admitted);
+                *admitted.entry(caller).or_default() += u32::from(limit.checked(address(caller), None).is_admitted);
                 is_ever_swept |= limit.everyone.limiter.len() < known;
                 assert!(limit.everyone.limiter.len() <= CALLERS_MAX.next_multiple_of(SHARDS));
             }

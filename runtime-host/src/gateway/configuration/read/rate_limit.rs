@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fields::{self, one_of};
 use crate::config_file::{ConfigError, Located, Table, Value};
-use crate::gateway::rate_limit::{By, Rate, RateLimitSettings};
+use crate::gateway::rate_limit::{By, Rate, RateLimitSettings, WhenOutOfReach};
 
 /// How long a burst may take to be there again.
 const BURST_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -31,8 +31,10 @@ pub(super) fn rate_limit(name: &Located<String>, mut table: Table<'_>) -> Result
     for (role, value) in table.optional::<Table>("tiers")?.map(Table::into_entries).unwrap_or_default() {
         tiers.push((role.value, value.parse(parse_rate)?.value));
     }
+    let kinds = [("admit", WhenOutOfReach::Admit), ("refuse", WhenOutOfReach::Refuse)];
+    let when_out_of_reach = one_of(&mut table, "when_out_of_reach", &kinds)?.unwrap_or_default();
     table.finish()?;
-    Ok(RateLimitSettings { name: name.value.clone(), by, rate, tiers })
+    Ok(RateLimitSettings { name: name.value.clone(), by, rate, tiers, when_out_of_reach })
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
