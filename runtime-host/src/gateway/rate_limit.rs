@@ -89,7 +89,7 @@ pub(super) struct RateLimit<S = Budget> {
     /// The name as headers have it.
     quoted_name: HeaderValue,
     everyone: S,
-    tiers: Vec<(String, S)>,
+    tiers: Vec<(String, Rate, S)>,
 }
 
 /// What a limit says of a request.
@@ -121,7 +121,7 @@ impl RateLimit {
 impl<S: Counters> RateLimit<S> {
     /// A limit with a store for each rate.
     fn counted_by(settings: RateLimitSettings, store: impl Fn(Rate) -> S) -> Self {
-        let tiers = settings.tiers.iter().map(|(role, rate)| (role.clone(), store(*rate))).collect();
+        let tiers = settings.tiers.iter().map(|(role, rate)| (role.clone(), *rate, store(*rate))).collect();
         // Names were checked when they were read.
         let quoted_name =
             HeaderValue::try_from(format!("{:?}", settings.name)).unwrap_or(HeaderValue::from_static("\"\""));
@@ -149,11 +149,8 @@ impl<S: Counters> RateLimit<S> {
             (By::Address, _) | (By::User, None) => network(address),
         };
         let has = |role: &str| principal.is_some_and(|principal| principal.has_role(role));
-        let tier = self.tiers.iter().position(|(role, _)| has(role));
-        let (store, rate) = match tier {
-            Some(place) => (&self.tiers[place].1, self.settings.tiers[place].1),
-            None => (&self.everyone, self.settings.rate),
-        };
+        let tier = self.tiers.iter().find(|(role, ..)| has(role));
+        let (store, rate) = tier.map_or((&self.everyone, self.settings.rate), |(_, rate, store)| (store, *rate));
         store.count(caller).await.unwrap_or_else(|OutOfReach| Verdict {
             rate,
             remaining: 0,
@@ -402,7 +399,7 @@ mod tests {
         let slow = rate(1, Duration::from_secs(1), 1);
         let (mut limit, clock) = limit(By::User, slow, 100);
         let fast = rate(10, Duration::from_secs(1), 10);
-        limit.tiers.push(("staff".into(), Budget::new(fast, clock, 100)));
+        limit.tiers.push(("staff".into(), fast, Budget::new(fast, clock, 100)));
         let user = |subject: &str, roles: &[&str]| Principal::new(subject.into(), roles.iter().copied(), "");
         let (ann, bob) = (user("ann", &["customer"]), user("bob", &["customer", "staff"]));
         assert!(limit.checked(address(1), Some(&ann)).is_admitted);
