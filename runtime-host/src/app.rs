@@ -19,6 +19,7 @@ mod loader;
 mod migration;
 mod pools;
 mod preview;
+mod purging;
 mod quiet;
 mod report;
 mod restart;

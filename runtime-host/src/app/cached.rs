@@ -2,28 +2,27 @@
 //!
 //! The decisions are those of `gateway::cache`; here is who asks whom, and who waits.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty, Full};
-use wasmtime_wasi_http::{Error, WasiBody};
+use wasmtime_wasi_http::WasiBody;
 
 use super::preview::{self, PREVIEW};
+use super::purging::invalidate;
 use super::report::{Answered, Fallback};
 use super::worker::{Arrival, Worker, authority};
+use crate::gateway::Passage;
 use crate::gateway::cache::{
     Ask, Asked, Boarding, CACHE_STATUS, Cache, Fetched, Landing, Lead, Moment, OF_BODY, Ready, Recorded, Recording,
     Resumed, Stored, Told, Use, is_not_modified,
 };
-use crate::gateway::{Passage, Purge};
 use crate::problem::Problem;
 use crate::telemetry::metrics::CacheOutcome;
 use crate::telemetry::request_context::RequestContext;
@@ -328,16 +327,6 @@ impl Worker {
         let route = route.map_or("", |route| route.pattern().as_str());
         (answer.map(full), Answered { route, ..Answered::default() }, outcome)
     }
-
-    /// Purges what an answer says has changed, now and, where its body takes a while, until it ends.
-    pub(super) fn purging(&self, mut answer: Response<WasiBody>) -> Response<WasiBody> {
-        match self.app.gateway.take_purges(answer.headers_mut()) {
-            Some(purge) if answer.body().size_hint().exact().is_none() => {
-                answer.map(|body| Purging { body, purge }.boxed_unsync())
-            }
-            _ => answer,
-        }
-    }
 }
 
 impl Visit<'_> {
@@ -345,51 +334,6 @@ impl Visit<'_> {
     fn arrival(&self, parts: Parts) -> Arrival {
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         Arrival { request: Request::from_parts(parts, body), scheme: self.scheme.clone(), client: self.client.clone() }
-    }
-}
-
-/// Purges again with each piece of a body, and when it ends.
-struct Purging {
-    body: WasiBody,
-    purge: Purge,
-}
-
-impl Body for Purging {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.purge.again();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Purging {
-    fn drop(&mut self) {
-        self.purge.again();
-    }
-}
-
-/// Drops what is stored of the URLs that a request with an unsafe method has changed (RFC 9111, 4.4), at whatever host.
-fn invalidate(cache: &Cache, uri: &Uri, answer: &Response<WasiBody>) {
-    if !answer.status().is_success() && !answer.status().is_redirection() {
-        return;
-    }
-    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| answer.headers().get(name));
-    let named = named.filter_map(|value| value.to_str().ok()?.parse::<Uri>().ok());
-    for uri in named.chain([uri.clone()]) {
-        cache.purge_url(uri.path_and_query().map_or("/", |path| path.as_str()));
     }
 }
 

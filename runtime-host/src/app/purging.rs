@@ -1,0 +1,72 @@
+//! What changes drop of the cache: an answer says what has changed, or a method that it is unsafe.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LOCATION, LOCATION};
+use http::{Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::worker::Worker;
+use crate::gateway::Purge;
+use crate::gateway::cache::Cache;
+
+impl Worker {
+    /// Purges what an answer says has changed, now and, where its body takes a while, until it ends.
+    pub(super) fn purging(&self, mut answer: Response<WasiBody>) -> Response<WasiBody> {
+        match self.app.gateway.take_purges(answer.headers_mut()) {
+            Some(purge) if answer.body().size_hint().exact().is_none() => {
+                answer.map(|body| Purging { body, purge }.boxed_unsync())
+            }
+            _ => answer,
+        }
+    }
+}
+
+/// Drops what is stored of the URLs that a request with an unsafe method has changed (RFC 9111, 4.4), at whatever host.
+pub(super) fn invalidate(cache: &Cache, uri: &Uri, answer: &Response<WasiBody>) {
+    if !answer.status().is_success() && !answer.status().is_redirection() {
+        return;
+    }
+    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| answer.headers().get(name));
+    let named = named.filter_map(|value| value.to_str().ok()?.parse::<Uri>().ok());
+    for uri in named.chain([uri.clone()]) {
+        cache.purge_url(uri.path_and_query().map_or("/", |path| path.as_str()));
+    }
+}
+
+/// Purges again with each piece of a body, and when it ends.
+struct Purging {
+    body: WasiBody,
+    purge: Purge,
+}
+
+impl Body for Purging {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.purge.again();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Purging {
+    fn drop(&mut self) {
+        self.purge.again();
+    }
+}
