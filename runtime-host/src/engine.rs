@@ -23,6 +23,7 @@ pub mod pool;
 mod queue;
 mod requests;
 pub mod state;
+mod way_out;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

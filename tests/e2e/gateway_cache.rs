@@ -340,6 +340,26 @@ async fn a_purge_from_within_the_application_counts_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_although_nobody_waits_for_the_answer_that_tells_of_it() {
+    let host = host(TTL).await;
+    let known = text(say(&host, "say", &["surrogate-key: a"]).await).await;
+    let request = format!(
+        "POST /variant/say?change HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nx-say: delay_ms=500\r\n\
+         x-say-header: x-bodega-purge: a\r\n\r\n",
+        host.address()
+    );
+    let mut client = RawConnection::open(&host).await;
+    assert!(client.send(request).await);
+    sleep(Duration::from_millis(200)).await;
+    client.reset();
+    assert!(is_hit(&say(&host, "say", &[]).await), "nothing has changed yet");
+    sleep(Duration::from_millis(600)).await;
+    let now = say(&host, "say", &[]).await;
+    assert!(!is_hit(&now), "{now:?}");
+    assert_ne!(text(now).await, known);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_drops_what_the_former_revision_said() {
     let host = host(TTL).await;
     assert!(text(say(&host, "say", &[]).await).await.starts_with("one"));

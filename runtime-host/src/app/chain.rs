@@ -77,6 +77,10 @@ impl ServiceChain for Worker {
         }))
     }
 
+    fn answered(&self, head: &mut http::response::Parts) {
+        self.purge(head);
+    }
+
     fn client(&self) -> &OutboundClient {
         &self.client
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LOCATION, LOCATION};
-use http::{Response, Uri};
+use http::{Response, Uri, response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -15,9 +15,17 @@ use crate::gateway::Purge;
 use crate::gateway::cache::Cache;
 
 impl Worker {
-    /// Purges what an answer says has changed, now and, where its body takes a while, until it ends.
+    /// Purges what an answer says has changed. Whoever passes it on learns what that was from its extensions.
+    pub(super) fn purge(&self, head: &mut response::Parts) {
+        if let Some(purge) = self.app.gateway.take_purges(&mut head.headers) {
+            head.extensions.insert(purge);
+        }
+    }
+
+    /// Purges what an answer says has changed, unless that is done, and where its body takes a while, again until it ends.
     pub(super) fn purging(&self, mut answer: Response<WasiBody>) -> Response<WasiBody> {
-        match self.app.gateway.take_purges(answer.headers_mut()) {
+        let is_done = answer.extensions_mut().remove::<Purge>();
+        match is_done.or_else(|| self.app.gateway.take_purges(answer.headers_mut())) {
             Some(purge) if answer.body().size_hint().exact().is_none() => {
                 answer.map(|body| Purging { body, purge }.boxed_unsync())
             }

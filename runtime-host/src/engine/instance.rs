@@ -28,10 +28,10 @@ use super::component::Component;
 use super::epoch::EpochTicker;
 use super::job::{Answer, Pending};
 use super::outbound_http::{Outbound, ServiceChain};
-use super::patience::Patience;
 use super::queue::Seat;
 use super::requests::Requests;
 use super::state::GuestState;
+use super::way_out::WayOut;
 
 /// How much longer than a request an instance may stand still before it is dropped with all its requests.
 const STALL_GRACE: Duration = Duration::from_millis(50);
@@ -71,14 +71,14 @@ pub(super) async fn run(
     seat: &mut Seat,
     mut store: Store<GuestState>,
     proxy: &Proxy,
-    patience: &Patience,
+    way_out: &WayOut,
 ) -> (Store<GuestState>, wasmtime::Result<()>) {
     let GuestState { activity, requests, component, .. } = store.data();
     let (activity, requests, limits) = (activity.clone(), requests.clone(), component.limits);
     let end = seat.take_end().unwrap_or_else(|| AbortHandle::new_pair().1);
     let result = {
         let work = epoch.ticking(store.run_concurrent(async |accessor: &Accessor<GuestState>| {
-            take_requests(seat, accessor, proxy, &activity, &requests, patience).await
+            take_requests(seat, accessor, proxy, &activity, &requests, way_out).await
         }));
         let mut work = pin!(Abortable::new(work, end));
         let mut watch = Watch {
@@ -104,7 +104,7 @@ async fn take_requests(
     proxy: &Proxy,
     activity: &Arc<Activity>,
     requests: &Requests,
-    patience: &Patience,
+    way_out: &WayOut,
 ) -> wasmtime::Result<()> {
     let limits = accessor.with(|mut access| access.get().component.limits);
     let handler = handler(proxy);
@@ -135,7 +135,7 @@ async fn take_requests(
                 && accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(pending) = place.poll_take(cx)
             {
-                work.push(answer(accessor, proxy, activity, pending, patience));
+                work.push(answer(accessor, proxy, activity, pending, way_out));
                 activity.touch();
                 continue;
             }
@@ -159,7 +159,7 @@ async fn answer(
     proxy: &Proxy,
     activity: &Arc<Activity>,
     taken: Pending,
-    patience: &Patience,
+    way_out: &WayOut,
 ) -> wasmtime::Result<bool> {
     let Pending { request, job, answer, expires, .. } = taken;
     let unanswered = activity.request_begun(expires);
@@ -176,15 +176,15 @@ async fn answer(
     })?;
     let Some(task) = former else {
         let expiry = tokio::time::sleep_until(expires.into());
-        let (answered, body) = join(prepared.run(accessor, expiry), send(patience, response, answer, unanswered)).await;
+        let (answered, body) = join(prepared.run(accessor, expiry), send(way_out, response, answer, unanswered)).await;
         // The handler returns before it writes the body, which is work on the request all the same.
         body.ended().await;
         return answered;
     };
     // A WASI 0.2 guest writes the body before its handler returns, and holds the store while it waits for a reader. So the
     // response leaves by a task of its own, and the deadline is watched from outside.
-    let patience = patience.clone();
-    tokio::spawn(async move { send(&patience, response, answer, unanswered).await });
+    let way_out = way_out.clone();
+    tokio::spawn(async move { send(&way_out, response, answer, unanswered).await });
     let answered = prepared.run(accessor, pending()).await;
     if matches!(answered, Ok(true)) {
         accessor.with(|mut access| access.get().requests.ended(&task));
@@ -207,7 +207,7 @@ impl Reading {
 
 /// Passes a response on with what is ready of its body. A trap drops both ends without a word.
 async fn send(
-    patience: &Patience,
+    way_out: &WayOut,
     response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
     answer: oneshot::Sender<wasmtime::Result<Answer>>,
     unanswered: Unanswered,
@@ -216,8 +216,11 @@ async fn send(
     drop(unanswered);
     let (result, reading) = match response {
         Ok(Ok(response)) => {
-            let (parts, body) = response.into_parts();
-            let body = gather(body, patience).await;
+            let (mut parts, body) = response.into_parts();
+            let body = gather(body, &way_out.patience).await;
+            if let Some(chain) = way_out.chain.upgrade() {
+                chain.answered(&mut parts);
+            }
             let (held, reading) = body.is_stream().then(oneshot::channel).unzip();
             (Ok(Answer { response: Response::from_parts(parts, body), held }), reading)
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
+use http::response;
 use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Empty};
@@ -38,6 +39,9 @@ pub trait ServiceChain: Send + Sync {
         context: RequestContext,
     ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
 
+    /// Is told of every answer before it leaves its instance, also if nobody waits for it any more.
+    fn answered(&self, head: &mut response::Parts);
+
     /// The client for hosts outside of the app.
     fn client(&self) -> &OutboundClient;
 }
@@ -60,6 +64,10 @@ impl ServiceChain for NoChain {
         _: Request<WasiBody>,
         _: RequestContext,
     ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
+        match *self {}
+    }
+
+    fn answered(&self, _: &mut response::Parts) {
         match *self {}
     }
 

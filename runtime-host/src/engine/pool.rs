@@ -23,6 +23,7 @@ use super::outbound_http::ServiceChain;
 use super::patience::Patience;
 use super::queue::{Queue, QueueFull, Seat};
 use super::state::GuestState;
+use super::way_out::WayOut;
 use crate::telemetry::request_context::RequestContext;
 
 /// How much longer than an instance the pool waits, so that the instance can say what went wrong.
@@ -105,8 +106,8 @@ impl InstancePool {
         instances_max: usize,
     ) -> Self {
         let limits = component.limits;
-        let instances =
-            Arc::new(Instances { engine, pre, component: component.clone(), chain, patience: Patience::default() });
+        let way_out = WayOut { patience: Patience::default(), chain };
+        let instances = Arc::new(Instances { engine, pre, component: component.clone(), way_out });
         // Requests may come from other threads; what works on them stays on this one.
         let runtime = runtime.clone();
         let start = move |seat| drop(runtime.spawn(instances.clone().live(seat)));
@@ -265,21 +266,20 @@ struct Instances {
     engine: Arc<Engine>,
     pre: ProxyPre<GuestState>,
     component: Arc<Component>,
-    /// Weak, because the worker that it stands for owns this pool.
-    chain: Weak<dyn ServiceChain>,
-    patience: Patience,
+    way_out: WayOut,
 }
 
 impl Instances {
     /// The life of one instance. Its seat is free again when nothing is left of it.
     async fn live(self: Arc<Self>, mut seat: Seat) {
-        let started = instance::start(&self.engine, &self.pre, self.component.clone(), self.chain.clone()).await;
+        let chain = self.way_out.chain.clone();
+        let started = instance::start(&self.engine, &self.pre, self.component.clone(), chain).await;
         let (store, proxy) = match started {
             Ok(started) => started,
             Err(error) => return start_failed(&self.component.id, seat, error),
         };
         let _alive = Alive::new(&self.component);
-        let (store, result) = instance::run(&self.engine.epoch, &mut seat, store, &proxy, &self.patience).await;
+        let (store, result) = instance::run(&self.engine.epoch, &mut seat, store, &proxy, &self.way_out).await;
         if let Err(error) = result {
             if error.is::<CutOff>() {
                 // That is no fault of the guest; who has it end tells of it.
