@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use axum::response::{IntoResponse as _, Response};
+use service::answer::Answer;
 use service::tags::changed;
-
-use axum::response::Response;
 
 /// Everything.
 pub(crate) const CATALOG: &str = "catalog";
@@ -19,6 +19,11 @@ const NAMED_MAX: usize = 50;
 /// One product, by its number.
 pub(crate) fn product(seq: i64) -> String {
     format!("product-{seq}")
+}
+
+/// The answer that a change had, again: whoever asks twice has perhaps not got the first one, nor has the cache in front.
+pub(crate) fn repeated(answer: Answer) -> Response {
+    changed(answer.into_response(), &[CATALOG])
 }
 
 /// An answer after which these products have other units than before.

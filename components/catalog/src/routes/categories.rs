@@ -17,7 +17,7 @@ use service::{Error, Violation};
 use crate::app::App;
 use crate::category::{CATEGORIES_MAX, Category, CategoryInput, Taxonomy};
 use crate::store::categories;
-use crate::tags::{CATALOG, CATEGORIES, PRODUCTS};
+use crate::tags::{CATALOG, CATEGORIES, PRODUCTS, repeated};
 
 type Reply = Result<Response, Error>;
 
@@ -44,7 +44,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
 
     let transaction = app.database.begin().await?;
     if let Some(answer) = attempt.earlier_answer(&transaction).await? {
-        return Ok(answer.into_response());
+        return Ok(repeated(answer));
     }
     let mut taxonomy = categories::load(&transaction).await?;
     let slug = match &input.slug {

@@ -23,7 +23,7 @@ use crate::store::products::{Keys, Loaded, document, document_of, load, load_one
 use crate::store::save::{Edited, save};
 use crate::store::stock::Cause;
 use crate::store::{categories, search, stock};
-use crate::tags::{self, CATALOG, CATEGORIES, PRODUCTS, stock_changed};
+use crate::tags::{self, CATALOG, CATEGORIES, PRODUCTS, repeated, stock_changed};
 
 /// Longest reason of a stock adjustment, in characters.
 const REASON_CHARS_MAX: usize = 200;
@@ -82,7 +82,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body
 
     let transaction = app.database.begin().await?;
     if let Some(answer) = attempt.earlier_answer(&transaction).await? {
-        return Ok(answer.into_response());
+        return Ok(repeated(answer));
     }
     let now = rfc3339(unix_ms());
     let slug = input.slug.is_none().then(|| Slug::from_title(&input.title)).flatten();
@@ -260,7 +260,7 @@ pub(crate) async fn adjust_stock(
 
     let transaction = app.database.begin().await?;
     if let Some(answer) = attempt.earlier_answer(&transaction).await? {
-        return Ok(answer.into_response());
+        return Ok(repeated(answer));
     }
     let product = load_one(&transaction, &key).await?;
     let cause = Cause { actor: staff.subject(), reason };

@@ -96,8 +96,11 @@ pub(crate) async fn release(
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
     let mut freed = Swept::default();
-    let expired = reservations::sweep(&app.database, unix_ms(), &mut freed).await?;
-    Ok(moved(&app, answer::json(json!({ "expired": expired }).to_string()), &freed.skus))
+    match reservations::sweep(&app.database, unix_ms(), &mut freed).await {
+        Ok(expired) => Ok(moved(&app, answer::json(json!({ "expired": expired }).to_string()), &freed.skus)),
+        // It may have ended some, of which not all are known.
+        Err(error) => Ok(changed(error.into_response(), &[CATALOG])),
+    }
 }
 
 /// `POST /internal/restocks`: units of a sold order are in stock again, once for each restock.

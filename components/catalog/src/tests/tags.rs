@@ -1,6 +1,7 @@
 //! What a cache in front is told: of what answers are made, and what changes concern.
 
 use axum::http::{HeaderName, Method, StatusCode};
+use futures::executor::block_on;
 use serde_json::json;
 
 use super::shop::{Answer, Shop, price};
@@ -74,6 +75,27 @@ fn every_change_says_what_it_concerns() {
     hold("o-7", 1, 1).is(200);
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     changed(post("/internal/reservations/sweep", json!({})), 200, MOVED, "sweep");
+
+    hold("o-8", 1, 600).is(200);
+    let broken = "UPDATE reservations SET expires_at_ms = 0, lines = '[{}]' WHERE order_id = 'o-8'";
+    block_on(shop.database().execute(broken, &[])).unwrap();
+    changed(
+        post("/internal/reservations/sweep", json!({})),
+        500,
+        "catalog",
+        "a sweep that cannot say what it has ended",
+    );
+
+    let again = |path: &str, body: serde_json::Value| {
+        let send = || shop.request(Method::POST, path).staff().header("idempotency-key", path).json(body.clone());
+        assert!(send().status.is_success(), "{path}");
+        let repeated = send();
+        changed(repeated, if path.ends_with("stock") { 200 } else { 201 }, "catalog", path);
+    };
+    let other = json!({"title": "again", "variants": [{"sku": "again", "price": price(1), "stock": 5}]});
+    again("/api/products", other);
+    again("/api/products/again/variants/again/stock", json!({"delta": 1, "reason": "found"}));
+    again("/api/categories", json!({"name": "Again"}));
 
     let category = json!({"name": "Boots"});
     changed(shop.post("/api/categories", category.clone()), 201, "categories", "a category");
