@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -167,6 +167,8 @@ pub struct Passage {
     pub principal: Option<Arc<Principal>>,
     /// The fewest requests that any limit leaves.
     pub remaining: Option<u32>,
+    /// Whether it came with credentials, which may have been taken away or renamed since.
+    says_who: bool,
     origin: Option<HeaderValue>,
     verdicts: Vec<(HeaderValue, Verdict)>,
     refusal: Option<Refusal>,
@@ -269,6 +271,7 @@ impl Gateway {
     /// A request comes in.
     pub fn enter(&self, request: &mut Parts, peer: Client) -> Passage {
         let configuration = self.configuration.load_full();
+        let says_who = [AUTHORIZATION, machines::API_KEY].iter().any(|name| request.headers.contains_key(name));
         header_edits::strip_for_connection(&mut request.headers);
         header_edits::strip_identity(&mut request.headers);
         let client = match &configuration.proxies {
@@ -284,6 +287,7 @@ impl Gateway {
             client,
             principal: None,
             remaining: None,
+            says_who,
             origin: None,
             verdicts: Vec::new(),
             refusal: None,
@@ -451,6 +455,11 @@ impl Passage {
             }
         }
         Ok(())
+    }
+
+    /// Whether it says who asks, or that is known otherwise.
+    pub fn is_of_somebody(&self) -> bool {
+        self.says_who || self.principal.is_some()
     }
 
     /// The cache, and what the rule says about this request's answer.

@@ -110,6 +110,8 @@ async fn an_answer_is_given_again_as_long_as_it_is_fresh() {
 async fn some_answers_are_for_nobody_else() {
     let host = host(
         "[[rules]]\nquery = { users = true }\ncache = { authenticated = true }\n\
+         [[rules]]\nquery = { renamed = true }\ncache = { ttl = \"60s\" }\n\
+         request_headers = { rename = { authorization = \"x-auth\" } }\n\
          [[rules]]\npath = \"/variant/...\"\ncache = { ttl = \"60s\" }\n",
     )
     .await;
@@ -123,6 +125,7 @@ async fn some_answers_are_for_nobody_else() {
         ("say?f", &[FRESH], &[("range", "bytes=0-1")]),
         ("say?g", &[FRESH], &[("cache-control", "no-store")]),
         ("say?users=1", &[FRESH], &token),
+        ("say?renamed=1", &[FRESH], &token),
     ] {
         let first = text(said(&host, Method::GET, path, "", say, headers).await).await;
         let second = said(&host, Method::GET, path, "", say, headers).await;

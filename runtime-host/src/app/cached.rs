@@ -71,7 +71,7 @@ impl Worker {
         let ask = authority.as_ref().and_then(|authority| {
             let mut by = context.sides().map(|sides| sides.to_bytes()).unwrap_or_default();
             by.extend(passage.target().map(ToString::to_string).unwrap_or_default().into_bytes());
-            let (is_known, has_body) = (passage.principal.is_some(), !body.is_end_stream());
+            let (is_known, has_body) = (passage.is_of_somebody(), !body.is_end_stream());
             let asked = Asked { scheme: &scheme, authority, by: &by, is_known, has_body };
             Ask::new(&parts, &asked, rule)
         });

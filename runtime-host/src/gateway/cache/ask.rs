@@ -102,7 +102,7 @@ pub struct Asked<'a> {
     pub authority: &'a Authority,
     /// Who is to answer, where not all requests are for the same: the revisions that it is for, and the target.
     pub by: &'a [u8],
-    /// Whether the gateway knows who asks.
+    /// Whether the request said who asks, whatever has become of that since, or the gateway knows it.
     pub is_known: bool,
     /// Whether it has a body.
     pub has_body: bool,
