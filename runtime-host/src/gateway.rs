@@ -28,6 +28,7 @@ mod validators;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -460,6 +461,16 @@ impl Passage {
     /// Whether it says who asks, or that is known otherwise.
     pub fn is_of_somebody(&self) -> bool {
         self.says_who || self.principal.is_some()
+    }
+
+    /// What the rule has the service asked in place of the request, as a number: requests of two rules with the same one are changed
+    /// alike.
+    pub fn changes(&self) -> u64 {
+        let Policies { rewrite, request_headers, .. } = self.policies();
+        // The same for all threads, and from one configuration to the next.
+        let mut hasher = DefaultHasher::new();
+        (rewrite, request_headers).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The cache, and what the rule says about this request's answer.

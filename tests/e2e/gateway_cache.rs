@@ -159,6 +159,27 @@ async fn an_answer_is_for_those_who_ask_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rules_that_change_requests_share_no_answers_with_those_that_do_not() {
+    let host = host(&format!(
+        "[[rules]]\npath = \"/variant/...\"\nheaders = {{ x-edit = true }}\ncache = {{ ttl = \"60s\" }}\n\
+         request_headers = {{ set = {{ x-say-header = \"x-own: edited\" }} }}\n\
+         [[rules]]\npath = \"/variant/...\"\nheaders = {{ x-rewrite = true }}\ncache = {{ ttl = \"60s\" }}\n\
+         rewrite = \"/variant/given\"\n{TTL}"
+    ))
+    .await;
+    let by_rule = async |header: &str| {
+        let answer = said(&host, Method::GET, "say", "", &[], &[(header, "1")]).await;
+        (is_hit(&answer), text(answer).await)
+    };
+    let mut known = BTreeSet::new();
+    for header in ["x-edit", "x-rewrite", "x-none"] {
+        let (is_known, said) = by_rule(header).await;
+        assert!(!is_known && known.insert(said.clone()), "{header}");
+        assert_eq!(by_rule(header).await, (true, said));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_ask_at_once_one_asks_the_component() {
     let host = host(CACHED).await;
     let host = &host;

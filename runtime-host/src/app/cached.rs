@@ -69,8 +69,10 @@ impl Worker {
         // Decided before it is looked what there is: the sides are a part of the key.
         let new_shopper = authority.as_ref().and_then(|_| self.place_request(context, &parts.headers));
         let ask = authority.as_ref().and_then(|authority| {
-            let mut by = context.sides().map(|sides| sides.to_bytes()).unwrap_or_default();
-            by.extend(passage.target().map(ToString::to_string).unwrap_or_default().into_bytes());
+            // A name has no line's end in it, and the number has one length, so that no two of these look like two others.
+            let target = passage.target().map(ToString::to_string).unwrap_or_default();
+            let mut by = [target.as_bytes(), b"\n", &passage.changes().to_be_bytes()].concat();
+            by.extend(context.sides().map(|sides| sides.to_bytes()).unwrap_or_default());
             let (is_known, has_body) = (passage.is_of_somebody(), !body.is_end_stream());
             let asked = Asked { scheme: &scheme, authority, by: &by, is_known, has_body };
             Ask::new(&parts, &asked, rule)

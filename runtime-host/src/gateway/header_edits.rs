@@ -33,7 +33,7 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Changes of headers, made in the order of the fields.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct HeaderEdits {
     pub(super) remove: Vec<HeaderName>,
     pub(super) rename: Vec<(HeaderName, HeaderName)>,

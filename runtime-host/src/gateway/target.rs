@@ -52,7 +52,7 @@ impl std::fmt::Display for Target {
 }
 
 /// Another path for the requests of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Rewrite {
     /// The rule's own, whose parts `to` names.
     pub(super) from: RoutePattern,

@@ -211,3 +211,9 @@ impl PartialEq for RoutePattern {
 }
 
 impl Eq for RoutePattern {}
+
+impl std::hash::Hash for RoutePattern {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.raw.hash(state);
+    }
+}

@@ -100,7 +100,7 @@ pub struct Asked<'a> {
     pub scheme: &'a Scheme,
     /// Whom it asked.
     pub authority: &'a Authority,
-    /// Who is to answer, where not all requests are for the same: the revisions that it is for, and the target.
+    /// Who is to answer what, where that is not the same for all requests: the target, what the rule changes, and the revisions.
     pub by: &'a [u8],
     /// Whether the request said who asks, whatever has become of that since, or the gateway knows it.
     pub is_known: bool,
