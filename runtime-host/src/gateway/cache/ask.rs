@@ -65,6 +65,11 @@ impl Vary {
         Self::of(self.0.iter().map(|(name, _)| name.clone()), request)
     }
 
+    /// Whether these are its fields, each of which is there once.
+    pub(super) fn is_of(&self, names: &[HeaderName]) -> bool {
+        self.0.len() == names.len() && self.0.iter().all(|(name, _)| names.contains(name))
+    }
+
     pub(super) fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, values)| request.get_all(name).iter().eq(values))
     }

@@ -42,6 +42,11 @@ impl Directives {
         directives
     }
 
+    /// Whether an answer to a request that says who asks is for others too (RFC 9111, 3.5).
+    pub(super) fn is_for_all(&self) -> bool {
+        self.public || self.must_revalidate || self.s_maxage.is_some()
+    }
+
     fn add(&mut self, directive: &str) {
         let (name, value) = match directive.split_once('=') {
             Some((name, value)) => (name.trim_end(), Some(value.trim().trim_matches('"'))),

@@ -100,12 +100,11 @@ impl Draft {
         let freshness = Freshness::of(headers, fetched.requested, fetched.received);
         let is_said = freshness.is_said() && STORABLE.contains(&status);
         let is_unsaid = !freshness.is_said() && ask.rule.ttl.is_some() && STORABLE_UNSAID.contains(&status);
-        let is_for_all = said.public || said.must_revalidate || said.s_maxage.is_some();
         let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
         let may = ask.may_be_shared()
             && (is_said || is_unsaid)
             && !(said.no_store || said.private || headers.contains_key(CONTENT_RANGE))
-            && (!ask.is_authenticated || ask.rule.authenticated && is_for_all)
+            && (!ask.is_authenticated || ask.rule.authenticated && said.is_for_all())
             && (!headers.contains_key(SET_COOKIE) || ask.rule.set_cookie)
             // What is asked about each time is stored to be asked about.
             && (freshness.is_reusable(&ask.rule) || has_validator);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
+    IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -155,7 +155,11 @@ impl Stored {
             return None;
         }
         let directives = Directives::of(said);
-        if directives.no_store || directives.private || draft::vary_names(said).is_none() {
+        if directives.no_store || directives.private {
+            return None;
+        }
+        // Whether it is for the same requests as before, nobody knows.
+        if said.contains_key(VARY) && !self.vary.is_of(&draft::vary_names(said)?) {
             return None;
         }
         let mut news = said.clone();
@@ -168,6 +172,10 @@ impl Stored {
         names.iter().for_each(|name| drop(headers.remove(name)));
         headers.extend(news);
         if headers.contains_key(SET_COOKIE) && !ask.rule.set_cookie {
+            return None;
+        }
+        let is_of_authenticated = self.is_of_authenticated || ask.is_authenticated;
+        if is_of_authenticated && !(ask.rule.authenticated && Directives::of(&headers).is_for_all()) {
             return None;
         }
         let tags = match said.contains_key(SURROGATE_KEY) {
@@ -186,7 +194,7 @@ impl Stored {
             vary: self.vary.clone(),
             tags,
             asked_after: fetched.asked_after,
-            is_of_authenticated: self.is_of_authenticated,
+            is_of_authenticated,
             bytes: 0,
         };
         stored.bytes = stored.count_bytes();

@@ -172,7 +172,26 @@ fn a_304_of_the_service_makes_it_new_unless_it_is_about_another() {
     assert_eq!(answer.body(), "body");
     assert_eq!(new.asked_after, 7, "a purge between the two concerns the former one only");
     assert!(freshened(&[("etag", "W/\"a\"")]).is_some());
-    for said in [("etag", "\"b\""), ("cache-control", "no-store"), ("cache-control", "private"), ("vary", "*")] {
+    for said in [("etag", "\"b\""), ("cache-control", "no-store"), ("cache-control", "private"), ("vary", "*"), ("vary", "accept")] {
         assert!(freshened(&[said]).is_none(), "{said:?}");
+    }
+}
+
+#[test]
+fn a_304_keeps_what_was_said_to_a_user_for_others_only_if_all_may_have_it() {
+    let rule = CacheRule { authenticated: true, ..CacheRule::default() };
+    let token = [("authorization", "Bearer a")];
+    let ask = ask("GET", &headers(&token), rule);
+    let own = [("cache-control", "max-age=60, public"), ("etag", "\"a\""), ("vary", "accept")];
+    let stored = draft(rule, &token, 200, &own).unwrap().with_body(b"body").unwrap();
+    for (said, is_kept) in [
+        (&[][..], true),
+        (&[("vary", "Accept")], true),
+        (&[("vary", "accept, cookie")], false),
+        (&[("cache-control", "max-age=60")], false),
+        (&[("cache-control", "max-age=60, must-revalidate")], true),
+    ] {
+        let freshened = stored.freshened(&ask, &headers(said), fetched(100), &Purges::new());
+        assert_eq!(freshened.is_some(), is_kept, "{said:?}");
     }
 }
