@@ -57,9 +57,11 @@ impl Worker {
     ) -> (Response<WasiBody>, Answered<'_>) {
         let Some((cache, rule)) = passage.cache() else { return self.forward(passage, arrival, context).await };
         if !arrival.request.method().is_safe() {
-            let uri = arrival.request.uri().clone();
+            let (parts, body) = arrival.request.into_parts();
+            let (own, uri) = (authority(&parts), parts.uri.clone());
+            let arrival = Arrival { request: Request::from_parts(parts, body), ..arrival };
             let answered = self.forward(passage, arrival, context).await;
-            invalidate(&cache, &uri, &answered.0);
+            invalidate(&cache, own.as_ref(), &uri, &answered.0);
             return answered;
         }
         let Some(rule) = rule else { return self.forward(passage, arrival, context).await };
