@@ -265,6 +265,21 @@ async fn a_stale_answer_is_asked_about_given_meanwhile_and_stands_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_meanwhile_does_not_stand_in() {
+    let host = host(CACHED).await;
+    let stands_in = ["cache-control: max-age=1, stale-if-error=60", "surrogate-key: a"];
+    text(say(&host, "say", &stands_in).await).await;
+    sleep(Duration::from_millis(1_100)).await;
+    let failing = said(&host, Method::GET, "say", "status=503 delay_ms=600", &[], &[]);
+    let change = async {
+        sleep(Duration::from_millis(300)).await;
+        said(&host, Method::POST, "say?change", "", &["x-bodega-purge: a"], &[]).await
+    };
+    let (failed, _) = futures::join!(failing, change);
+    assert_eq!(failed.status(), 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_fails_is_stood_in_for() {
     let rule = "[[rules]]\npath = \"/variant/...\"\ncache = { ttl = \"1s\", stale_if_error = \"1h\" }\n";
     let host = host(rule).await;

@@ -185,7 +185,7 @@ impl Worker {
                 Landing::Stored(_) | Landing::Lost => {}
                 Landing::Failed | Landing::Unshared => {
                     if let Some(stored) = found.as_ref().filter(|_| matches!(landing, Landing::Failed))
-                        && stored.stands_in(ask, now)
+                        && cache.stands_in(stored, ask, now)
                     {
                         return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Stale);
                     }
@@ -235,7 +235,7 @@ impl Worker {
                     }
                 };
             }
-            if is_failure(&response) && former.stands_in(ask, Moment::now()) {
+            if is_failure(&response) && cache.stands_in(former, ask, Moment::now()) {
                 cache.fail(lead);
                 let told = Told::Forwarded("stale", Some(status), false);
                 return self.hit(&visit, former, conditions, told, CacheOutcome::Stale);

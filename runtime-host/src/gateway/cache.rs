@@ -111,6 +111,11 @@ impl Cache {
         stored.is_for(request, &ask.rule) && stored.is_spared(&self.purges) && stored.reuse(ask, now) == Use::Fresh
     }
 
+    /// Whether a stored answer may be given where the service failed: also while it was asked, things may have been purged.
+    pub fn stands_in(&self, stored: &Stored, ask: &Ask, now: Moment) -> bool {
+        stored.stands_in(ask, now) && stored.is_spared(&self.purges)
+    }
+
     /// Has the request ask the service, or wait for another one that does.
     pub fn board(&self, ask: &Ask, request: &HeaderMap, now: Moment) -> Boarding {
         let asked_after = self.purges.last();

@@ -133,8 +133,8 @@ impl Stored {
         self.freshness.reuse(&ask.rule, &ask.wanted, now)
     }
 
-    /// Whether it may be given where the service failed.
-    pub fn stands_in(&self, ask: &Ask, now: Moment) -> bool {
+    /// Whether it may be given where the service failed, as far as it was not purged.
+    pub(super) fn stands_in(&self, ask: &Ask, now: Moment) -> bool {
         self.freshness.stands_in(&ask.rule, &ask.wanted, now)
     }
 
