@@ -203,6 +203,14 @@ async fn of_many_who_ask_at_once_one_asks_the_component() {
     let started = Instant::now();
     assert_eq!(all("say?private", "delay_ms=200", &["cache-control: private"]).await, CLIENTS);
     assert!(started.elapsed() < Duration::from_millis(200) * 8, "nor at all, the next time");
+    let before = asked(host).await;
+    let failing = said(host, Method::GET, "say?fails", "status=503 delay_ms=300", &[], &[]);
+    let others = async {
+        sleep(Duration::from_millis(100)).await;
+        all("say?fails", "delay_ms=100", &[FRESH]).await
+    };
+    let (failed, others) = futures::join!(failing, others);
+    assert_eq!((failed.status().as_u16(), others, asked(host).await - before), (503, 1, 2), "one of them asks again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -183,12 +183,13 @@ impl Worker {
                 }
                 // One of those who waited takes the place of who went away, or asks for a variant of its own.
                 Landing::Stored(_) | Landing::Lost => {}
-                Landing::Failed | Landing::Unshared => {
-                    if let Some(stored) = found.as_ref().filter(|_| matches!(landing, Landing::Failed))
-                        && cache.stands_in(stored, ask, now)
-                    {
+                // Nor does it help a service that fails if all ask it at once.
+                Landing::Failed => {
+                    if let Some(stored) = found.as_ref().filter(|stored| cache.stands_in(stored, ask, now)) {
                         return self.hit(&visit, stored, conditions, Told::Hit, CacheOutcome::Stale);
                     }
+                }
+                Landing::Unshared => {
                     let lead = cache.alone(ask);
                     return self.fetch(visit, lead, found, conditions, context).await;
                 }

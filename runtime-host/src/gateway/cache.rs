@@ -124,12 +124,13 @@ impl Cache {
         if is_unshared || ask.wanted.no_cache {
             return Boarding::Lead(self.alone(ask));
         }
-        // Those who differ in what answers differ by do not wait for each other.
-        let key = match self.store.any(&ask.key) {
-            Some(stored) => ask.key.with(&stored.vary().again(request)),
-            None => ask.key.clone(),
+        let Some(known) = self.store.any(&ask.key) else {
+            // What its answer is made of is not known, so that any purge may concern it.
+            return self.flights.board(&ask.key, asked_after, |before| before >= asked_after);
         };
-        self.flights.board(&key, asked_after)
+        // Those who differ in what answers differ by do not wait for each other.
+        let key = ask.key.with(&known.vary().again(request));
+        self.flights.board(&key, asked_after, |before| known.would_be_spared(before, &self.purges))
     }
 
     /// Has the request ask the service for itself alone.
@@ -159,7 +160,7 @@ impl Cache {
         if is_fit {
             self.store.keep(&ask.key, request, stored.clone(), &self.purges);
         }
-        match is_fit && stored.is_reusable(&ask.rule) {
+        match is_fit && stored.is_reusable(&ask.rule, now) {
             true => {
                 self.unshared.remove(&self.hasher.hash_one(&ask.key));
                 lead.ends(Landing::Stored(stored));

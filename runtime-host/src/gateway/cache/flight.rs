@@ -1,8 +1,8 @@
 //! Single flight: of those who ask for the same at once, one asks the service, and the others wait for what it brings.
 //!
 //! They wait for the whole answer, whatever thread it comes on, and go on their own when that takes too long, when others cannot
-//! have it, or when the one who asked went away, after which one of them takes its place. Nobody waits for a fetch that began
-//! before a purge.
+//! have it, or when the one who asked went away or was told of a failure, after which one of them takes its place. Nobody waits for
+//! a fetch that began before a purge of what it brings, as far as that is known.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,11 +76,17 @@ pub struct Begins(Arc<watch::Sender<State>>);
 pub struct Waiting(watch::Receiver<State>);
 
 impl Flights {
-    /// Boards for `key` after the purge with the number `asked_after`.
-    pub(super) fn board(self: &Arc<Self>, key: &Key, asked_after: u64) -> Boarding {
+    /// Boards for `key` after the purge with the number `asked_after`. Whether what was asked for after an earlier one still counts,
+    /// `is_spared` says.
+    pub(super) fn board(
+        self: &Arc<Self>,
+        key: &Key,
+        asked_after: u64,
+        is_spared: impl FnOnce(u64) -> bool,
+    ) -> Boarding {
         let mut open = self.lock();
         match open.get(key) {
-            Some(flight) if flight.asked_after >= asked_after => Boarding::Wait(Waiting(flight.state.clone())),
+            Some(flight) if is_spared(flight.asked_after) => Boarding::Wait(Waiting(flight.state.clone())),
             _ => {
                 let (state, receiver) = watch::channel(State::Open);
                 open.insert(key.clone(), Flight { state: receiver, asked_after });
@@ -176,6 +182,10 @@ mod tests {
         super::super::tests::key(text)
     }
 
+    fn board(flights: &Arc<Flights>, path: &str, asked_after: u64) -> Boarding {
+        flights.board(&key(path), asked_after, |before| before >= asked_after)
+    }
+
     fn lead(boarding: Boarding) -> Lead {
         match boarding {
             Boarding::Lead(lead) => lead,
@@ -193,14 +203,14 @@ mod tests {
     #[tokio::test]
     async fn those_who_wait_are_told_and_the_next_one_leads() {
         let flights = Arc::new(Flights::default());
-        let first = lead(flights.board(&key("/a"), 0));
-        let other = lead(flights.board(&key("/b"), 0));
-        let waiting = [0, 1].map(|_| wait(flights.board(&key("/a"), 0)));
+        let first = lead(board(&flights, "/a", 0));
+        let other = lead(board(&flights, "/b", 0));
+        let waiting = [0, 1].map(|_| wait(board(&flights, "/a", 0)));
         first.ends(Landing::Failed);
         for waiting in waiting {
             assert!(matches!(waiting.landing().await, Landing::Failed));
         }
-        drop(lead(flights.board(&key("/a"), 0)));
+        drop(lead(board(&flights, "/a", 0)));
         drop(other);
         assert!(flights.lock().is_empty());
     }
@@ -208,19 +218,19 @@ mod tests {
     #[tokio::test]
     async fn who_goes_away_hands_over() {
         let flights = Arc::new(Flights::default());
-        let first = lead(flights.board(&key("/a"), 0));
-        let waiting = wait(flights.board(&key("/a"), 0));
+        let first = lead(board(&flights, "/a", 0));
+        let waiting = wait(board(&flights, "/a", 0));
         drop(first);
         assert!(matches!(waiting.landing().await, Landing::Lost));
-        drop(lead(flights.board(&key("/a"), 0)));
+        drop(lead(board(&flights, "/a", 0)));
     }
 
     #[tokio::test]
     async fn nobody_waits_long_for_a_slow_body() {
         let flights = Arc::new(Flights::default());
-        let first = lead(flights.board(&key("/a"), 0));
+        let first = lead(board(&flights, "/a", 0));
         let started = Instant::now();
-        let waiting = wait(flights.board(&key("/a"), 0));
+        let waiting = wait(board(&flights, "/a", 0));
         first.begins().tell();
         assert!(matches!(waiting.landing().await, Landing::Unshared));
         assert!((BODY_WAIT_MAX..WAIT_MAX).contains(&started.elapsed()), "{:?}", started.elapsed());
@@ -230,9 +240,9 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_what_was_asked_before_a_purge() {
         let flights = Arc::new(Flights::default());
-        let before = lead(flights.board(&key("/a"), 0));
-        let after = lead(flights.board(&key("/a"), 1));
-        let waiting = wait(flights.board(&key("/a"), 1));
+        let before = lead(board(&flights, "/a", 0));
+        let after = lead(board(&flights, "/a", 1));
+        let waiting = wait(board(&flights, "/a", 1));
         drop(before);
         after.ends(Landing::Unshared);
         assert!(matches!(waiting.landing().await, Landing::Unshared), "it is not told of the former one");

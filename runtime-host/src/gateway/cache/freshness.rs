@@ -109,7 +109,8 @@ impl Freshness {
         if wanted.no_cache || self.needs_validation {
             return Use::Revalidate;
         }
-        if wanted.max_age.is_some_and(|max_age| age > max_age) && takes_stale.is_none() {
+        // An age is told in whole seconds: what is new this second is new for who takes nothing old.
+        if wanted.max_age.is_some_and(|max_age| age.as_secs() > max_age.as_secs()) && takes_stale.is_none() {
             return Use::Revalidate;
         }
         if age < lifetime {

@@ -119,13 +119,18 @@ impl Stored {
         purges.spare(self.asked_after, &self.tags)
     }
 
+    /// Whether one that is made of the same would count if it was asked for after the purge with this number.
+    pub(super) fn would_be_spared(&self, asked_after: u64, purges: &Purges) -> bool {
+        purges.spare(asked_after, &self.tags)
+    }
+
     pub(super) fn vary(&self) -> &Vary {
         &self.vary
     }
 
-    /// Whether others who asked for the same meanwhile may have it.
-    pub(super) fn is_reusable(&self, rule: &CacheRule) -> bool {
-        self.freshness.is_reusable(rule)
+    /// Whether others who asked for the same meanwhile may have it: it may be stale by the time that it is there.
+    pub(super) fn is_reusable(&self, rule: &CacheRule, now: Moment) -> bool {
+        self.freshness.reuse(rule, &Directives::default(), now) != Use::Revalidate
     }
 
     /// What may be done with it.

@@ -231,6 +231,63 @@ fn the_model_sees_hits() {
     assert_eq!(world.hits, 1);
 }
 
+#[tokio::test]
+async fn what_is_stale_as_soon_as_it_is_there_is_not_waited_for() {
+    for (age_s, is_shared) in [(0, true), (59, true), (60, false)] {
+        let cache = Cache::new(CacheSettings::default());
+        let request = HeaderMap::new();
+        let ask = ask("/a", &request, CacheRule::default());
+        let now = Moment { steady: Duration::from_secs(1), wall: Duration::ZERO };
+        let Boarding::Lead(lead) = cache.board(&ask, &request, now) else { panic!("it is to lead") };
+        let Boarding::Wait(waiting) = cache.board(&ask, &request, now) else { panic!("it is to wait") };
+        let headers = HeaderMap::from_iter([
+            (http::header::CACHE_CONTROL, "max-age=60".parse().unwrap()),
+            (http::header::AGE, age_s.into()),
+        ]);
+        let fetched = Fetched { asked_after: lead.asked_after, requested: now, received: now };
+        let draft = cache.draft(&ask, &request, (StatusCode::OK, &headers), fetched).unwrap();
+        cache.keep(&ask, &request, Arc::new(draft.with_body(b"").unwrap()), lead, now);
+        let landing = waiting.landing().await;
+        assert_eq!(matches!(landing, Landing::Stored(_)), is_shared, "{age_s}: {landing:?}");
+        assert!(is_shared || matches!(landing, Landing::Unshared), "{landing:?}");
+    }
+}
+
+#[test]
+fn a_purge_of_something_else_keeps_nobody_from_waiting() {
+    let cache = Cache::new(CacheSettings::default());
+    let (request, now) = (HeaderMap::new(), Moment { steady: Duration::from_secs(1), wall: Duration::ZERO });
+    let ask = ask("/a", &request, CacheRule::default());
+    let is_to_wait = || matches!(cache.board(&ask, &request, now), Boarding::Wait(_));
+    let unknown = cache.board(&ask, &request, now);
+    cache.purge_tags("b");
+    let Boarding::Lead(lead) = cache.board(&ask, &request, now) else {
+        panic!("what an answer is made of that nobody has seen is not known")
+    };
+    drop(unknown);
+    let headers = HeaderMap::from_iter([
+        (http::header::CACHE_CONTROL, "max-age=60".parse().unwrap()),
+        (SURROGATE_KEY, "a".parse().unwrap()),
+    ]);
+    let fetched = Fetched { asked_after: lead.asked_after, requested: now, received: now };
+    let draft = cache.draft(&ask, &request, (StatusCode::OK, &headers), fetched).unwrap();
+    cache.keep(&ask, &request, Arc::new(draft.with_body(b"").unwrap()), lead, now);
+    cache.purge_tags("a");
+    let _lead = cache.board(&ask, &request, now);
+    cache.purge_tags("b");
+    cache.purge_url("/b");
+    assert!(is_to_wait());
+    let purges: [&dyn Fn(); 3] = [&|| cache.purge_tags("a"), &|| cache.purge_url("/a"), &|| cache.purge_all()];
+    for purge in purges {
+        purge();
+        let _lead = match cache.board(&ask, &request, now) {
+            Boarding::Lead(lead) => lead,
+            Boarding::Wait(_) => panic!("nobody waits for what was asked for before"),
+        };
+        assert!(is_to_wait());
+    }
+}
+
 #[test]
 fn what_others_cannot_have_is_not_waited_for_until_it_is_stored_again() {
     let cache = Cache::new(CacheSettings::default());

@@ -172,7 +172,13 @@ fn a_304_of_the_service_makes_it_new_unless_it_is_about_another() {
     assert_eq!(answer.body(), "body");
     assert_eq!(new.asked_after, 7, "a purge between the two concerns the former one only");
     assert!(freshened(&[("etag", "W/\"a\"")]).is_some());
-    for said in [("etag", "\"b\""), ("cache-control", "no-store"), ("cache-control", "private"), ("vary", "*"), ("vary", "accept")] {
+    for said in [
+        ("etag", "\"b\""),
+        ("cache-control", "no-store"),
+        ("cache-control", "private"),
+        ("vary", "*"),
+        ("vary", "accept"),
+    ] {
         assert!(freshened(&[said]).is_none(), "{said:?}");
     }
 }
