@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -12,6 +13,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty, Full};
+use tokio::time::timeout;
 use wasmtime_wasi_http::WasiBody;
 
 use super::preview::{self, PREVIEW};
@@ -31,6 +33,9 @@ use crate::telemetry::request_context::RequestContext;
 const WAITS_MAX: usize = 3;
 /// Answers that are made new at once without a client who waits; beyond that, stale ones are given and stay stale.
 const RENEWALS_MAX: usize = 64;
+
+/// How long an answer is read on that is only to be stored.
+const READING_MAX: Duration = Duration::from_secs(30);
 
 /// What a request got, and how.
 type Found<'w> = (Response<WasiBody>, Answered<'w>, CacheOutcome);
@@ -294,7 +299,7 @@ impl Worker {
         };
         if is_unmodified && !body.is_end_stream() {
             // The client reads none of it.
-            tokio::spawn(read_to_end(body));
+            tokio::spawn(read_on(body, cache.body_bytes_max()));
             return answer_of(head, full(Bytes::new()), true);
         }
         answer_of(head, body, is_unmodified)
@@ -302,19 +307,16 @@ impl Worker {
 
     /// Has a stale answer made new without a client who waits.
     fn renew(self: &Arc<Self>, visit: &Visit<'_>, stored: Arc<Stored>, context: &Arc<RequestContext>) {
-        static RENEWALS: AtomicUsize = AtomicUsize::new(0);
         let Boarding::Lead(lead) = visit.cache.board(&visit.ask, &visit.parts.headers, Moment::now()) else { return };
-        if RENEWALS.fetch_add(1, Ordering::Relaxed) >= RENEWALS_MAX {
-            RENEWALS.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
+        let Some(renewal) = Renewal::begin() else { return };
         let (worker, passage, mut context) = (self.clone(), visit.passage.clone(), context.clone());
         let Visit { cache, ask, parts, scheme, client, .. } = visit.clone();
         tokio::spawn(async move {
+            let _renewal = renewal;
+            let bytes_max = cache.body_bytes_max();
             let visit = Visit { passage: &passage, cache, ask, parts, scheme, client };
             let (response, ..) = worker.fetch(visit, lead, Some(stored), &HeaderMap::new(), &mut context).await;
-            read_to_end(response.into_body()).await;
-            RENEWALS.fetch_sub(1, Ordering::Relaxed);
+            read_on(response.into_body(), bytes_max).await;
         });
     }
 
@@ -390,6 +392,60 @@ fn full(body: Bytes) -> WasiBody {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
-async fn read_to_end(mut body: WasiBody) {
-    while let Some(Ok(_)) = body.frame().await {}
+/// Reads a body that nobody but the cache wants, as long as it may be one that is stored.
+async fn read_on(mut body: WasiBody, bytes_max: usize) {
+    let reading = async {
+        let mut bytes = 0;
+        while bytes <= bytes_max
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Whoever waits for it asks for itself by then.
+    let _ = timeout(READING_MAX, reading).await;
+}
+
+/// An answer that is made new without a client who waits; ends when it is dropped.
+struct Renewal;
+
+static RENEWALS: AtomicUsize = AtomicUsize::new(0);
+
+impl Renewal {
+    /// `None` if there are too many.
+    fn begin() -> Option<Self> {
+        let renewal = (RENEWALS.fetch_add(1, Ordering::Relaxed), Self);
+        (renewal.0 < RENEWALS_MAX).then_some(renewal.1)
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        RENEWALS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_large_is_not_read_to_its_end() {
+        let piece = || Ok(Frame::data(Bytes::from_static(b"piece")));
+        let endless = StreamBody::new(stream::repeat_with(piece));
+        read_on(endless.boxed_unsync(), 100).await;
+    }
+
+    #[test]
+    fn so_many_are_made_new_at_once_and_their_places_are_free_again() {
+        let renewals: Vec<Renewal> = std::iter::from_fn(Renewal::begin).take(RENEWALS_MAX + 1).collect();
+        assert_eq!(renewals.len(), RENEWALS_MAX);
+        assert!(Renewal::begin().is_none());
+        drop(renewals);
+        assert!(Renewal::begin().is_some());
+    }
 }
