@@ -159,6 +159,26 @@ async fn an_answer_is_for_those_who_ask_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_cookies_is_for_others_only_if_it_says_so() {
+    let host = host(TTL).await;
+    let by = async |path: &str, cookie: &str, say: &[&str]| {
+        let answer = said(&host, Method::GET, path, "", say, &[("cookie", cookie)]).await;
+        (is_hit(&answer), text(answer).await)
+    };
+    let (session, own) = ("session=1", "bodega-shopper=1");
+    let (is_known, first) = by("say?unsaid", session, &[]).await;
+    assert!(!is_known);
+    let (is_known, others) = by("say?unsaid", own, &[]).await;
+    assert!(!is_known && others != first, "it was for the session alone, perhaps");
+    assert_eq!(by("say?unsaid", own, &[]).await, (true, others.clone()));
+    let (is_known, again) = by("say?unsaid", session, &[]).await;
+    assert!(!is_known && again != others, "which is not answered by what is for others");
+    assert_eq!(by("say?unsaid", own, &[]).await, (true, others));
+    let (_, first) = by("say?said", session, &[FRESH]).await;
+    assert_eq!(by("say?said", "session=2", &[]).await, (true, first), "this says that it is for all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rules_that_change_requests_share_no_answers_with_those_that_do_not() {
     let host = host(&format!(
         "[[rules]]\npath = \"/variant/...\"\nheaders = {{ x-edit = true }}\ncache = {{ ttl = \"60s\" }}\n\

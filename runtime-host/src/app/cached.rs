@@ -16,15 +16,17 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::time::timeout;
 use wasmtime_wasi_http::WasiBody;
 
+use super::choice::COOKIE_NAME;
 use super::preview::{self, PREVIEW};
 use super::purging::invalidate;
 use super::report::{Answered, Fallback};
 use super::worker::{Arrival, Worker, authority};
-use crate::gateway::Passage;
+use crate::cookie;
 use crate::gateway::cache::{
     Ask, Asked, Boarding, CACHE_STATUS, Cache, Fetched, Landing, Lead, Moment, OF_BODY, Ready, Recorded, Recording,
     Resumed, Stored, Told, Use, is_not_modified,
 };
+use crate::gateway::{Passage, Target};
 use crate::problem::Problem;
 use crate::telemetry::metrics::CacheOutcome;
 use crate::telemetry::request_context::RequestContext;
@@ -81,7 +83,13 @@ impl Worker {
             let mut by = [target.as_bytes(), b"\n", &passage.changes().to_be_bytes()].concat();
             by.extend(context.sides().map(|sides| sides.to_bytes()).unwrap_or_default());
             let (is_known, has_body) = (passage.is_of_somebody(), !body.is_end_stream());
-            let asked = Asked { scheme: &scheme, authority, by: &by, is_known, has_body };
+            let of_target = match passage.target() {
+                Some(Target::Upstream(upstream)) => upstream.cookie_name(),
+                _ => None,
+            };
+            let own_cookies = [COOKIE_NAME, of_target.unwrap_or_default()];
+            let has_cookies = cookie::has_others(&own_cookies, &parts.headers);
+            let asked = Asked { scheme: &scheme, authority, by: &by, is_known, has_body, has_cookies };
             Ask::new(&parts, &asked, rule)
         });
         let is_https = scheme == Scheme::HTTPS;

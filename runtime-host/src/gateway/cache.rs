@@ -119,17 +119,17 @@ impl Cache {
     /// Has the request ask the service, or wait for another one that does.
     pub fn board(&self, ask: &Ask, request: &HeaderMap, now: Moment) -> Boarding {
         let asked_after = self.purges.last();
-        let since = self.unshared.get(&self.hasher.hash_one(&ask.key));
+        let since = self.unshared.get(&self.hasher.hash_one(ask.boarding_key()));
         let is_unshared = since.is_some_and(|since| now.since(since) < UNSHARED_TIME);
         if is_unshared || ask.wanted.no_cache {
             return Boarding::Lead(self.alone(ask));
         }
         let Some(known) = self.store.any(&ask.key) else {
             // What its answer is made of is not known, so that any purge may concern it.
-            return self.flights.board(&ask.key, asked_after, |before| before >= asked_after);
+            return self.flights.board(&ask.boarding_key(), asked_after, |before| before >= asked_after);
         };
         // Those who differ in what answers differ by do not wait for each other.
-        let key = ask.key.with(&known.vary().again(request));
+        let key = ask.boarding_key().with(&known.vary().again(request));
         self.flights.board(&key, asked_after, |before| known.would_be_spared(before, &self.purges))
     }
 
@@ -162,7 +162,7 @@ impl Cache {
         }
         match is_fit && stored.is_reusable(&ask.rule, now) {
             true => {
-                self.unshared.remove(&self.hasher.hash_one(&ask.key));
+                self.unshared.remove(&self.hasher.hash_one(ask.boarding_key()));
                 lead.ends(Landing::Stored(stored));
             }
             false => self.give_up(ask, lead, now),
@@ -171,7 +171,7 @@ impl Cache {
 
     /// Nobody else can have the answer: those who wait go on, and others do not begin to.
     pub fn give_up(&self, ask: &Ask, lead: Lead, now: Moment) {
-        self.unshared.insert(self.hasher.hash_one(&ask.key), now);
+        self.unshared.insert(self.hasher.hash_one(ask.boarding_key()), now);
         lead.ends(Landing::Unshared);
     }
 

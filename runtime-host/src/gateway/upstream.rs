@@ -195,6 +195,11 @@ impl Upstream {
         }
     }
 
+    /// The name of the cookie that brings clients back to their server.
+    pub fn cookie_name(&self) -> Option<&str> {
+        self.settings.sticky_cookie.as_deref()
+    }
+
     /// The cookie that brings the client back to this server, if it has not got it.
     pub fn cookie(&self, server: &Server, headers: &http::HeaderMap, is_https: bool) -> Option<HeaderValue> {
         let name = self.settings.sticky_cookie.as_deref()?;

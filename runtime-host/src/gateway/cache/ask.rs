@@ -96,6 +96,7 @@ pub struct Ask {
     pub(super) is_authenticated: bool,
     /// Whether it has a body, by which its answer may differ (RFC 9110, 9.3.1).
     has_body: bool,
+    has_cookies: bool,
 }
 
 /// Who asks for what, as the listener and the gateway know.
@@ -111,11 +112,13 @@ pub struct Asked<'a> {
     pub is_known: bool,
     /// Whether it has a body.
     pub has_body: bool,
+    /// Whether it has cookies but those of the host, by which its answer may differ.
+    pub has_cookies: bool,
 }
 
 impl Ask {
     /// `None` for what passes by the cache, whatever is stored.
-    pub fn new(request: &Parts, asked: &Asked<'_>, rule: CacheRule) -> Option<Self> {
+    pub fn new(request: &Parts, asked: &Asked<'_>, mut rule: CacheRule) -> Option<Self> {
         let is_head = match request.method {
             Method::GET => false,
             Method::HEAD => true,
@@ -128,9 +131,22 @@ impl Ask {
         if is_barred || PASSING.iter().any(|name| request.headers.contains_key(name)) {
             return None;
         }
+        if asked.has_cookies {
+            // An answer that says nothing may be for who has them alone.
+            (rule.ttl, rule.stale_while_revalidate, rule.stale_if_error) = (None, None, None);
+        }
         let url = request.uri.path_and_query().map_or("/", |path| path.as_str());
         let key = Key::new(asked.scheme, asked.authority, url, asked.by);
-        Some(Self { key, url: url.into(), rule, wanted, is_head, is_authenticated, has_body: asked.has_body })
+        let Asked { has_body, has_cookies, .. } = *asked;
+        Some(Self { key, url: url.into(), rule, wanted, is_head, is_authenticated, has_body, has_cookies })
+    }
+
+    /// What those have in common who may wait for one answer: with cookies and without, other answers are for all.
+    pub(super) fn boarding_key(&self) -> Key {
+        match self.has_cookies {
+            true => Key([&self.key.0[..], b"\ncookies"].concat().into()),
+            false => self.key.clone(),
+        }
     }
 
     /// Whether its answer may be stored and given to others who ask for the same meanwhile.
@@ -153,7 +169,14 @@ mod tests {
 
     fn ask(method: &str, uri: &str, headers: &[(&str, &str)], rule: CacheRule) -> Option<Ask> {
         let authority = Authority::from_static("Shop.example");
-        let asked = Asked { scheme: &Scheme::HTTPS, authority: &authority, by: &[], is_known: false, has_body: false };
+        let asked = Asked {
+            scheme: &Scheme::HTTPS,
+            authority: &authority,
+            by: &[],
+            is_known: false,
+            has_body: false,
+            has_cookies: false,
+        };
         Ask::new(&parts(method, uri, headers), &asked, rule)
     }
 

@@ -27,7 +27,14 @@ fn ask(method: &str, request: &HeaderMap, rule: CacheRule) -> Ask {
     let mut parts = http::Request::builder().method(method).uri("/a").body(()).unwrap().into_parts().0;
     parts.headers = request.clone();
     let authority = Authority::from_static("shop.example");
-    let asked = Asked { scheme: &Scheme::HTTPS, authority: &authority, by: &[], is_known: false, has_body: false };
+    let asked = Asked {
+        scheme: &Scheme::HTTPS,
+        authority: &authority,
+        by: &[],
+        is_known: false,
+        has_body: false,
+        has_cookies: false,
+    };
     Ask::new(&parts, &asked, rule).unwrap()
 }
 
