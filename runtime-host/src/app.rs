@@ -21,6 +21,7 @@ mod pools;
 mod preview;
 mod purging;
 mod quiet;
+mod renewal;
 mod report;
 mod restart;
 mod revision;
