@@ -290,7 +290,10 @@ async fn what_is_refused_is_counted() {
 async fn a_request_is_explained_without_a_host() {
     let rules = "[rate_limits.slow]\nrate = \"2/m\"\n[all]\nsecurity_headers = true\n\
                  [[rules]]\npath = \"/hello/:name\"\nmethods = [\"POST\"]\nrate_limits = [\"slow\"]\n\
-                 compression = true\nresponse_json = { remove = [\"/a/*/b\"], rename = { \"/c\" = \"d\" } }\n";
+                 compression = true\nresponse_json = { remove = [\"/a/*/b\"], rename = { \"/c\" = \"d\" } }\n\
+                 [[rules]]\npath = \"/old/...\"\nrewrite = \"/hello/...\"\n\
+                 [upstreams.legacy]\nservers = [\"http://127.0.0.1:9\"]\n\
+                 [[rules]]\npath = \"/legacy\"\nto = { upstream = \"legacy\" }\n";
     let app = App::new().guest("hello", "").file("gateway.toml", rules);
     let manifest = app.folder().join("spin.toml");
     let explain = async |method: &str, uri: &str| {
@@ -312,7 +315,13 @@ async fn a_request_is_explained_without_a_host() {
     ] {
         assert!(post.contains(said), "{said}: {post}");
     }
-    assert!(explain("GET", "/hello/ann").await.contains("no rule: none of 1 fits"));
+    assert!(explain("GET", "/hello/ann").await.contains("no rule: none of 3 fits"));
+    assert!(explain("GET", "/old/ann").await.contains("route /hello/... -> component hello"));
+    let legacy = explain("GET", "/legacy").await;
+    assert!(
+        legacy.contains("the gateway's rule says who answers") && legacy.contains("to: upstream legacy"),
+        "{legacy}"
+    );
     assert!(explain("GET", "/nowhere").await.contains("no route: the answer is 404"));
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use http::{Method, Request, Uri};
 
 use super::{ManifestArgs, gateway_file};
+use crate::config_file::ConfigError;
 use crate::gateway::Configuration;
 use crate::manifest::TriggerTarget;
 use crate::router::Router;
@@ -44,13 +45,18 @@ impl Route {
             Some((trigger.route.as_ref()?.value.clone(), target))
         });
         let router = Router::build(routes)?;
-        match router.route(request.uri.path()) {
-            Some(found) => println!("route {} -> {}", found.pattern(), found.target),
-            None => println!("no route: the answer is 404"),
+        let file = gateway_file(&self.manifest, self.gateway.as_deref());
+        let loaded = file.map(|path| Ok::<_, ConfigError>((Configuration::load(&path, &manifest, None, None)?, path)));
+        let loaded = loaded.transpose()?;
+        let onward = loaded.as_ref().map(|(configuration, _)| configuration.onward(&request));
+        let path = onward.as_ref().and_then(|onward| onward.path.as_deref()).unwrap_or(request.uri.path());
+        match (router.route(path), onward.as_ref().is_some_and(|onward| onward.is_elsewhere)) {
+            (_, true) => println!("no route is asked: the gateway's rule says who answers"),
+            (Some(found), _) => println!("route {} -> {}", found.pattern(), found.target),
+            (None, _) => println!("no route: the answer is 404"),
         }
-        if let Some(path) = gateway_file(&self.manifest, self.gateway.as_deref()) {
+        if let Some((configuration, path)) = &loaded {
             println!("gateway {}", path.display());
-            let configuration = Configuration::load(&path, &manifest, None, None)?;
             for line in configuration.explain(&request) {
                 println!("  {line}");
             }

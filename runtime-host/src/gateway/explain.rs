@@ -10,7 +10,24 @@ use super::policies::{Authentication, Policies, Timeouts};
 use super::rate_limit::{By, RateLimit};
 use super::target::Target;
 
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Onward {
+    /// The path that is asked for instead.
+    pub path: Option<String>,
+    /// Whether the rule says who answers, and not the route.
+    pub is_elsewhere: bool,
+}
+
 impl Configuration {
+    /// Where such a request goes, as far as its rule says.
+    pub fn onward(&self, request: &Parts) -> Onward {
+        let policies = self.policies(self.rule_for(request));
+        let path = policies.rewrite.as_ref().and_then(|rewrite| rewrite.apply(&request.uri));
+        let is_answered = policies.deny || policies.redirect.is_some();
+        Onward { path: path.map(|uri| uri.path().to_owned()), is_elsewhere: is_answered || policies.targets.is_some() }
+    }
+
     /// One line for each thing that is done with such a request, and why.
     pub fn explain(&self, request: &Parts) -> Vec<String> {
         let rule = self.rule_for(request);
