@@ -311,6 +311,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod clock_jumps;
 
 #[cfg(test)]
+impl RateLimitSettings {
+    /// The same for everybody.
+    fn plain(by: By, rate: Rate) -> Self {
+        Self { name: "test".into(), by, rate, tiers: Vec::new(), when_out_of_reach: WhenOutOfReach::Admit }
+    }
+}
+
+#[cfg(test)]
 impl<S: Counters> RateLimit<S> {
     /// The verdict of a store that lets nobody wait.
     fn checked(&self, address: IpAddr, principal: Option<&Principal>) -> Verdict {
@@ -340,8 +348,7 @@ mod tests {
     fn a_limit_says_what_holds_while_nothing_can_be_counted() {
         for (when_out_of_reach, is_admitted) in [(WhenOutOfReach::Admit, true), (WhenOutOfReach::Refuse, false)] {
             let rate = rate(1, Duration::from_secs(1), 1);
-            let settings =
-                RateLimitSettings { name: "far".into(), by: By::Address, rate, tiers: Vec::new(), when_out_of_reach };
+            let settings = RateLimitSettings { when_out_of_reach, ..RateLimitSettings::plain(By::Address, rate) };
             let limit = RateLimit::counted_by(settings, |_| Gone);
             assert_eq!(limit.checked(address(1), None).is_admitted, is_admitted);
         }
@@ -354,14 +361,12 @@ mod tests {
 
     fn limit(by: By, rate: Rate, callers_max: usize) -> (RateLimit<Budget<FakeRelativeClock>>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        let settings = RateLimitSettings {
-            name: "test".into(),
-            by,
-            rate,
-            tiers: Vec::new(),
-            when_out_of_reach: WhenOutOfReach::Admit,
-        };
-        (RateLimit::counted_by(settings, |rate| Budget::new(rate, clock.clone(), callers_max)), clock)
+        (
+            RateLimit::counted_by(RateLimitSettings::plain(by, rate), |rate| {
+                Budget::new(rate, clock.clone(), callers_max)
+            }),
+            clock,
+        )
     }
 
     fn address(number: u32) -> IpAddr {

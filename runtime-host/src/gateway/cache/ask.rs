@@ -116,6 +116,14 @@ pub struct Asked<'a> {
     pub has_cookies: bool,
 }
 
+#[cfg(test)]
+impl<'a> Asked<'a> {
+    /// By somebody of whom nothing is known, without a body.
+    pub(super) fn by_anybody(authority: &'a Authority) -> Self {
+        Self { scheme: &Scheme::HTTPS, authority, by: &[], is_known: false, has_body: false, has_cookies: false }
+    }
+}
+
 impl Ask {
     /// `None` for what passes by the cache, whatever is stored.
     pub fn new(request: &Parts, asked: &Asked<'_>, mut rule: CacheRule) -> Option<Self> {
@@ -169,15 +177,7 @@ mod tests {
 
     fn ask(method: &str, uri: &str, headers: &[(&str, &str)], rule: CacheRule) -> Option<Ask> {
         let authority = Authority::from_static("Shop.example");
-        let asked = Asked {
-            scheme: &Scheme::HTTPS,
-            authority: &authority,
-            by: &[],
-            is_known: false,
-            has_body: false,
-            has_cookies: false,
-        };
-        Ask::new(&parts(method, uri, headers), &asked, rule)
+        Ask::new(&parts(method, uri, headers), &Asked::by_anybody(&authority), rule)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -17,15 +17,7 @@ fn ask(path: &str, request: &HeaderMap, rule: CacheRule) -> Ask {
     let (mut parts, ()) = http::Request::get(path).body(()).unwrap().into_parts();
     parts.headers = request.clone();
     let authority = Authority::from_static("shop.example");
-    let asked = Asked {
-        scheme: &Scheme::HTTPS,
-        authority: &authority,
-        by: &[],
-        is_known: false,
-        has_body: false,
-        has_cookies: false,
-    };
-    Ask::new(&parts, &asked, rule).unwrap()
+    Ask::new(&parts, &Asked::by_anybody(&authority), rule).unwrap()
 }
 
 /// What the service says about an answer.

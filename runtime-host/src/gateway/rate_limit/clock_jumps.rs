@@ -58,15 +58,11 @@ fn random() -> fastrand::Rng {
 fn limit(random: &mut fastrand::Rng, by: By, callers_max: usize) -> (RateLimit<Budget<Jumping>>, Jumping) {
     let mut number = || NonZeroU32::new(random.u32(1..50)).unwrap();
     let rate = Rate { requests: number(), window: Duration::from_secs(1), burst: number() };
-    let settings = RateLimitSettings {
-        name: "test".into(),
-        by,
-        rate,
-        tiers: Vec::new(),
-        when_out_of_reach: WhenOutOfReach::Admit,
-    };
     let clock = Jumping::new();
-    (RateLimit::counted_by(settings, |rate| Budget::new(rate, clock.clone(), callers_max)), clock)
+    (
+        RateLimit::counted_by(RateLimitSettings::plain(by, rate), |rate| Budget::new(rate, clock.clone(), callers_max)),
+        clock,
+    )
 }
 
 fn address(number: u32) -> IpAddr {

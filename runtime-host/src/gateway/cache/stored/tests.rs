@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 
 use super::*;
 use crate::gateway::cache::{Asked, CacheRule};
@@ -27,15 +27,7 @@ fn ask(method: &str, request: &HeaderMap, rule: CacheRule) -> Ask {
     let mut parts = http::Request::builder().method(method).uri("/a").body(()).unwrap().into_parts().0;
     parts.headers = request.clone();
     let authority = Authority::from_static("shop.example");
-    let asked = Asked {
-        scheme: &Scheme::HTTPS,
-        authority: &authority,
-        by: &[],
-        is_known: false,
-        has_body: false,
-        has_cookies: false,
-    };
-    Ask::new(&parts, &asked, rule).unwrap()
+    Ask::new(&parts, &Asked::by_anybody(&authority), rule).unwrap()
 }
 
 fn draft(rule: CacheRule, request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Option<Draft> {
