@@ -95,12 +95,12 @@ impl Worker {
             }
             Some(ask) if !ask.may_be_shared() => {
                 let visit = Visit { passage, cache, ask, parts, scheme, client };
-                self.answer_unshared(visit, body, context).await
+                Box::pin(self.answer_unshared(visit, body, context)).await
             }
             Some(ask) => {
                 let conditions = take_conditions(&mut parts.headers);
                 let visit = Visit { passage, cache, ask, parts, scheme, client };
-                self.answer_shared(visit, &conditions, context).await
+                Box::pin(self.answer_shared(visit, &conditions, context)).await
             }
         };
         if let Some(shopper) = new_shopper {

@@ -23,7 +23,7 @@ pub(super) async fn edit(
     context: &Arc<RequestContext>,
 ) -> Response<WasiBody> {
     let Some(edits) = passage.json_edits() else { return answer };
-    match edited(edits, answer, method).await {
+    match Box::pin(edited(edits, answer, method)).await {
         Ok(answer) => answer,
         Err((problem, reason)) => {
             let (request_id, line) = (context.request_id(), passage.rule_line());

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
@@ -150,7 +149,10 @@ impl Worker {
         // It has one from an attempt before this, perhaps.
         *new_shopper = self.place_request(context, &parts.headers).or(new_shopper.take());
         let is_https = scheme == Scheme::HTTPS;
-        parts.uri = absolute(&parts.uri, scheme, authority);
+        // A proxy may know that the client came another way than its connection.
+        if parts.uri.scheme() != Some(&scheme) {
+            parts.uri = absolute(&parts.uri, scheme, authority);
+        }
         let request = Request::from_parts(parts, body);
         let mut response = self.dispatch(place, request, context.clone()).await;
         if let Some(shopper) = new_shopper.as_ref().filter(|_| !is_preview) {
@@ -272,19 +274,11 @@ fn rejection(error: &DispatchError) -> Option<&'static str> {
     }
 }
 
-/// The host that the client asked for: in the URI with HTTP/2 and absolute-form requests, in `Host`, or in both alike.
+/// The host that a request asks for; the listener has put it into the URI.
 ///
-/// `None` is a bad request: who decides by one of two names must not be passed by with the other. Nor may a client use the
-/// name of a component, which only a request from within the application has.
+/// `None` is a bad request: one without, or with the name of a component, which only a request from within the application has.
 pub(super) fn authority(parts: &http::request::Parts) -> Option<Authority> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = hosts.next().map(|host| Authority::try_from(host.as_bytes())).transpose().ok()?;
-    let authority = match (host, parts.uri.authority()) {
-        (Some(host), Some(authority)) if host != *authority => return None,
-        (Some(authority), _) => authority,
-        (None, authority) => authority?.clone(),
-    };
-    (hosts.next().is_none() && !is_service_chaining_host(authority.host())).then_some(authority)
+    parts.uri.authority().filter(|authority| !is_service_chaining_host(authority.host())).cloned()
 }
 
 pub(super) fn absolute(uri: &Uri, scheme: Scheme, authority: Authority) -> Uri {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONNECTION;
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -87,12 +88,13 @@ impl<H: Handler> Server<H> {
         let closes = (!opened.http2).then(|| drain.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let open = noting.request_started();
-            let request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
+            let mut request = request.map(|body| IncomingBody::new(body, &limits, noting.clone()));
             let (handler, connection, busy_poll) = (handler.clone(), connection.clone(), busy_poll.clone());
             let closes = closes.clone();
             async move {
                 let upload = request.body().stall();
-                let refusal = refusal::of(&request, &limits);
+                let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
+                let refusal = refusal::of(&mut request, &limits, &scheme);
                 let mut response = match (refusal, &upload) {
                     (Some(refusal), _) => handler.refuse(&request.map(drop), refusal),
                     (None, None) => handler.handle(request, &connection).await,

@@ -91,7 +91,8 @@ impl Keys {
         let source = self.source.as_ref().ok_or(TokenError::Invalid)?;
         match source.known(id) {
             Some(key) => Ok(key),
-            None => source.refresh(id, via).await,
+            // In a place of its own, since hardly any request needs it.
+            None => Box::pin(source.refresh(id, via)).await,
         }
     }
 
