@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ::tests::tokens::{AUDIENCE, ISSUER, TokenIssuer};
@@ -64,6 +65,11 @@ impl Shop {
     /// The app's folder.
     pub(crate) fn folder(&self) -> &Path {
         self.app.folder()
+    }
+
+    /// `bodega backup` or `bodega restore` of its stores, to be completed with the folder.
+    pub(crate) fn stores_command(&self, subcommand: &str) -> Command {
+        self.app.located_command(subcommand)
     }
 
     /// The log of the last start.
