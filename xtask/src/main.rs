@@ -1,6 +1,8 @@
 //! What is more than one cargo command: one file for each subcommand of `cargo xtask`.
 
 mod bench;
+#[cfg(test)]
+mod links;
 mod packages;
 mod steps;
 mod test;
