@@ -71,8 +71,14 @@ impl App {
 
     /// Starts the host, and tells how long it took until `path` was answered 200.
     pub(crate) fn start(&self, path: &str) -> Result<(Server, Duration)> {
+        self.start_with(path, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(&self, path: &str, arguments: &[&str]) -> Result<(Server, Duration)> {
         let command = |address: SocketAddr| {
             let mut command = self.located_command("up");
+            command.args(arguments);
             command.args(["--admin-listen", "127.0.0.1:0", "--listen"]).arg(address.to_string());
             // The whole catalogue goes in with one request.
             command.args(["--body-bytes-max", "0"]);

@@ -11,6 +11,7 @@ use crate::report::{Section, Table};
 use crate::server::Server;
 use crate::shop::Shop;
 use crate::shoppers::Shoppers;
+use crate::statistics::median;
 use crate::{Bench, Stocked, checkout, login, product};
 
 /// Connections that keep both cores of a small machine at work.
@@ -23,6 +24,9 @@ const UTILISATION: f64 = 0.6;
 const CORE_HOUR_USD: f64 = 0.04;
 /// Searches that are asked for in turn.
 const SEARCHES: usize = 200;
+
+/// The services that have pods of their own.
+const SERVICES: [&str; 6] = ["auth", "cart", "catalog", "orders", "payments", "shipping"];
 
 /// A kind of request, and the CPU time of one in microseconds.
 struct Cost {
@@ -83,7 +87,15 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
             ],
             rows: costs.iter().map(Cost::row).collect(),
         },
-        details: Vec::new(),
+        details: vec![(
+            "A host for one service alone, as a pod has it: until it is ready, when its code has to be compiled and when that \
+             is at hand (median of the rounds), and its memory then, before it has answered anything."
+                .to_owned(),
+            Table {
+                columns: vec!["service", "ready, compiled then, s", "compiled before, ms", "resident memory, MiB"],
+                rows: SERVICES.iter().map(|service| alone(bench, service)).collect::<Result<_>>()?,
+            },
+        )],
         bars: Vec::new(),
     })
 }
@@ -109,6 +121,26 @@ fn edge(bench: &Bench, stocked: &Stocked) -> Result<Server> {
     let rule = "[[rules]]\npath = \"/api/products/...\"\ncache = { ttl = \"1h\" }\n";
     fs::write(shop.folder().join("gateway.toml"), rule)?;
     Ok(shop.start()?.0)
+}
+
+/// The row of a service that has a host of its own.
+fn alone(bench: &Bench, service: &str) -> Result<Vec<String>> {
+    let shop = bench.shop(&format!("{service}-alone"))?;
+    let (server, compiled) = shop.start_alone(service)?;
+    server.stop()?;
+    let (mut starts_ms, mut memory_mib) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        let (server, start) = shop.start_alone(service)?;
+        starts_ms.push(start.as_secs_f64() * 1e3);
+        memory_mib.push(server.memory()?.resident_bytes as f64 / f64::from(1 << 20));
+        server.stop()?;
+    }
+    Ok(vec![
+        service.to_owned(),
+        format!("{:.2}", compiled.as_secs_f64()),
+        format!("{:.0}", median(starts_ms)),
+        format!("{:.0}", median(memory_mib)),
+    ])
 }
 
 fn purchase(bench: &Bench, stocked: &Stocked, shop: &Shop, server: &Server) -> Result<f64> {

@@ -44,6 +44,11 @@ impl Shop {
         self.app.start(READY_PATH)
     }
 
+    /// Starts a host for this component alone, and tells how long it took until that was ready.
+    pub(crate) fn start_alone(&self, component: &str) -> Result<(Server, Duration)> {
+        self.app.start_with("/readyz", &["--component-id", component])
+    }
+
     /// The catalogue's database; complete while the shop is stopped.
     pub(crate) fn database(&self) -> PathBuf {
         self.store("catalog")
