@@ -2,6 +2,8 @@
 
 mod bench;
 mod k8s;
+#[cfg(test)]
+mod links;
 mod packages;
 mod steps;
 mod test;
