@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::application::Application;
-use crate::cluster::{Cluster, Container};
+use crate::cluster::{Cluster, Container, Workload};
 use crate::host::{Host, upstreams};
 use crate::object::{items, text};
 use crate::problem::Problems;
+use crate::{flagger, operator};
 
 /// Where DNS answers, as the manifests name it.
 pub(crate) const DNS: &str = "kube-system";
@@ -58,6 +59,7 @@ pub(crate) fn wanted(cluster: &Cluster, application: &Application, problems: &mu
                 calls.add(host.container, &format!("{template} of component {id}"), &url, &components);
             }
             for url in host.stores(cluster, id, application) {
+                calls.served(host.container, &url);
                 calls.add(host.container, &format!("a store of component {id}"), &url, &components);
             }
         }
@@ -75,6 +77,8 @@ pub(crate) fn wanted(cluster: &Cluster, application: &Application, problems: &mu
     }
     calls.entries();
     calls.dns();
+    calls.tests();
+    calls.share();
     calls.found
 }
 
@@ -129,6 +133,19 @@ impl Calls<'_> {
         }
     }
 
+    /// A database of a `stores` in the cluster is one that it serves.
+    fn served(&mut self, container: Container, url: &str) {
+        let Ok(parsed) = Url::parse(url) else { return };
+        let service = parsed.host_str().and_then(service_name).and_then(|name| self.cluster.find("Service", name));
+        let workloads = service.map(|service| self.cluster.behind(service)).unwrap_or_default();
+        let hosts = workloads.into_iter().flat_map(Workload::containers).filter_map(Host::of);
+        let label = parsed.path().trim_matches('/');
+        let is_served = |host: &Host| host.served(self.cluster).iter().any(|served| served == label);
+        for server in hosts.filter(|host| host.command == "stores" && !is_served(host)) {
+            self.problems.add(container.place(), format!("{} does not serve {url}", server.container.place()));
+        }
+    }
+
     /// Jobs say in their arguments and environment whom they ask.
     fn of_job(&mut self, container: Container) {
         let values = items(container.value, "/env").iter().map(|variable| text(variable, "/value"));
@@ -141,7 +158,9 @@ impl Calls<'_> {
     /// Prometheus reads what a host tells of itself.
     fn scrape(&mut self, host: &Host) {
         let workload = host.container.workload;
-        if let Some(port) = workload.port(&"admin".into()).filter(|_| workload.is_service()) {
+        let of_operator = Some(operator::ADMIN_PORT).filter(|_| operator::made(workload.object));
+        let port = workload.port(&"admin".into()).or(of_operator);
+        if let Some(port) = port.filter(|_| workload.is_service()) {
             let to = End::Workload(workload.object.to_string());
             self.found.insert(Call { from: End::Namespace(MONITORING.to_owned()), to, port });
         }
@@ -159,6 +178,34 @@ impl Calls<'_> {
                         self.found.insert(Call { from: End::Outside, to, port });
                     }
                 }
+            }
+        }
+    }
+
+    /// Flagger's load test asks new versions.
+    fn tests(&mut self) {
+        for canary in self.cluster.of_kind("Canary") {
+            let Some(target) = self.cluster.workload("Deployment", canary.text("/spec/targetRef/name")) else {
+                continue;
+            };
+            for namespace in flagger::testers(canary) {
+                if let Some(port) = target.port(flagger::port(canary)) {
+                    let to = End::Workload(target.object.to_string());
+                    self.found.insert(Call { from: End::Namespace(namespace), to, port });
+                }
+            }
+        }
+    }
+
+    /// Pods with the same labels are the same to policies, so whatever one has to call the others may.
+    fn share(&mut self) {
+        let workloads = self.cluster.workloads();
+        for one in workloads.iter().filter(|workload| !workload.is_service()) {
+            for other in workloads.iter().filter(|other| other.labels() == one.labels()) {
+                let from = End::Workload(one.object.to_string());
+                let calls: Vec<_> = self.found.iter().filter(|call| call.from == from).cloned().collect();
+                let from = End::Workload(other.object.to_string());
+                self.found.extend(calls.into_iter().map(|call| Call { from: from.clone(), ..call }));
             }
         }
     }

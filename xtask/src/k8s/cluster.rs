@@ -187,11 +187,17 @@ impl<'a> Container<'a> {
     }
 
     /// Where a path of the container comes from: the volume, and the rest of the path.
-    pub(crate) fn volume_of<'p>(self, path: &'p str) -> Option<(&'a Value, &'p str)> {
+    pub(crate) fn volume_of<'p>(self, path: &'p str) -> Option<(&'a Value, &'p str)>
+    where
+        'a: 'p,
+    {
         let mount = items(self.value, "/volumeMounts").iter().find_map(|mount| {
-            let rest = path.strip_prefix(text(mount, "/mountPath"))?;
-            let is_file = rest.is_empty() && !text(mount, "/subPath").is_empty();
-            (is_file || rest.starts_with('/')).then(|| (text(mount, "/name"), rest.trim_start_matches('/')))
+            let (rest, file) = (path.strip_prefix(text(mount, "/mountPath"))?, text(mount, "/subPath"));
+            match rest {
+                // One file of the volume in its place.
+                "" if !file.is_empty() => Some((text(mount, "/name"), file)),
+                rest => Some((text(mount, "/name"), rest.strip_prefix('/')?)),
+            }
         });
         let (name, rest) = mount?;
         let volume = items(self.workload.pod(), "/volumes").iter().find(|volume| text(volume, "/name") == name)?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::application::Application;
 use crate::calls::{self, Call, End};
 use crate::cluster::{Cluster, Workload};
+use crate::flagger;
 use crate::object::{Object, items, selects, text};
 use crate::problem::Problems;
 
@@ -62,7 +63,8 @@ pub(crate) fn check(cluster: &Cluster, application: &Application, problems: &mut
     for call in &wanted {
         missing(call, &allowed, problems);
     }
-    for allowed in allowed.iter().filter(|allowed| !is_wanted(allowed, &wanted)) {
+    let pairs = flagger::pairs(cluster.of_kind("Canary"));
+    for allowed in allowed.iter().filter(|allowed| !is_wanted(allowed, &wanted, &pairs)) {
         let Call { from, to, port } = &allowed.call;
         let port = if *port == ANY_PORT { "any port".to_owned() } else { format!("port {port}") };
         problems.add(allowed.policy, format!("lets {from} call {to} at {port}, for which there is no reason"));
@@ -86,8 +88,14 @@ fn covers(allowed: &Call, call: &Call) -> bool {
     from && allowed.to == call.to && [call.port, ANY_PORT].contains(&allowed.port)
 }
 
-fn is_wanted(allowed: &Allowed, wanted: &BTreeSet<Call>) -> bool {
-    wanted.contains(&allowed.call)
+/// Whether there is a reason for what is allowed, also with the other Deployment of a Canary at either end.
+fn is_wanted(allowed: &Allowed, wanted: &BTreeSet<Call>, pairs: &[[String; 2]]) -> bool {
+    let is_same = |one: &End, other: &End| {
+        let [End::Workload(name), End::Workload(other_name)] = [one, other] else { return one == other };
+        name == other_name || pairs.iter().any(|pair| pair.contains(name) && pair.contains(other_name))
+    };
+    let Call { from, to, port } = &allowed.call;
+    wanted.iter().any(|call| call.port == *port && is_same(&call.from, from) && is_same(&call.to, to))
 }
 
 /// The policies that bound one way of a workload's pods.
