@@ -23,6 +23,7 @@ mod code_cache;
 mod command_line;
 mod configuration;
 mod conformance;
+mod container;
 mod contracts;
 mod counters;
 mod customer_groups;
