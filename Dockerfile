@@ -31,17 +31,19 @@ LABEL org.opencontainers.image.title="bodega" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rootfs/ /
-COPY --from=build --chown=65532:65532 /rootfs/state/ /state/
-# spin-operator gives its `spinImage` arguments and `SPIN_VARIABLE_*`, but no way to set these.
+COPY --from=build --chown=65532:65532 /rootfs/var/lib/bodega/ /var/lib/bodega/
+# spin-operator gives its `spinImage` arguments, files and `SPIN_VARIABLE_*`, and 30 s to end, but no way to set these. Everybody
+# else sets what differs.
 ENV SPIN_HTTP_LISTEN_ADDR=0.0.0.0:8080 \
     BODEGA_ADMIN_LISTEN=0.0.0.0:3001 \
-    BODEGA_FROM=/app/spin.toml \
-    BODEGA_STATE_DIR=/state \
-    BODEGA_LOG_FORMAT=json
+    BODEGA_GATEWAY=/etc/bodega/gateway/gateway.toml \
+    BODEGA_STATE_DIR=/var/lib/bodega/state \
+    BODEGA_LOG_FORMAT=json \
+    BODEGA_READINESS_DELAY_MS=5000 \
+    BODEGA_DRAIN_TIMEOUT_MS=20000
 # Numbers, since Kubernetes cannot tell by a name that it is not root.
 USER 65532:65532
 # Relative paths of a runtime configuration start here.
-WORKDIR /state
+WORKDIR /var/lib/bodega
 EXPOSE 8080 3001
 ENTRYPOINT ["/usr/bin/bodega"]
-CMD ["up"]

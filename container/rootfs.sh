@@ -17,8 +17,9 @@ trap 'rm --recursive --force "$root"' EXIT
 umask 022
 chmod 755 "$root"
 
-# `app` is where an application may be mounted, `state` what the host writes to.
-mkdir --parents "$root"/{app,dev,etc/ssl/certs,proc,state,sys,tmp,usr/bin,usr/lib,usr/lib64,var/lib/dpkg/status.d}
+# An application may be mounted at `app`. The host writes to `var/lib/bodega`.
+mkdir --parents "$root"/{app,dev,proc,sys,tmp} "$root"/etc/{bodega/gateway,ssl/certs} "$root"/usr/{bin,lib,lib64}
+mkdir --parents "$root"/var/lib/{bodega,dpkg/status.d}
 chmod 1777 "$root/tmp"
 # As Debian has it.
 ln --symbolic usr/lib "$root/lib"
@@ -39,8 +40,9 @@ done < <(ldd "$binary" | grep --only-matching '/[^ ]*')
 
 install --mode=644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 install --mode=644 /etc/os-release "$root/etc/"
+echo '# Mount what the gateway does over this folder, or name another file with --gateway.' > "$root/etc/bodega/gateway/gateway.toml"
 echo 'hosts: files dns' > "$root/etc/nsswitch.conf"
-printf '%s\n' "root:x:0:0:root:/:/sbin/nologin" "bodega:x:$user:$user:bodega:/state:/sbin/nologin" > "$root/etc/passwd"
+printf '%s\n' "root:x:0:0:root:/:/sbin/nologin" "bodega:x:$user:$user:bodega:/var/lib/bodega:/sbin/nologin" > "$root/etc/passwd"
 printf '%s\n' "root:x:0:" "bodega:x:$user:" > "$root/etc/group"
 # Where scanners look for the versions of Debian's packages.
 for package in $(printf '%s\n' "${packages[@]}" | sort --unique); do
@@ -51,5 +53,5 @@ done
 pack() {
     tar --file="$archive" --directory="$root" --format=gnu --sort=name --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" "$@"
 }
-pack --create --owner=0 --group=0 --exclude=./state .
-pack --append --owner=$user --group=$user ./state
+pack --create --owner=0 --group=0 --exclude=./var/lib/bodega .
+pack --append --owner=$user --group=$user ./var/lib/bodega

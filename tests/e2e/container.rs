@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::host::PATIENCE;
-use tests::programs;
+use tests::{image, programs};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -100,7 +100,7 @@ impl Container {
         self.folder.path().join(name)
     }
 
-    /// Starts the host as process 1, with the command line that the image's entry point gets from spin-operator.
+    /// Starts the host as process 1, with the environment of the image.
     async fn run(&self) -> Running {
         let mut command = match geteuid().is_root() {
             // Being root in a namespace would be enough to write to files of root's.
@@ -111,6 +111,10 @@ impl Container {
             }
             false => Command::new(TOOL),
         };
+        let mut variables = Vec::new();
+        for (name, value) in image::environment() {
+            variables.extend(["--setenv".to_owned(), name, value]);
+        }
         command
             .args(["--unshare-all", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"])
             .arg("--ro-bind")
@@ -122,10 +126,10 @@ impl Container {
             .arg("/app")
             .arg("--bind")
             .arg(self.path("state"))
-            .arg("/state")
-            .args(["--remount-ro", "/dev", "--chdir", "/state", "--json-status-fd", "2", "/usr/bin/bodega"])
-            .args(["up", "-f", "/app/spin.toml", "--state-dir", "/state"])
-            .args(["--listen", "0.0.0.0:8080", "--admin-listen", "0.0.0.0:3001"])
+            .arg("/var/lib/bodega")
+            .args(["--remount-ro", "/dev", "--chdir", "/var/lib/bodega"])
+            .args(variables)
+            .args(["--json-status-fd", "2", "/usr/bin/bodega", "up", "-f", "/app/spin.toml", "--readiness-delay-ms=0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(self.path("stderr")).expect("the folder is writable"))
@@ -213,11 +217,16 @@ async fn the_image_has_the_host_and_what_it_needs_and_is_the_same_each_time() {
         let (mode, owner, path) = (fields[0], fields[1], fields[5]);
         assert!(!mode.contains('s'), "with the rights of its owner: {line}");
         assert!(!path.contains("/bin/") || matches!(path, "./usr/bin/" | "./usr/bin/bodega"), "a program: {line}");
-        assert_eq!(owner, if path == "./state/" { "65532/65532" } else { "0/0" }, "{line}");
+        assert_eq!(owner, if path == "./var/lib/bodega/" { "65532/65532" } else { "0/0" }, "{line}");
     }
-    for path in
-        ["./usr/bin/bodega", "./etc/ssl/certs/ca-certificates.crt", "./etc/passwd", "./tmp/", "./app/", "./state/"]
-    {
+    for path in [
+        "./usr/bin/bodega",
+        "./etc/ssl/certs/ca-certificates.crt",
+        "./etc/passwd",
+        "./tmp/",
+        "./app/",
+        "./var/lib/bodega/",
+    ] {
         assert!(list.lines().any(|line| line.ends_with(&format!(" {path}"))), "{path} is not in\n{list}");
     }
 }
@@ -236,7 +245,7 @@ async fn it_serves_without_rights_on_a_read_only_root_and_drains() {
     assert_eq!(host.status("NoNewPrivs"), "1");
     assert_ne!(host.status("Uid").split_whitespace().next(), Some("0"));
     assert!(host.status("NSpid").ends_with("\t1"), "it is process 1: {}", host.status("NSpid"));
-    assert_eq!(host.writable(), ["/state"]);
+    assert_eq!(host.writable(), ["/var/lib/bodega"]);
 
     for probe in ["livez", "readyz", "startupz", ".well-known/spin/health"] {
         let answer = host.get(&format!("http://127.0.0.1:8080/{probe}")).await;
@@ -254,5 +263,5 @@ async fn it_serves_without_rights_on_a_read_only_root_and_drains() {
     assert_eq!(answer.stdout, b"slow", "the request that was on its way is answered");
     let end = timeout(PATIENCE, host.sandbox.wait()).await.expect("it ends in time").expect("it is our child");
     assert_eq!(end.code(), Some(0), "{}", container.log());
-    assert!(container.path("state/secrets").is_dir(), "what it keeps is in the folder of the state");
+    assert!(container.path("state/state/secrets").is_dir(), "what it keeps is in the folder of the state");
 }
