@@ -39,8 +39,8 @@ ENV SPIN_HTTP_LISTEN_ADDR=0.0.0.0:8080 \
     BODEGA_GATEWAY=/etc/bodega/gateway/gateway.toml \
     BODEGA_STATE_DIR=/var/lib/bodega/state \
     BODEGA_LOG_FORMAT=json \
-    BODEGA_READINESS_DELAY_MS=5000 \
-    BODEGA_DRAIN_TIMEOUT_MS=20000
+    BODEGA_READINESS_DELAY_MS=10000 \
+    BODEGA_DRAIN_TIMEOUT_MS=15000
 # Numbers, since Kubernetes cannot tell by a name that it is not root.
 USER 65532:65532
 # Relative paths of a runtime configuration start here.
