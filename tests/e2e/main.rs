@@ -59,6 +59,7 @@ mod shop_cache;
 mod socket_activation;
 mod sockets;
 mod steering;
+mod spin_operator;
 mod sticky_shoppers;
 mod store_settings;
 mod telemetry;
