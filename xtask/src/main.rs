@@ -1,6 +1,7 @@
 //! What is more than one cargo command: one file for each subcommand of `cargo xtask`.
 
 mod bench;
+mod delivery;
 mod packages;
 mod steps;
 mod test;
@@ -15,11 +16,14 @@ enum Task {
     Test(test::Options),
     /// Measures the host beside others.
     Bench(bench::Options),
+    /// Checks what the shop is shipped with: image, workflows, chart.
+    Delivery(delivery::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Delivery(options) => delivery::run(&options),
     }
 }

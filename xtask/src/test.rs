@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::delivery;
 use crate::packages::{WASM, components, guests, root};
 use crate::steps::{cargo, last_step, step, succeeds};
 
@@ -39,6 +40,7 @@ fn check(native: &Selection, wasm: &Selection) -> Result<()> {
     step("lint components", wasm.command("clippy").args(["--release", "--", "-D", "warnings"]))?;
     let mut doc = native.command("doc");
     step("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    delivery::run(&delivery::Options {})?;
     dependencies()
 }
 
@@ -96,7 +98,13 @@ impl Selection {
     /// All but the guests, for this machine.
     fn native(guests: &[String]) -> Self {
         let exclusions = guests.iter().flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
-        Self(["--workspace", "--features", "xtask/bench"].map(str::to_owned).into_iter().chain(exclusions).collect())
+        Self(
+            ["--workspace", "--features", "xtask/bench,xtask/delivery"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(exclusions)
+                .collect(),
+        )
     }
 
     /// These, for WebAssembly.
