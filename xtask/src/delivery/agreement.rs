@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::root;
 
@@ -14,7 +14,31 @@ pub(crate) fn check() -> Result<Vec<String>> {
     if read("k8s/base/edge/spin.toml")? != read("k8s/overlays/spinkube/edge/spin.toml")? {
         problems.push("k8s/overlays/spinkube/edge/spin.toml differs from that of the base".to_owned());
     }
+    for (file, path) in argocd_paths()? {
+        if !root().join(&path).join("kustomization.yaml").exists() {
+            problems.push(format!("{file} has Argo CD look into {path}, which is no overlay"));
+        }
+    }
     Ok(problems)
+}
+
+/// The folders that Argo CD is to apply, with the files that say so.
+fn argocd_paths() -> Result<Vec<(String, String)>> {
+    let folder = root().join("k8s/argocd");
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let file = format!("k8s/argocd/{}", entry?.file_name().to_string_lossy());
+        let found = paths_in(&read(&file)?);
+        paths.extend(found.into_iter().map(|path| (file.clone(), path)));
+    }
+    ensure!(!paths.is_empty(), "nothing in k8s/argocd names an overlay");
+    Ok(paths)
+}
+
+fn paths_in(yaml: &str) -> Vec<String> {
+    let values = yaml.lines().filter_map(|line| line.split_once("path: ")).map(|(_, value)| value);
+    let values = values.map(|value| value.trim_end_matches('}').trim());
+    values.filter(|value| !value.contains("{{")).map(str::to_owned).collect()
 }
 
 /// The image is built with the toolchain of the tests.
@@ -91,6 +115,12 @@ mod tests {
             1
         );
         assert_eq!(edge(base, "# SpinKube.\n[upstreams.cart]\ndns = \"http://cart-pods:8080\"\n").len(), 1);
+    }
+
+    #[test]
+    fn the_folders_of_argo_cd_are_read() {
+        let yaml = "    path: k8s/overlays/staging\n  - {cluster: a, path: k8s/overlays/production}\n    path: \"{{ .path }}\"\n";
+        assert_eq!(paths_in(yaml), ["k8s/overlays/staging", "k8s/overlays/production"]);
     }
 
     #[test]
