@@ -2,6 +2,8 @@
 
 mod bench;
 mod delivery;
+#[cfg(test)]
+mod links;
 mod packages;
 mod steps;
 mod test;
