@@ -1,4 +1,4 @@
-//! The container that spin-operator 0.6 makes of a SpinApp whose executor has a `spinImage`: `constructDeployment` and
+//! The container that spin-operator makes of a SpinApp whose executor has a `spinImage`: `constructDeployment` and
 //! `ConstructEnvForApp` of its internal/controller. It sets no command, security context, startup probe, preStop hook or grace period.
 
 use std::fs;
