@@ -11,6 +11,7 @@ use anyhow::Result;
 mod agreement;
 mod chart;
 mod linters;
+mod pins;
 mod tool;
 
 /// The root of the repository.
@@ -22,13 +23,14 @@ fn root() -> &'static Path {
 type Check = fn() -> Result<Vec<String>>;
 
 fn main() -> Result<ExitCode> {
-    let checks: [(&str, Check); 6] = [
+    let checks: [(&str, Check); 7] = [
         ("Dockerfile", linters::dockerfile),
         ("workflows", linters::workflows),
         ("security of workflows", linters::security_of_workflows),
         ("chart", linters::chart),
         ("chart and overlay", chart::check),
         ("what is in two places", agreement::check),
+        ("what the pipeline pins", pins::check),
     ];
     let mut is_good = true;
     for (name, check) in checks {
