@@ -1,17 +1,22 @@
-//! `cargo xtask delivery`: checks what the shop is shipped with, which is the image, the workflows, the chart and what they share.
+//! `cargo xtask delivery`: runs the program that checks what the shop is shipped with.
 
-use anyhow::Result;
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result};
 
 use crate::packages::root;
-use crate::steps::{cargo, last_step};
+use crate::steps::{cargo, last_step, step};
 
-/// What to check: all of it.
-#[derive(clap::Args)]
-pub(crate) struct Options {}
+/// Builds and runs it. It is a target of its own, since it reads YAML, which no other subcommand needs.
+pub(crate) fn run() -> Result<()> {
+    let mut command = cargo();
+    command.current_dir(root()).args(["run", "--quiet", "--package", "xtask", "--features", "delivery"]);
+    last_step("delivery", command.args(["--bin", "delivery"]))
+}
 
-/// Builds the program that checks, and runs it. It is a target of its own, since it reads YAML, which no other subcommand needs.
-pub(crate) fn run(_: &Options) -> Result<()> {
-    let mut check = cargo();
-    check.current_dir(root()).args(["run", "--quiet", "--package", "xtask"]);
-    last_step("delivery", check.args(["--features", "delivery", "--bin", "delivery"]))
+/// Runs it as it has been built with everything else.
+pub(crate) fn check_built() -> Result<()> {
+    let this = env::current_exe().context("this program has no path")?;
+    step("delivery (cargo xtask delivery)", Command::new(this.with_file_name("delivery")).current_dir(root()))
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod delivery;
+mod k8s;
 #[cfg(test)]
 mod links;
 mod packages;
@@ -19,13 +20,16 @@ enum Task {
     /// Measures the host beside others.
     Bench(bench::Options),
     /// Checks what the shop is shipped with: image, workflows, chart.
-    Delivery(delivery::Options),
+    Delivery,
+    /// Renders the manifests in k8s/ and checks them.
+    K8s,
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Delivery(options) => delivery::run(&options),
+        Task::Delivery => delivery::run(),
+        Task::K8s => k8s::run(),
     }
 }

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::delivery;
 use crate::packages::{WASM, components, guests, root};
 use crate::steps::{cargo, last_step, step, succeeds};
 
@@ -40,7 +39,8 @@ fn check(native: &Selection, wasm: &Selection) -> Result<()> {
     step("lint components", wasm.command("clippy").args(["--release", "--", "-D", "warnings"]))?;
     let mut doc = native.command("doc");
     step("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
-    delivery::run(&delivery::Options {})?;
+    crate::delivery::check_built()?;
+    crate::k8s::check_built()?;
     dependencies()
 }
 
@@ -99,7 +99,7 @@ impl Selection {
     fn native(guests: &[String]) -> Self {
         let exclusions = guests.iter().flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
         Self(
-            ["--workspace", "--features", "xtask/bench,xtask/delivery"]
+            ["--workspace", "--features", "xtask/bench,xtask/delivery,xtask/k8s"]
                 .map(str::to_owned)
                 .into_iter()
                 .chain(exclusions)
