@@ -9,6 +9,7 @@ use crate::application::Application;
 use crate::cluster::{Cluster, Container};
 use crate::host::{Host, upstreams};
 use crate::object::{items, text};
+use crate::operator;
 use crate::problem::Problems;
 
 /// Where DNS answers, as the manifests name it.
@@ -73,6 +74,7 @@ pub(crate) fn wanted(cluster: &Cluster, application: &Application, problems: &mu
     for container in cluster.containers().into_iter().filter(|container| Host::of(*container).is_none()) {
         calls.of_job(container);
     }
+    calls.load_tests();
     calls.entries();
     calls.dns();
     calls.found
@@ -141,9 +143,29 @@ impl Calls<'_> {
     /// Prometheus reads what a host tells of itself.
     fn scrape(&mut self, host: &Host) {
         let workload = host.container.workload;
-        if let Some(port) = workload.port(&"admin".into()).filter(|_| workload.is_service()) {
+        // The operator declares no port for it.
+        let undeclared = || operator::made(workload.object).then(|| host.port("admin-listen")).flatten();
+        let port = workload.port(&"admin".into()).or_else(undeclared);
+        if let Some(port) = port.filter(|_| workload.is_service()) {
             let to = End::Workload(workload.object.to_string());
             self.found.insert(Call { from: End::Namespace(MONITORING.to_owned()), to, port });
+        }
+    }
+
+    /// Flagger has something in another namespace ask the pods of a new version.
+    fn load_tests(&mut self) {
+        for canary in self.cluster.of_kind("Canary") {
+            let target =
+                self.cluster.workload(canary.text("/spec/targetRef/kind"), canary.text("/spec/targetRef/name"));
+            let Some((workload, port)) = target.and_then(|target| Some((target, target.port(&"http".into())?))) else {
+                continue;
+            };
+            let urls = canary.items("/spec/analysis/webhooks").iter().filter_map(|hook| hook["url"].as_str());
+            let hosts = urls.filter_map(|url| Url::parse(url).ok()?.host_str().map(str::to_owned));
+            for namespace in hosts.filter_map(|host| Some(host.split('.').nth(1)?.to_owned())) {
+                let to = End::Workload(workload.object.to_string());
+                self.found.insert(Call { from: End::Namespace(namespace), to, port });
+            }
         }
     }
 

@@ -4,11 +4,12 @@ use crate::application::Application;
 use crate::cluster::Cluster;
 use crate::object::Object;
 use crate::problem::Problems;
-use crate::{network, operator, references, scaling, security, services};
+use crate::{flagger, network, operator, references, scaling, security, services};
 
 /// Finds what is wrong with what an overlay renders to.
 pub(crate) fn check(mut objects: Vec<Object>, application: &Application) -> Problems {
     objects.extend(operator::expand(&objects));
+    objects.extend(flagger::expand(&objects));
     let cluster = Cluster { objects };
     let mut problems = Problems::default();
     references::check(&cluster, &mut problems);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::flagger;
 use crate::object::{Labels, Object, at, items, keys, labels, text};
 
 /// The ConfigMap with the values of variables.
@@ -61,7 +62,11 @@ impl Cluster {
 
     /// The workloads whose pods a Service sends to.
     pub(crate) fn behind(&self, service: &Object) -> Vec<Workload<'_>> {
-        let wanted = labels(&service.0, "/spec/selector");
+        let mut wanted = labels(&service.0, "/spec/selector");
+        for value in wanted.values_mut().filter(|value| flagger::is_primary(self, value)) {
+            // They are like those of the Deployment, which is there.
+            *value = value.trim_end_matches("-primary").to_owned();
+        }
         let is_one = |workload: &Workload| {
             let found = workload.labels();
             !wanted.is_empty() && wanted.iter().all(|(key, value)| found.get(key) == Some(value))
@@ -186,15 +191,22 @@ impl<'a> Container<'a> {
         self.workload.template["metadata"]["annotations"][annotation].as_str()
     }
 
-    /// Where a path of the container comes from: the volume, and the rest of the path.
-    pub(crate) fn volume_of<'p>(self, path: &'p str) -> Option<(&'a Value, &'p str)> {
+    /// Where a path of the container comes from: the volume, and the path or key in it.
+    pub(crate) fn volume_of<'p>(self, path: &'p str) -> Option<(&'a Value, &'p str)>
+    where
+        'a: 'p,
+    {
         let mount = items(self.value, "/volumeMounts").iter().find_map(|mount| {
-            let rest = path.strip_prefix(text(mount, "/mountPath"))?;
-            let is_file = rest.is_empty() && !text(mount, "/subPath").is_empty();
-            (is_file || rest.starts_with('/')).then(|| (text(mount, "/name"), rest.trim_start_matches('/')))
+            let (rest, file) = (path.strip_prefix(text(mount, "/mountPath"))?, text(mount, "/subPath"));
+            let is_file = rest.is_empty() && !file.is_empty();
+            let rest = if is_file { file } else { rest.strip_prefix('/')? };
+            Some((text(mount, "/name"), rest))
         });
         let (name, rest) = mount?;
         let volume = items(self.workload.pod(), "/volumes").iter().find(|volume| text(volume, "/name") == name)?;
-        Some((volume, rest))
+        // Keys may have other names as files.
+        let renamed = ["/configMap/items", "/secret/items"].into_iter().flat_map(|list| items(volume, list));
+        let key = renamed.filter(|item| text(item, "/path") == rest).map(|item| text(item, "/key")).next();
+        Some((volume, key.unwrap_or(rest)))
     }
 }

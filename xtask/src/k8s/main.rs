@@ -14,6 +14,7 @@ mod application;
 mod calls;
 mod checks;
 mod cluster;
+mod flagger;
 mod host;
 mod network;
 mod object;

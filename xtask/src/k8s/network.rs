@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::application::Application;
 use crate::calls::{self, Call, End};
 use crate::cluster::{Cluster, Workload};
+use crate::flagger;
 use crate::object::{Object, items, selects, text};
 use crate::problem::Problems;
 
@@ -37,7 +38,11 @@ pub(crate) fn check(cluster: &Cluster, application: &Application, problems: &mut
     let workloads = cluster.workloads();
     for policy in cluster.of_kind("NetworkPolicy") {
         let selector = policy.at("/spec/podSelector");
-        if !is_for_all(policy) && !workloads.iter().any(|workload| selects(selector, &workload.labels())) {
+        let is_of_flagger = flagger::is_primary(cluster, text(selector, "/matchLabels/app.kubernetes.io~1name"));
+        if !is_for_all(policy)
+            && !is_of_flagger
+            && !workloads.iter().any(|workload| selects(selector, &workload.labels()))
+        {
             problems.add(policy, "selects no pods");
         }
     }
