@@ -34,9 +34,10 @@ COPY --from=build /rootfs/ /
 COPY --from=build --chown=65532:65532 /rootfs/var/lib/bodega/ /var/lib/bodega/
 # spin-operator gives its `spinImage` arguments, files and `SPIN_VARIABLE_*`, and 30 s to end, but no way to set these. Everybody
 # else sets what differs.
-ENV SPIN_HTTP_LISTEN_ADDR=0.0.0.0:8080 \
+ENV PATH=/usr/bin \
+    SPIN_HTTP_LISTEN_ADDR=0.0.0.0:8080 \
     BODEGA_ADMIN_LISTEN=0.0.0.0:3001 \
-    BODEGA_GATEWAY=/etc/bodega/gateway/gateway.toml \
+    BODEGA_GATEWAY_MOUNT=/etc/bodega/gateway/gateway.toml \
     BODEGA_STATE_DIR=/var/lib/bodega/state \
     BODEGA_LOG_FORMAT=json \
     BODEGA_READINESS_DELAY_MS=10000 \

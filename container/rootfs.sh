@@ -40,7 +40,6 @@ done < <(ldd "$binary" | grep --only-matching '/[^ ]*')
 
 install --mode=644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 install --mode=644 /etc/os-release "$root/etc/"
-echo '# Mount what the gateway does over this folder, or name another file with --gateway.' > "$root/etc/bodega/gateway/gateway.toml"
 echo 'hosts: files dns' > "$root/etc/nsswitch.conf"
 printf '%s\n' "root:x:0:0:root:/:/sbin/nologin" "bodega:x:$user:$user:bodega:/var/lib/bodega:/sbin/nologin" > "$root/etc/passwd"
 printf '%s\n' "root:x:0:" "bodega:x:$user:" > "$root/etc/group"

@@ -39,6 +39,8 @@ source = "misbehave.wasm"
 dependencies = { "bodega:misbehave/table@1.0.0" = { path = "table.wasm" } }
 "#;
 
+const GATEWAY: &str = "[[rules]]\npath = \"/hello/closed\"\ndeny = true\n";
+
 /// The root filesystem, an application and a folder for the state.
 struct Container {
     folder: TempDir,
@@ -81,6 +83,7 @@ impl Container {
         }
         container.unpack().await;
         fs::write(container.path("app/spin.toml"), MANIFEST).expect("the folder is writable");
+        fs::write(container.path("app/gateway.toml"), GATEWAY).expect("the folder is writable");
         for guest in ["hello", "misbehave"] {
             fs::copy(programs::component(guest), container.path(&format!("app/{guest}.wasm"))).expect("a copy");
         }
@@ -252,6 +255,8 @@ async fn it_serves_without_rights_on_a_read_only_root_and_drains() {
         assert!(answer.status.success(), "{probe}: {answer:?}");
     }
     assert_eq!(host.get("http://127.0.0.1:8080/hello/").await.stdout, b"Hello, world!\n");
+    let closed = host.get("http://127.0.0.1:8080/hello/closed").await;
+    assert!(String::from_utf8_lossy(&closed.stderr).contains("403"), "its gateway.toml is in force: {closed:?}");
     let metrics = String::from_utf8(host.get("http://127.0.0.1:3001/metrics").await.stdout).expect("a text");
     assert!(metrics.contains("bodega_http_requests_total{component=\"hello\""), "{metrics}");
 
