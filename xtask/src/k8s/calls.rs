@@ -9,8 +9,8 @@ use crate::application::Application;
 use crate::cluster::{Cluster, Container};
 use crate::host::{Host, upstreams};
 use crate::object::{items, text};
-use crate::operator;
 use crate::problem::Problems;
+use crate::{flagger, operator};
 
 /// Where DNS answers, as the manifests name it.
 pub(crate) const DNS: &str = "kube-system";
@@ -74,9 +74,10 @@ pub(crate) fn wanted(cluster: &Cluster, application: &Application, problems: &mu
     for container in cluster.containers().into_iter().filter(|container| Host::of(*container).is_none()) {
         calls.of_job(container);
     }
-    calls.load_tests();
     calls.entries();
     calls.dns();
+    calls.tests();
+    calls.share();
     calls.found
 }
 
@@ -143,29 +144,11 @@ impl Calls<'_> {
     /// Prometheus reads what a host tells of itself.
     fn scrape(&mut self, host: &Host) {
         let workload = host.container.workload;
-        // The operator declares no port for it.
-        let undeclared = || operator::made(workload.object).then(|| host.port("admin-listen")).flatten();
-        let port = workload.port(&"admin".into()).or_else(undeclared);
+        let of_operator = Some(operator::ADMIN_PORT).filter(|_| operator::made(workload.object));
+        let port = workload.port(&"admin".into()).or(of_operator);
         if let Some(port) = port.filter(|_| workload.is_service()) {
             let to = End::Workload(workload.object.to_string());
             self.found.insert(Call { from: End::Namespace(MONITORING.to_owned()), to, port });
-        }
-    }
-
-    /// Flagger has something in another namespace ask the pods of a new version.
-    fn load_tests(&mut self) {
-        for canary in self.cluster.of_kind("Canary") {
-            let target =
-                self.cluster.workload(canary.text("/spec/targetRef/kind"), canary.text("/spec/targetRef/name"));
-            let Some((workload, port)) = target.and_then(|target| Some((target, target.port(&"http".into())?))) else {
-                continue;
-            };
-            let urls = canary.items("/spec/analysis/webhooks").iter().filter_map(|hook| hook["url"].as_str());
-            let hosts = urls.filter_map(|url| Url::parse(url).ok()?.host_str().map(str::to_owned));
-            for namespace in hosts.filter_map(|host| Some(host.split('.').nth(1)?.to_owned())) {
-                let to = End::Workload(workload.object.to_string());
-                self.found.insert(Call { from: End::Namespace(namespace), to, port });
-            }
         }
     }
 
@@ -181,6 +164,34 @@ impl Calls<'_> {
                         self.found.insert(Call { from: End::Outside, to, port });
                     }
                 }
+            }
+        }
+    }
+
+    /// Flagger's load test asks new versions.
+    fn tests(&mut self) {
+        for canary in self.cluster.of_kind("Canary") {
+            let Some(target) = self.cluster.workload("Deployment", canary.text("/spec/targetRef/name")) else {
+                continue;
+            };
+            for namespace in flagger::testers(canary) {
+                if let Some(port) = target.port(flagger::port(canary)) {
+                    let to = End::Workload(target.object.to_string());
+                    self.found.insert(Call { from: End::Namespace(namespace), to, port });
+                }
+            }
+        }
+    }
+
+    /// Pods with the same labels are the same to policies, so whatever one has to call the others may.
+    fn share(&mut self) {
+        let workloads = self.cluster.workloads();
+        for one in workloads.iter().filter(|workload| !workload.is_service()) {
+            for other in workloads.iter().filter(|other| other.labels() == one.labels()) {
+                let from = End::Workload(one.object.to_string());
+                let calls: Vec<_> = self.found.iter().filter(|call| call.from == from).cloned().collect();
+                let from = End::Workload(other.object.to_string());
+                self.found.extend(calls.into_iter().map(|call| Call { from: from.clone(), ..call }));
             }
         }
     }

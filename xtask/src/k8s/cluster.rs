@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::flagger;
 use crate::object::{Labels, Object, at, items, keys, labels, text};
 
 /// The ConfigMap with the values of variables.
@@ -62,11 +61,7 @@ impl Cluster {
 
     /// The workloads whose pods a Service sends to.
     pub(crate) fn behind(&self, service: &Object) -> Vec<Workload<'_>> {
-        let mut wanted = labels(&service.0, "/spec/selector");
-        for value in wanted.values_mut().filter(|value| flagger::is_primary(self, value)) {
-            // They are like those of the Deployment, which is there.
-            *value = value.trim_end_matches("-primary").to_owned();
-        }
+        let wanted = labels(&service.0, "/spec/selector");
         let is_one = |workload: &Workload| {
             let found = workload.labels();
             !wanted.is_empty() && wanted.iter().all(|(key, value)| found.get(key) == Some(value))
@@ -198,9 +193,11 @@ impl<'a> Container<'a> {
     {
         let mount = items(self.value, "/volumeMounts").iter().find_map(|mount| {
             let (rest, file) = (path.strip_prefix(text(mount, "/mountPath"))?, text(mount, "/subPath"));
-            let is_file = rest.is_empty() && !file.is_empty();
-            let rest = if is_file { file } else { rest.strip_prefix('/')? };
-            Some((text(mount, "/name"), rest))
+            match rest {
+                // One file of the volume in its place.
+                "" if !file.is_empty() => Some((text(mount, "/name"), file)),
+                rest => Some((text(mount, "/name"), rest.strip_prefix('/')?)),
+            }
         });
         let (name, rest) = mount?;
         let volume = items(self.workload.pod(), "/volumes").iter().find(|volume| text(volume, "/name") == name)?;

@@ -38,11 +38,7 @@ pub(crate) fn check(cluster: &Cluster, application: &Application, problems: &mut
     let workloads = cluster.workloads();
     for policy in cluster.of_kind("NetworkPolicy") {
         let selector = policy.at("/spec/podSelector");
-        let is_of_flagger = flagger::is_primary(cluster, text(selector, "/matchLabels/app.kubernetes.io~1name"));
-        if !is_for_all(policy)
-            && !is_of_flagger
-            && !workloads.iter().any(|workload| selects(selector, &workload.labels()))
-        {
+        if !is_for_all(policy) && !workloads.iter().any(|workload| selects(selector, &workload.labels())) {
             problems.add(policy, "selects no pods");
         }
     }
@@ -67,7 +63,8 @@ pub(crate) fn check(cluster: &Cluster, application: &Application, problems: &mut
     for call in &wanted {
         missing(call, &allowed, problems);
     }
-    for allowed in allowed.iter().filter(|allowed| !is_wanted(allowed, &wanted)) {
+    let pairs = flagger::pairs(cluster.of_kind("Canary"));
+    for allowed in allowed.iter().filter(|allowed| !is_wanted(allowed, &wanted, &pairs)) {
         let Call { from, to, port } = &allowed.call;
         let port = if *port == ANY_PORT { "any port".to_owned() } else { format!("port {port}") };
         problems.add(allowed.policy, format!("lets {from} call {to} at {port}, for which there is no reason"));
@@ -91,8 +88,14 @@ fn covers(allowed: &Call, call: &Call) -> bool {
     from && allowed.to == call.to && [call.port, ANY_PORT].contains(&allowed.port)
 }
 
-fn is_wanted(allowed: &Allowed, wanted: &BTreeSet<Call>) -> bool {
-    wanted.contains(&allowed.call)
+/// Whether there is a reason for what is allowed, also with the other Deployment of a Canary at either end.
+fn is_wanted(allowed: &Allowed, wanted: &BTreeSet<Call>, pairs: &[[String; 2]]) -> bool {
+    let is_same = |one: &End, other: &End| {
+        let [End::Workload(name), End::Workload(other_name)] = [one, other] else { return one == other };
+        name == other_name || pairs.iter().any(|pair| pair.contains(name) && pair.contains(other_name))
+    };
+    let Call { from, to, port } = &allowed.call;
+    wanted.iter().any(|call| call.port == *port && is_same(&call.from, from) && is_same(&call.to, to))
 }
 
 /// The policies that bound one way of a workload's pods.

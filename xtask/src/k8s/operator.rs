@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 use crate::object::{Object, at, items, labels, text};
 use crate::render::root;
 
-/// Marks what an operator makes.
-pub(crate) const MARK: &str = "made-by-an-operator";
+/// Marks what is made here.
+const MARK: &str = "made-by-spin-operator";
 /// The label by which the operator knows the pods of a SpinApp.
 const NAME_LABEL: &str = "core.spinkube.dev/app-name";
 /// Where pods of SpinApps listen.
 const PORT: u64 = 80;
 
-/// Whether an operator makes it, and not the overlay.
+/// Where our image answers Prometheus. The operator declares no port for it.
+pub(crate) const ADMIN_PORT: u64 = 3001;
+
+/// Whether the operator makes it, and not the overlay.
 pub(crate) fn made(object: &Object) -> bool {
     !object.at("/metadata/annotations")[MARK].is_null()
 }
@@ -61,9 +64,9 @@ fn deployment(app: &Object, executor: Option<&Object>) -> Object {
         args.extend(components.iter().flat_map(|component| [json!("--component-id"), component.clone()]));
     }
     let names: Vec<_> = components.iter().filter_map(Value::as_str).collect();
-    let mut env = image_environment();
-    env.extend(app.items("/spec/variables").iter().map(variable));
+    let mut env: Vec<_> = app.items("/spec/variables").iter().map(variable).collect();
     env.push(json!({"name": "SPIN_COMPONENTS_TO_RETAIN", "value": names.join(",")}));
+    env.extend(image_environment());
     let mut mounts = app.items("/spec/volumeMounts").to_vec();
     let mut volumes = app.items("/spec/volumes").to_vec();
     let secret = app.text("/spec/runtimeConfig/loadFromSecret");
@@ -145,5 +148,59 @@ pub(crate) fn check(cluster: &crate::cluster::Cluster, problems: &mut crate::pro
         if !secret.is_empty() && !items(&app.0, "/spec/runtimeConfig/sqliteDatabases").is_empty() {
             problems.add(app, "has stores of its own beside `loadFromSecret`, which are not looked at then");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::object::parse;
+    use crate::problem::Problems;
+
+    const APP: &str = "
+kind: SpinApp
+metadata: {name: cart, namespace: bodega}
+spec:
+  image: r.io/shop:1
+  executor: bodega
+  enableAutoscaling: true
+  components: [cart]
+  serviceAccountName: cart
+  podLabels: {app: cart}
+  variables: [{name: catalog_url, value: 'http://catalog'}]
+  runtimeConfig: {loadFromSecret: stores}
+  checks: {readiness: {httpGet: {path: /readyz}}}
+";
+    const EXECUTOR: &str = "---
+kind: SpinAppExecutor
+metadata: {name: bodega, namespace: bodega}
+spec: {createDeployment: true, deploymentConfig: {spinImage: 'r.io/host:1'}}
+";
+
+    #[test]
+    fn a_spin_app_becomes_what_the_operator_makes_of_it() {
+        let made = expand(&parse(&format!("{APP}{EXECUTOR}")).unwrap());
+        let [deployment, service] = made.as_slice() else { panic!("{made:#?}") };
+        let container = "/spec/template/spec/containers/0";
+        let command =
+            "up --listen 0.0.0.0:80 -f r.io/shop:1 --runtime-config-file /runtime-config.toml --component-id cart";
+        let words: Vec<_> = deployment.items(&format!("{container}/args")).iter().filter_map(Value::as_str).collect();
+        assert_eq!(words.join(" "), command);
+        assert_eq!(deployment.text(&format!("{container}/image")), "r.io/host:1");
+        assert_eq!(deployment.text(&format!("{container}/env/0/name")), "SPIN_VARIABLE_CATALOG_URL");
+        assert_eq!(deployment.at("/spec/replicas"), &Value::Null);
+        let pod_labels = labels(&deployment.0, "/spec/template/metadata/labels");
+        assert!(crate::object::selects(deployment.at("/spec/selector"), &pod_labels), "{pod_labels:?}");
+        assert_eq!((service.name(), service.at("/spec/ports/0/port")), ("cart", &json!(80)));
+        assert!(made.iter().all(super::made));
+    }
+
+    #[test]
+    fn an_executor_that_is_not_there_is_a_problem() {
+        let mut problems = Problems::default();
+        check(&Cluster { objects: parse(APP).unwrap() }, &mut problems);
+        let found: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["SpinApp/cart: there is no SpinAppExecutor \"bodega\""]);
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Workload};
-use crate::flagger;
 use crate::object::{Object, at, items, selects, text};
 use crate::problem::Problems;
 
@@ -83,7 +82,6 @@ fn budget(cluster: &Cluster, budget: &Object, problems: &mut Problems) {
     let services = cluster.workloads().into_iter().filter(|workload| selects(selector, &workload.labels()));
     let workload = match services.collect::<Vec<_>>().as_slice() {
         [one] => *one,
-        [] if flagger::is_primary(cluster, text(selector, "/matchLabels/app.kubernetes.io~1name")) => return,
         [] => return problems.add(budget, "selects no pods"),
         _ => return problems.add(budget, "selects the pods of several workloads"),
     };

@@ -20,7 +20,7 @@ const DEFINITIONS: &str = "../shared/data/crds";
 const VALIDATE_ADVICE: &str = "kubernetes-validate is needed; the PyPI package of that name has it";
 
 /// Kinds without a schema at hand, and the fields that we rely on.
-const BY_HAND: [(&str, &[&str]); 6] = [
+const BY_HAND: [(&str, &[&str]); 7] = [
     // Gateway API is installed with its definitions by whoever runs the Gateway.
     ("gateway.networking.k8s.io/v1/HTTPRoute", &["/spec/parentRefs/0/name", "/spec/rules/0/backendRefs/0/name"]),
     // External Secrets Operator.
@@ -30,6 +30,7 @@ const BY_HAND: [(&str, &[&str]); 6] = [
     ),
     // Prometheus Operator.
     ("monitoring.coreos.com/v1/ServiceMonitor", &["/spec/selector", "/spec/endpoints/0/port"]),
+    ("monitoring.coreos.com/v1/PodMonitor", &["/spec/selector", "/spec/podMetricsEndpoints/0/port"]),
     ("monitoring.coreos.com/v1/PrometheusRule", &["/spec/groups/0/name", "/spec/groups/0/rules/0/expr"]),
     // Argo CD.
     ("argoproj.io/v1alpha1/Application", &["/spec/project", "/spec/destination/server", "/spec/syncPolicy/automated"]),

@@ -273,3 +273,36 @@ fn ticks(cluster: &Cluster, application: &Application, problems: &mut Problems) 
         problems.add(tick, format!("ticks {url}, which spin.toml does not have"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::parse;
+
+    #[test]
+    fn jobs_tick_for_each_schedule_and_nothing_else() {
+        let manifest = r#"
+            trigger.http = [{ route = "/...", component = "cart" }]
+            [component.cart.tool.bodega]
+            schedule = [{ every = "5s", path = "/internal/a" }, { every = "5s", path = "/internal/b" }]
+        "#;
+        let tick = |name: &str, url: &str| {
+            format!(
+                "{{kind: CronJob, metadata: {{name: {name}, labels: {{app.kubernetes.io/component: tick}}}}, \
+                 spec: {{jobTemplate: {{spec: {{template: {{spec: {{containers: [{{env: [{{name: URL, value: '{url}'}}]}}]}}}}}}}}}}}}"
+            )
+        };
+        let found = |ticks: &[(&str, &str)]| {
+            let yaml: Vec<_> = ticks.iter().map(|(name, url)| tick(name, url)).collect();
+            let cluster = Cluster { objects: parse(&yaml.join("\n---\n")).unwrap() };
+            let mut problems = Problems::default();
+            super::ticks(&cluster, &Application::parse(manifest).unwrap(), &mut problems);
+            problems.0.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (a, b) = (("a", "http://cart/internal/a"), ("b", "http://cart/internal/b"));
+        assert_eq!(found(&[a, b]), Vec::<String>::new());
+        assert_eq!(found(&[a]), ["the overlay: no CronJob ticks http://cart/internal/b"]);
+        let other = ("c", "http://cart/internal/c");
+        assert_eq!(found(&[a, b, other]), ["CronJob/c: ticks http://cart/internal/c, which spin.toml does not have"]);
+    }
+}
