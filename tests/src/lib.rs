@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a harness that cannot go on ends the test, with the reason")]
 
 pub mod app;
+pub mod client;
 pub mod control;
 pub mod host;
 pub mod key_server;
