@@ -13,6 +13,7 @@ pub mod load;
 pub mod metrics;
 pub mod programs;
 pub mod raw;
+pub mod registry;
 pub mod rollouts;
 pub mod shop;
 pub mod shopper;
