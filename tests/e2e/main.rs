@@ -60,6 +60,7 @@ mod shipping;
 mod shop_cache;
 mod socket_activation;
 mod sockets;
+mod spin_operator;
 mod steering;
 mod sticky_shoppers;
 mod store_settings;
