@@ -10,6 +10,7 @@ use tests::control::{replaced, variant};
 use tests::host::Host;
 use tests::programs;
 use tests::registry::{MANIFEST, Registry, digest_of};
+use tests::upgrades::until_ended;
 
 const GATEWAY: &str = "[[rules]]\npath = \"/hello/...\"\nresponse_headers = { set = { x-from = \"gateway\" } }\n";
 const WIT: &str = "bodega:test-greeter/greet@1.0.0";
@@ -122,7 +123,7 @@ async fn one_component_of_an_artifact_runs_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_has_moved_is_followed_at_the_next_start() {
+async fn a_tag_that_has_moved_is_followed_at_the_next_start_and_upgrade() {
     let Some(registry) = Registry::start().await else { return };
     let tag = registry.reference("shop:stable");
     let app = |name: &str| {
@@ -138,6 +139,12 @@ async fn a_tag_that_has_moved_is_followed_at_the_next_start() {
     host.stop().await;
     host.restart().await;
     assert_eq!(host.text("/variant/").await, "two");
+    // And so it is by a process that takes over.
+    said(app("six").command_on_it("push", &[&tag]).await);
+    let former = host.serving_pid();
+    host.upgrade().await;
+    until_ended(former).await;
+    assert_eq!(host.text("/variant/").await, "six");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,8 +252,12 @@ async fn whoever_names_what_is_not_there_is_told_what_to_do() {
     assert!(file.contains("there is no absent/spin.toml"), "{file}");
     let annotated = refused(app.command_on_it("push", &[&registry.reference("shop:1"), "--annotation", "x"]).await);
     assert!(annotated.contains("expected NAME=VALUE"), "{annotated}");
-    // A registry that speaks TLS elsewhere is no reason for a test to leave this machine: nobody listens there.
-    let plain = refused(app.command(&["pull", "bodega.invalid/shop:1"]).await);
-    assert!(plain.contains("cannot be reached over TLS") && plain.contains("--insecure"), "{plain}");
+    // There is no such name anywhere (RFC 6761).
+    let absent = refused(app.command(&["pull", "bodega.invalid/shop:1"]).await);
+    assert!(absent.contains("cannot be reached over TLS") && absent.contains("--insecure"), "{absent}");
+    let without_authorities =
+        app.program(&["pull", &registry.reference("shop:9")]).env("SSL_CERT_FILE", "/dev/null").output();
+    let plain = refused(without_authorities.await);
+    assert!(plain.contains("has no "), "a registry in plain HTTP needs none: {plain}");
     assert!(!Path::new(&app.folder().join("shop")).exists(), "nothing half is left behind");
 }

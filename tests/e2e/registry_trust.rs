@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, SigningKey as _};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, SigningKey as _};
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::programs;
 use tests::registry::{MANIFEST, PASSWORD, Registry};
+
+use crate::authority::{ANYWHERE, Authority};
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -266,4 +268,31 @@ async fn a_registry_that_asks_who_it_is_gets_the_login_of_docker() {
     let host = host.environment("BODEGA_CODE_CACHE", programs::code_cache().to_str().expect("UTF-8")).start().await;
     assert_eq!(host.text("/hello/").await, "Hello, world!\n");
     assert!(!host.log().iter().any(|line| line.contains(PASSWORD)), "{:?}", host.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_elsewhere_is_asked_over_tls_and_has_to_be_who_it_says() {
+    let site = Site::new();
+    let folder = site.app.folder();
+    let authority = Authority::new(folder, "authority");
+    authority.vouch(folder, "registry", ExtendedKeyUsagePurpose::ServerAuth);
+    let Some(registry) = Registry::start_with_tls(&folder.join("registry.pem"), &folder.join("registry.key")).await
+    else {
+        return;
+    };
+    let address = registry.reference("team/shop:1");
+    // By a name that the host does not take for its own machine, which would be asked in plain HTTP.
+    let tag = address.replacen("127.0.0.1", ANYWHERE, 1);
+    let stranger = text(&site.app.command_on_it("push", &[&tag]).await.expect("it runs"));
+    assert!(stranger.contains("cannot be reached over TLS") && stranger.contains("certificate"), "{stranger}");
+    let plain = text(&site.app.command_on_it("push", &[&tag, "--insecure"]).await.expect("it runs"));
+    assert!(plain.contains("the answer has status 400"), "{plain}");
+
+    let trusted = folder.join("authority.pem").to_str().expect("UTF-8").to_owned();
+    let (words, hello) = ("words ".repeat(100), "files = [\"words.txt\"]");
+    let shop = App::new().file("words.txt", words).guest("hello", hello).environment("SSL_CERT_FILE", &trusted);
+    let pushed = shop.command_on_it("push", &[&tag]).await.expect("it runs");
+    assert!(pushed.status.success(), "{}", text(&pushed));
+    let host = App::at(PathBuf::from(&tag)).environment("SSL_CERT_FILE", &trusted).start().await;
+    assert_eq!(host.text("/hello/").await, "Hello, world!\n");
 }

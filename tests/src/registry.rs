@@ -26,7 +26,7 @@ const LOGINS: &str = "shop:$2y$05$wDWmqO6f/p8akyg/g90hA.PAuKRn1onkD8KuQcFvHQZ1rI
 /// The media type of an image's manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A running registry; dropping it ends the process.
+/// A running registry. Its own requests are plain text; dropping it ends the process.
 pub struct Registry {
     folder: TempDir,
     configuration: PathBuf,
@@ -39,15 +39,28 @@ pub struct Registry {
 impl Registry {
     /// One that lets everybody do everything. `None`, with a word on it, where the program is not installed; in CI it has to be.
     pub async fn start() -> Option<Self> {
-        Self::start_with(false).await
+        Self::start_with(false, |_, _| ()).await
     }
 
     /// One that asks who it is.
     pub async fn start_that_asks() -> Option<Self> {
-        Self::start_with(true).await
+        let asking = |settings: &mut Value, folder: &Path| {
+            let logins = folder.join("htpasswd");
+            std::fs::write(&logins, LOGINS).expect("writable");
+            settings["auth"] = json!({ "htpasswd": { "realm": "shop", "path": logins } });
+        };
+        Self::start_with(true, asking).await
     }
 
-    async fn start_with(asks: bool) -> Option<Self> {
+    /// One that speaks TLS, with this certificate and key.
+    pub async fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
+        let tls = |settings: &mut Value, _: &Path| {
+            settings["http"]["tls"] = json!({ "certificate": certificate, "key": key });
+        };
+        Self::start_with(false, tls).await
+    }
+
+    async fn start_with(asks: bool, configure: impl FnOnce(&mut Value, &Path)) -> Option<Self> {
         if which(PROGRAM).is_none() {
             assert!(std::env::var_os("CI").is_none(), "{PROGRAM} is missing: install the Debian package of that name");
             eprintln!("skipped: {PROGRAM} is not installed");
@@ -56,22 +69,17 @@ impl Registry {
         let folder = TempDir::with_prefix("bodega-registry-").expect("a folder for the registry");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
-        let logins = folder.path().join("htpasswd");
-        std::fs::write(&logins, LOGINS).expect("writable");
         let mut settings = json!({
             "version": "0.1",
             "log": { "level": "error", "accesslog": { "disabled": true } },
             "storage": { "filesystem": { "rootdirectory": folder.path().join("data") }, "delete": { "enabled": true } },
             "http": { "addr": address },
         });
-        if asks {
-            settings["auth"] = json!({ "htpasswd": { "realm": "shop", "path": logins } });
-        }
+        configure(&mut settings, folder.path());
         // JSON is YAML.
         let configuration = folder.path().join("configuration.yml");
         std::fs::write(&configuration, settings.to_string()).expect("writable");
-        let client =
-            crate::client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing");
+        let client = crate::client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client");
         let mut registry = Self { folder, configuration, address, asks, client, child: None };
         registry.resume().await;
         Some(registry)

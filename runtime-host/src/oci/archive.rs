@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::OciError;
 use super::layers::hex_of;
+use super::pull::usual;
 
 /// Bytes that all archives of an artifact have together once they are inflated.
 pub(super) const INFLATED_BYTES_MAX: u64 = 2 << 30;
@@ -66,7 +67,8 @@ impl Inflation {
             };
             let size = entry.size();
             self.bytes = self.bytes.checked_sub(size).ok_or_else(too_large)?;
-            let aside = tempfile::NamedTempFile::new_in(blobs).map_err(OciError::file(blobs, "written to"))?;
+            let aside = tempfile::Builder::new().permissions(usual(0o666)).tempfile_in(blobs);
+            let aside = aside.map_err(OciError::file(blobs, "written to"))?;
             let mut hashed = Hashed::new(aside);
             if io::copy(&mut entry, &mut hashed).map_err(damaged)? != size {
                 return Err(damaged(io::ErrorKind::UnexpectedEof.into()));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -174,7 +175,7 @@ impl<'r> Artifact<'r> {
         let unlocked = unlock::unlock(&app)?;
         let parent = folder.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(OciError::file(parent, "made"))?;
-        let aside = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempdir_in(parent);
+        let aside = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).permissions(usual(0o777)).tempdir_in(parent);
         let aside = aside.map_err(OciError::file(parent, "written to"))?;
         let blobs = aside.path().join(BLOBS);
         fs::create_dir(&blobs).map_err(OciError::file(&blobs, "made"))?;
@@ -221,7 +222,7 @@ impl Origin {
         // Texts always serialize.
         let text = serde_json::to_vec_pretty(self).unwrap_or_default();
         let failed = || OciError::file(&path, "written");
-        let aside = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
+        let aside = tempfile::Builder::new().permissions(usual(0o666)).tempfile_in(folder).map_err(failed())?;
         fs::write(aside.path(), text).map_err(failed())?;
         aside.persist(&path).map(drop).map_err(|error| failed()(error.error))
     }
@@ -229,6 +230,11 @@ impl Origin {
     pub(super) fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(ORIGIN_FILE)).ok()?).ok()
     }
+}
+
+/// What everybody may do who may at all: temporary files are their maker's alone otherwise, and these stay. The process's mask holds.
+pub(super) fn usual(mode: u32) -> fs::Permissions {
+    fs::Permissions::from_mode(mode)
 }
 
 fn is_wasm(layer: &OciDescriptor) -> bool {

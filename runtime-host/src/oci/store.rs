@@ -34,6 +34,7 @@ impl Store {
         if let Some(folder) = reference.digest().and_then(|digest| self.find(digest))
             && is_trusted(&folder, keys)
         {
+            tracing::info!(%reference, "the artifact is here already");
             return Ok(folder);
         }
         let registry = Registry::of(reference, insecure)?;
@@ -50,10 +51,10 @@ impl Store {
             None => {
                 let folder = self.folder(&artifact.origin.digest);
                 artifact.write_to(&folder).await?;
-                tracing::info!(reference = %artifact.reference, "pulled");
                 folder
             }
         };
+        tracing::info!(asked = %reference, reference = %artifact.reference, "the artifact is pulled");
         self.remove_old(&folder);
         Ok(folder)
     }
@@ -70,6 +71,10 @@ impl Store {
     /// Whoever cannot reach the registry may start with what is here.
     fn advise(&self, reference: &ArtifactReference, error: OciError) -> OciError {
         let OciError::Unreachable { registry, is_plain, source, .. } = error else { return error };
+        // What is pinned was looked for here already, and may not be used as it is.
+        if reference.digest().is_some() {
+            return OciError::Unreachable { registry, is_plain, known: None, source };
+        }
         let asked_last = self
             .folders()
             .into_iter()
