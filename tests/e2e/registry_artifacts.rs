@@ -4,13 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::control::{replaced, variant};
 use tests::host::Host;
 use tests::programs;
 use tests::registry::{MANIFEST, Registry, digest_of};
+use tests::shop::Shop;
 use tests::upgrades::until_ended;
+use tests::visitor::Visitor;
 
 const GATEWAY: &str = "[[rules]]\npath = \"/hello/...\"\nresponse_headers = { set = { x-from = \"gateway\" } }\n";
 const WIT: &str = "bodega:test-greeter/greet@1.0.0";
@@ -236,6 +239,21 @@ async fn a_dependency_that_was_pushed_apart_is_deployed_apart() {
     let done = host.operate(&["deploy", "greeter", &format!("oci://{later}")]).await;
     assert!(done.status.success(), "{done:?}");
     assert!(host.text("/greeting/Ann").await.starts_with("Good bye, Ann."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shop_sells_out_of_a_registry() {
+    let Some(registry) = Registry::start().await else { return };
+    let app = App::at(programs::repository().join("spin.toml"));
+    let pinned = said(app.command_on_it("push", &[&registry.reference("bodega-shop/shop:0.1.0")]).await);
+    let shop = Shop::start_from(&pinned).await.with_products(2).await;
+    let ann = Visitor::registered(&shop, "ann@example.com").await;
+    ann.ask(Method::POST, "/api/cart/lines", &json!({ "sku": "P-1", "quantity": 2 }), 200).await;
+    assert_eq!(ann.check_out("first").await["state"], "paid");
+    shop.verify().await;
+    // What only this host knows came with it, such as the rules of the gateway.
+    let product = shop.host.get("/api/products/product-1").await;
+    assert_eq!(product.headers()["cache-control"], "private, no-cache");
 }
 
 #[tokio::test(flavor = "multi_thread")]
