@@ -39,6 +39,7 @@ impl App {
 
     /// An app with `text` as its manifest.
     pub fn from_manifest(text: &str) -> Self {
+        crate::client::prepare();
         let folder = TempDir::with_prefix("bodega-test-").expect("a folder for the test");
         let manifest = folder.path().join(MANIFEST);
         fs::write(&manifest, text).expect("the folder is writable");

@@ -262,5 +262,5 @@ impl Drop for Host {
 }
 
 fn client() -> Client {
-    Client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing")
+    crate::client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing")
 }
