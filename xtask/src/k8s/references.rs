@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Container, Workload};
-use crate::object::{Object, at, items, text};
+use crate::object::{Object, at, items, labels, selects, text};
 use crate::problem::Problems;
 
 /// PriorityClasses that every cluster has.
@@ -35,6 +35,9 @@ pub(crate) fn check(cluster: &Cluster, problems: &mut Problems) {
         for backend in route.items("/spec/rules").iter().flat_map(|rule| items(rule, "/backendRefs")) {
             self::backend(cluster, route, text(backend, "/name"), &backend["port"], problems);
         }
+    }
+    for monitor in cluster.of_kind("ServiceMonitor") {
+        self::monitor(cluster, monitor, problems);
     }
     for binding in cluster.of_kind("RoleBinding") {
         rights(cluster, binding, problems);
@@ -196,6 +199,22 @@ fn backend(cluster: &Cluster, object: &Object, name: &str, port: &Value, problem
     let ports = service.items("/spec/ports");
     if !ports.iter().any(|found| &found["port"] == port || (port.is_string() && &found["name"] == port)) {
         problems.add(object, format!("the Service {name:?} has no port {port}"));
+    }
+}
+
+/// Prometheus finds something at each endpoint.
+fn monitor(cluster: &Cluster, monitor: &Object, problems: &mut Problems) {
+    let is_selected =
+        |service: &&Object| selects(monitor.at("/spec/selector"), &labels(&service.0, "/metadata/labels"));
+    let services: Vec<_> = cluster.of_kind("Service").filter(is_selected).collect();
+    if services.is_empty() {
+        problems.add(monitor, "selects no Services");
+    }
+    for port in monitor.items("/spec/endpoints").iter().map(|endpoint| &endpoint["port"]) {
+        let has_port = |service: &&Object| service.items("/spec/ports").iter().any(|found| &found["name"] == port);
+        if !services.is_empty() && !services.iter().any(has_port) {
+            problems.add(monitor, format!("no Service that it selects has a port {port}"));
+        }
     }
 }
 
