@@ -19,6 +19,7 @@ mod upgrade;
 mod verify;
 mod watch;
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -127,10 +128,15 @@ fn runtime_config(manifest: &ManifestArgs, named: Option<&Path>) -> Result<Runti
     }
 }
 
-/// The gateway's configuration that is named, or that lies beside the manifest.
+/// The variable by which an image names a place where a gateway's configuration may be mounted over that of whatever runs in it.
+const GATEWAY_MOUNT: &str = "BODEGA_GATEWAY_MOUNT";
+
+/// The gateway's configuration that is named, else the mounted one, else the one beside the manifest.
 fn gateway_file(manifest: &ManifestArgs, named: Option<&Path>) -> Option<PathBuf> {
+    let mounted = env::var_os(GATEWAY_MOUNT).map(PathBuf::from);
     let beside = manifest.path().with_file_name(gateway::FILE_NAME);
-    named.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside))
+    let found = mounted.into_iter().chain([beside]).find(|path| path.is_file());
+    named.map(Path::to_owned).or(found)
 }
 
 /// The state folder, as most commands take it.

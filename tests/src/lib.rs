@@ -6,6 +6,7 @@
 pub mod app;
 pub mod control;
 pub mod host;
+pub mod image;
 pub mod key_server;
 pub mod legacy;
 pub mod load;

@@ -1,6 +1,7 @@
 //! What is more than one cargo command: one file for each subcommand of `cargo xtask`.
 
 mod bench;
+mod delivery;
 mod k8s;
 #[cfg(test)]
 mod links;
@@ -18,6 +19,8 @@ enum Task {
     Test(test::Options),
     /// Measures the host beside others.
     Bench(bench::Options),
+    /// Checks what the shop is shipped with: image, workflows, chart.
+    Delivery,
     /// Renders the manifests in k8s/ and checks them.
     K8s,
 }
@@ -26,6 +29,7 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Delivery => delivery::run(),
         Task::K8s => k8s::run(),
     }
 }

@@ -39,6 +39,7 @@ fn check(native: &Selection, wasm: &Selection) -> Result<()> {
     step("lint components", wasm.command("clippy").args(["--release", "--", "-D", "warnings"]))?;
     let mut doc = native.command("doc");
     step("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    crate::delivery::check_built()?;
     crate::k8s::check_built()?;
     dependencies()
 }
@@ -98,7 +99,7 @@ impl Selection {
     fn native(guests: &[String]) -> Self {
         let exclusions = guests.iter().flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
         Self(
-            ["--workspace", "--features", "xtask/bench,xtask/k8s"]
+            ["--workspace", "--features", "xtask/bench,xtask/delivery,xtask/k8s"]
                 .map(str::to_owned)
                 .into_iter()
                 .chain(exclusions)

@@ -100,10 +100,10 @@ struct LimitArgs {
     #[arg(long)]
     write_timeout_ms: Option<u64>,
     /// How long open requests may take to finish after SIGTERM.
-    #[arg(long)]
+    #[arg(long, env = "BODEGA_DRAIN_TIMEOUT_MS")]
     drain_timeout_ms: Option<u64>,
     /// How long `/readyz` fails before connections are refused after SIGTERM.
-    #[arg(long)]
+    #[arg(long, env = "BODEGA_READINESS_DELAY_MS")]
     readiness_delay_ms: Option<u64>,
 }
 

@@ -186,7 +186,7 @@ impl<'a> Container<'a> {
         self.workload.template["metadata"]["annotations"][annotation].as_str()
     }
 
-    /// Where a path of the container comes from: the volume, and the rest of the path.
+    /// Where a path of the container comes from: the volume, and the path or key in it.
     pub(crate) fn volume_of<'p>(self, path: &'p str) -> Option<(&'a Value, &'p str)>
     where
         'a: 'p,
@@ -201,6 +201,9 @@ impl<'a> Container<'a> {
         });
         let (name, rest) = mount?;
         let volume = items(self.workload.pod(), "/volumes").iter().find(|volume| text(volume, "/name") == name)?;
-        Some((volume, rest))
+        // Keys may have other names as files.
+        let renamed = ["/configMap/items", "/secret/items"].into_iter().flat_map(|list| items(volume, list));
+        let key = renamed.filter(|item| text(item, "/path") == rest).map(|item| text(item, "/key")).next();
+        Some((volume, key.unwrap_or(rest)))
     }
 }

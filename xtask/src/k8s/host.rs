@@ -11,11 +11,12 @@ use crate::object::{at, items, text};
 /// The host's image, without its tag.
 pub(crate) const IMAGE: &str = "ghcr.io/bodega-shop/bodega";
 /// Options that may also be set by an environment variable, as `bodega up --help` has them.
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("from", "BODEGA_FROM"),
     ("listen", "SPIN_HTTP_LISTEN_ADDR"),
     ("admin-listen", "BODEGA_ADMIN_LISTEN"),
     ("gateway", "BODEGA_GATEWAY"),
+    ("gateway", "BODEGA_GATEWAY_MOUNT"),
     ("runtime-config-file", "RUNTIME_CONFIG_FILE"),
     ("component-id", "SPIN_COMPONENTS_TO_RETAIN"),
 ];
@@ -64,8 +65,8 @@ impl<'a> Host<'a> {
         if let Some(values) = self.options.get(name) {
             return values.last().copied();
         }
-        let variable = ENVIRONMENT.iter().find(|(option, _)| *option == name)?.1;
-        self.container.env(variable)
+        let variables = ENVIRONMENT.iter().filter(|(option, _)| *option == name);
+        variables.filter_map(|(_, variable)| self.container.env(variable)).next()
     }
 
     /// The value of an option in milliseconds.

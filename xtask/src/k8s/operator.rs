@@ -1,8 +1,11 @@
 //! What spin-operator makes of a SpinApp: a Deployment and a Service, so that what refers to them can be checked.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::object::{Object, at, items, labels, text};
+use crate::render::root;
 
 /// Marks what is made here.
 const MARK: &str = "made-by-spin-operator";
@@ -63,6 +66,7 @@ fn deployment(app: &Object, executor: Option<&Object>) -> Object {
     let names: Vec<_> = components.iter().filter_map(Value::as_str).collect();
     let mut env: Vec<_> = app.items("/spec/variables").iter().map(variable).collect();
     env.push(json!({"name": "SPIN_COMPONENTS_TO_RETAIN", "value": names.join(",")}));
+    env.extend(image_environment());
     let mut mounts = app.items("/spec/volumeMounts").to_vec();
     let mut volumes = app.items("/spec/volumes").to_vec();
     let secret = app.text("/spec/runtimeConfig/loadFromSecret");
@@ -98,6 +102,15 @@ fn deployment(app: &Object, executor: Option<&Object>) -> Object {
             },
         },
     }))
+}
+
+/// What our image sets by itself: the `ENV` of the last stage of its Dockerfile.
+fn image_environment() -> Vec<Value> {
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap_or_default();
+    let stage = dockerfile.rsplit("\nFROM ").next().unwrap_or_default().replace("\\\n", " ");
+    let pairs = stage.lines().filter_map(|line| line.strip_prefix("ENV ")).flat_map(str::split_whitespace);
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
 fn service(app: &Object) -> Object {

@@ -1,4 +1,4 @@
-//! Planted mistakes: each changes what the overlay `standalone` renders to, and exactly that is found.
+//! Planted mistakes: each changes what an overlay renders to, most often `standalone`, and exactly that is found.
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,7 @@ use crate::object::Object;
 use crate::render::{has_kubectl, overlay, root};
 
 mod network;
+mod operators;
 mod references;
 mod scaling;
 mod security;
@@ -24,10 +25,15 @@ type Mistake<'a> = (&'a dyn Fn(&mut Overlay), &'a [&'a str]);
 
 /// Plants one mistake after the other, each in what is otherwise right.
 fn find(mistakes: &[Mistake]) {
+    find_in("standalone", mistakes);
+}
+
+/// Likewise, in another overlay.
+fn find_in(name: &str, mistakes: &[Mistake]) {
     if !has_kubectl() {
         return;
     }
-    let objects = overlay(&root().join("k8s/overlays/standalone")).unwrap();
+    let objects = overlay(&root().join("k8s/overlays").join(name)).unwrap();
     let mut differences = Vec::new();
     for (number, (plant, expected)) in mistakes.iter().enumerate() {
         let application = Application::read(&root().join("spin.toml")).unwrap();
