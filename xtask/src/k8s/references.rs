@@ -36,8 +36,10 @@ pub(crate) fn check(cluster: &Cluster, problems: &mut Problems) {
             self::backend(cluster, route, text(backend, "/name"), &backend["port"], problems);
         }
     }
-    for monitor in cluster.of_kind("ServiceMonitor") {
-        self::monitor(cluster, monitor, problems);
+    for (kind, endpoints) in [("ServiceMonitor", "/spec/endpoints"), ("PodMonitor", "/spec/podMetricsEndpoints")] {
+        for monitor in cluster.of_kind(kind) {
+            self::monitor(cluster, monitor, endpoints, problems);
+        }
     }
     for binding in cluster.of_kind("RoleBinding") {
         rights(cluster, binding, problems);
@@ -202,18 +204,24 @@ fn backend(cluster: &Cluster, object: &Object, name: &str, port: &Value, problem
     }
 }
 
-/// Prometheus finds something at each endpoint.
-fn monitor(cluster: &Cluster, monitor: &Object, problems: &mut Problems) {
-    let is_selected =
-        |service: &&Object| selects(monitor.at("/spec/selector"), &labels(&service.0, "/metadata/labels"));
-    let services: Vec<_> = cluster.of_kind("Service").filter(is_selected).collect();
-    if services.is_empty() {
-        problems.add(monitor, "selects no Services");
+/// Prometheus finds something at each endpoint: of Services, or of pods.
+fn monitor(cluster: &Cluster, monitor: &Object, endpoints: &str, problems: &mut Problems) {
+    let selector = monitor.at("/spec/selector");
+    let is_of_pods = monitor.kind() == "PodMonitor";
+    let ports: Vec<Vec<&Value>> = if is_of_pods {
+        let workloads = cluster.workloads().into_iter().filter(|workload| selects(selector, &workload.labels()));
+        workloads.map(Workload::ports).collect()
+    } else {
+        let services = cluster.of_kind("Service");
+        let services = services.filter(|service| selects(selector, &labels(&service.0, "/metadata/labels")));
+        services.map(|service| service.items("/spec/ports").iter().collect()).collect()
+    };
+    if ports.is_empty() {
+        return problems.add(monitor, "selects nothing");
     }
-    for port in monitor.items("/spec/endpoints").iter().map(|endpoint| &endpoint["port"]) {
-        let has_port = |service: &&Object| service.items("/spec/ports").iter().any(|found| &found["name"] == port);
-        if !services.is_empty() && !services.iter().any(has_port) {
-            problems.add(monitor, format!("no Service that it selects has a port {port}"));
+    for port in monitor.items(endpoints).iter().map(|endpoint| &endpoint["port"]) {
+        if !ports.iter().flatten().any(|found| &found["name"] == port) {
+            problems.add(monitor, format!("nothing that it selects has a port {port}"));
         }
     }
 }

@@ -121,11 +121,17 @@ fn prometheus_finds_what_it_is_to_scrape() {
         (&|overlay| overlay.objects.push(monitor("service", "admin")), &[]),
         (
             &|overlay| overlay.objects.push(monitor("service", "metrics")),
-            &["ServiceMonitor/bodega: no Service that it selects has a port \"metrics\""],
+            &["ServiceMonitor/bodega: nothing that it selects has a port \"metrics\""],
         ),
         (
-            &|overlay| overlay.objects.push(monitor("services", "admin")),
-            &["ServiceMonitor/bodega: selects no Services"],
+            &|overlay| {
+                let mut pods = monitor("edge", "metrics");
+                pods.0["kind"] = json!("PodMonitor");
+                pods.0["spec"]["podMetricsEndpoints"] = json!([{"port": "metrics"}]);
+                overlay.objects.push(pods);
+            },
+            &["PodMonitor/bodega: nothing that it selects has a port \"metrics\""],
         ),
+        (&|overlay| overlay.objects.push(monitor("services", "admin")), &["ServiceMonitor/bodega: selects nothing"]),
     ]);
 }
