@@ -146,7 +146,8 @@ impl Overlay {
             let stores = stores(app.folder());
             app = app.runtime_config(&stores).environment("SPIN_VARIABLE_JWKS", jwks);
         }
-        app.listen(&addresses[name])
+        // A new pod compiles its component, which takes the most memory.
+        app.listen(&addresses[name]).cold()
     }
 }
 

@@ -140,11 +140,14 @@ impl<'a> Workload<'a> {
         !matches!(self.object.kind(), "Job" | "CronJob")
     }
 
+    /// The ports of its containers.
+    pub(crate) fn ports(self) -> Vec<&'a Value> {
+        self.containers().into_iter().flat_map(|container| items(container.value, "/ports")).collect()
+    }
+
     /// The port of a pod by its number or name; nothing if no container has it.
     pub(crate) fn port(self, port: &Value) -> Option<u64> {
-        let ports: Vec<_> =
-            self.containers().into_iter().flat_map(|container| items(container.value, "/ports")).collect();
-        let found = ports.into_iter().find(|found| match port {
+        let found = self.ports().into_iter().find(|found| match port {
             Value::String(name) => text(found, "/name") == name,
             number => &found["containerPort"] == number,
         });

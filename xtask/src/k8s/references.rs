@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Container, Workload};
-use crate::object::{Object, at, items, text};
+use crate::object::{Object, at, items, labels, selects, text};
 use crate::problem::Problems;
 
 /// PriorityClasses that every cluster has.
@@ -34,6 +34,11 @@ pub(crate) fn check(cluster: &Cluster, problems: &mut Problems) {
     for route in cluster.of_kind("HTTPRoute") {
         for backend in route.items("/spec/rules").iter().flat_map(|rule| items(rule, "/backendRefs")) {
             self::backend(cluster, route, text(backend, "/name"), &backend["port"], problems);
+        }
+    }
+    for (kind, endpoints) in [("ServiceMonitor", "/spec/endpoints"), ("PodMonitor", "/spec/podMetricsEndpoints")] {
+        for monitor in cluster.of_kind(kind) {
+            self::monitor(cluster, monitor, endpoints, problems);
         }
     }
     for binding in cluster.of_kind("RoleBinding") {
@@ -196,6 +201,28 @@ fn backend(cluster: &Cluster, object: &Object, name: &str, port: &Value, problem
     let ports = service.items("/spec/ports");
     if !ports.iter().any(|found| &found["port"] == port || (port.is_string() && &found["name"] == port)) {
         problems.add(object, format!("the Service {name:?} has no port {port}"));
+    }
+}
+
+/// Prometheus finds something at each endpoint: of Services, or of pods.
+fn monitor(cluster: &Cluster, monitor: &Object, endpoints: &str, problems: &mut Problems) {
+    let selector = monitor.at("/spec/selector");
+    let is_of_pods = monitor.kind() == "PodMonitor";
+    let ports: Vec<Vec<&Value>> = if is_of_pods {
+        let workloads = cluster.workloads().into_iter().filter(|workload| selects(selector, &workload.labels()));
+        workloads.map(Workload::ports).collect()
+    } else {
+        let services = cluster.of_kind("Service");
+        let services = services.filter(|service| selects(selector, &labels(&service.0, "/metadata/labels")));
+        services.map(|service| service.items("/spec/ports").iter().collect()).collect()
+    };
+    if ports.is_empty() {
+        return problems.add(monitor, "selects nothing");
+    }
+    for port in monitor.items(endpoints).iter().map(|endpoint| &endpoint["port"]) {
+        if !ports.iter().flatten().any(|found| &found["name"] == port) {
+            problems.add(monitor, format!("nothing that it selects has a port {port}"));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::find;
+use crate::object::Object;
 
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
@@ -101,5 +102,36 @@ fn services_and_ports_have_to_be_there() {
                  \"http://orders.spin.internal\", which is not in its process",
             ],
         ),
+    ]);
+}
+
+#[test]
+fn prometheus_finds_what_it_is_to_scrape() {
+    let monitor = |component: &str, port: &str| {
+        Object(json!({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
+            "metadata": {"name": "bodega", "namespace": "bodega"},
+            "spec": {
+                "selector": {"matchLabels": {"app.kubernetes.io/component": component}},
+                "endpoints": [{"port": port}],
+            },
+        }))
+    };
+    find(&[
+        (&|overlay| overlay.objects.push(monitor("service", "admin")), &[]),
+        (
+            &|overlay| overlay.objects.push(monitor("service", "metrics")),
+            &["ServiceMonitor/bodega: nothing that it selects has a port \"metrics\""],
+        ),
+        (
+            &|overlay| {
+                let mut pods = monitor("edge", "metrics");
+                pods.0["kind"] = json!("PodMonitor");
+                pods.0["spec"]["podMetricsEndpoints"] = json!([{"port": "metrics"}]);
+                overlay.objects.push(pods);
+            },
+            &["PodMonitor/bodega: nothing that it selects has a port \"metrics\""],
+        ),
+        (&|overlay| overlay.objects.push(monitor("services", "admin")), &["ServiceMonitor/bodega: selects nothing"]),
     ]);
 }
