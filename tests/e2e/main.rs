@@ -53,6 +53,7 @@ mod rollout_records;
 mod schedules;
 mod service_chaining;
 mod shape;
+mod shared_stores;
 mod shipping;
 mod shop_cache;
 mod socket_activation;

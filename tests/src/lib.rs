@@ -12,6 +12,7 @@ pub mod load;
 pub mod metrics;
 pub mod programs;
 pub mod raw;
+pub mod redis;
 pub mod rollouts;
 pub mod shop;
 pub mod shopper;

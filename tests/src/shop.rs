@@ -18,6 +18,9 @@ const DATABASES: [&str; 5] = ["auth", "catalog", "orders", "payments", "shipping
 /// The key-value stores of the services, by label.
 const KEY_VALUE_STORES: [&str; 1] = ["cart"];
 
+/// A store that is not in the test's folder: its table in the runtime configuration, and the table's lines.
+pub type StoreElsewhere<'a> = (&'a str, &'a str);
+
 /// A running shop.
 pub struct Shop {
     /// The host that runs it.
@@ -32,10 +35,19 @@ impl Shop {
         Self::run(App::at(programs::repository().join("spin.toml"))).await
     }
 
+    /// Starts a shop without products, some of whose stores are elsewhere; `issuer` signs the tokens that it accepts.
+    pub async fn start_on(
+        elsewhere: &[StoreElsewhere<'_>],
+        issuer: TokenIssuer,
+        change: impl FnOnce(App) -> App,
+    ) -> Self {
+        Self::run_on(elsewhere, issuer, change(App::at(programs::repository().join("spin.toml")))).await
+    }
+
     /// Runs the app as it is in the repository: the keys for tokens are those that the host makes for itself.
     pub async fn host_with_its_own_keys(change: impl FnOnce(App) -> App) -> Host {
         let app = App::at(programs::repository().join("spin.toml"));
-        let stores = stores(&app);
+        let stores = stores(&app, &[]);
         change(app.runtime_config(&stores)).start().await
     }
 
@@ -59,8 +71,11 @@ impl Shop {
     }
 
     async fn run(app: App) -> Self {
-        let issuer = TokenIssuer::new();
-        let stores = stores(&app);
+        Self::run_on(&[], TokenIssuer::new(), app).await
+    }
+
+    async fn run_on(elsewhere: &[StoreElsewhere<'_>], issuer: TokenIssuer, app: App) -> Self {
+        let stores = stores(&app, elsewhere);
         let app = app.runtime_config(&stores).environment("SPIN_VARIABLE_JWKS", issuer.jwks());
         Self { host: app.start().await, issuer }
     }
@@ -118,10 +133,14 @@ impl Shop {
 }
 
 /// The stores in the folder of the test, and not where the repository's own configuration has them.
-fn stores(app: &App) -> String {
+fn stores(app: &App, elsewhere: &[StoreElsewhere<'_>]) -> String {
     let store = |(kind, label): (&str, &str)| {
+        let table = format!("{kind}.{label}");
         let path = app.folder().join(format!("{label}.db"));
-        format!("[{kind}.{label}]\ntype = \"spin\"\npath = {path:?}\n\n")
+        match elsewhere.iter().find(|(name, _)| *name == table) {
+            Some((_, lines)) => format!("[{table}]\n{lines}\n\n"),
+            None => format!("[{table}]\ntype = \"spin\"\npath = {path:?}\n\n"),
+        }
     };
     let databases = DATABASES.map(|label| ("sqlite_database", label));
     let key_value_stores = KEY_VALUE_STORES.map(|label| ("key_value_store", label));

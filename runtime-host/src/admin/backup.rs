@@ -63,7 +63,8 @@ async fn back_up(request: Request<IncomingBody>, stores: Stores, app: Arc<App>) 
     let (copied, folder) = copying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     match copied {
         Ok(report) => {
-            let report = serde_json::json!({ "files": report.files, "bytes": report.bytes });
+            let report =
+                serde_json::json!({ "files": report.files, "bytes": report.bytes, "not_copied": report.not_copied });
             answer(StatusCode::OK, "application/json", report.to_string())
         }
         Err(error) => {

@@ -35,6 +35,9 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         [key_value_store.sessions]
         type = "spin"
         path = "/var/lib/sessions.db"
+        [key_value_store.shared]
+        type = "redis"
+        url = "rediss://shop:secret@redis.internal/2"
         [outbound_http]
         connection_pooling = false
         max_connections = 10
@@ -58,8 +61,12 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
             ("scratch".into(), StoreLocation::Memory),
         ]),
         key_value_stores: BTreeMap::from([
-            ("default".into(), StoreLocation::File(folder.path().join("carts.db"))),
-            ("sessions".into(), StoreLocation::File("/var/lib/sessions.db".into())),
+            ("default".into(), KeyValuePlace::Spin(StoreLocation::File(folder.path().join("carts.db")))),
+            ("sessions".into(), KeyValuePlace::Spin(StoreLocation::File("/var/lib/sessions.db".into()))),
+            (
+                "shared".into(),
+                KeyValuePlace::Redis(RedisServer::parse("rediss://shop:secret@redis.internal/2").unwrap()),
+            ),
         ]),
         variables_providers: vec![
             VariableProvider::Static([("a".into(), "1".into())].into_iter().collect()),
@@ -115,16 +122,24 @@ fn bad_files_are_refused() {
         ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`"),
         ("[sqlite_database.a]\ntype = 'libsql'", "2:8: the type `libsql` is not offered yet; expected one of `spin`"),
         (
-            "[key_value_store.a]\ntype = 'redis'\nurl = ''",
-            "2:8: the type `redis` is not offered yet; expected one of `spin`",
+            "[key_value_store.a]\ntype = 'redis'",
+            "1:1: [key_value_store.a] has no `url`; expected a URL such as \"redis://host:6379/0\"",
+        ),
+        (
+            "[key_value_store.a]\ntype = 'redis'\nurl = 'http://shop:secret@host'",
+            "3:7: the URL is none of a Redis server; expected redis://host[:port][/database], or rediss:// with TLS",
+        ),
+        (
+            "[key_value_store.a]\ntype = 'redis'\nurl = 'redis://host'\npath = 'a'",
+            "4:1: unknown key `path` in [key_value_store.a]; expected `type` or `url`",
         ),
         (
             "[key_value_store.a]\ntype = 'azure_cosmos'",
-            "2:8: the type `azure_cosmos` is not offered yet; expected one of `spin`",
+            "2:8: the type `azure_cosmos` is not offered yet; expected one of `spin`, `redis`",
         ),
         (
             "[key_value_store.a]\ntype = 'aws_dynamo'",
-            "2:8: the type `aws_dynamo` is not offered yet; expected one of `spin`",
+            "2:8: the type `aws_dynamo` is not offered yet; expected one of `spin`, `redis`",
         ),
         ("[key_value_store.a]\ntype = 'spim'", "2:8: unknown type `spim`; did you mean `spin`?"),
         (
