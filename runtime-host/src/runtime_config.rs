@@ -12,6 +12,7 @@ pub use client_tls::{ClientIdentity, ClientTls, TlsRoots};
 
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
 use crate::stores::key_value::RedisServer;
+use crate::stores::libsql::LibsqlServer;
 use crate::variables::{DEFAULT_PREFIX, VariableProvider};
 
 /// The configuration; by default nothing is set up but what every application has.
@@ -22,7 +23,7 @@ pub struct RuntimeConfig {
     /// Where the host keeps the stores that have no path of their own.
     pub state_dir: Option<PathBuf>,
     /// `[sqlite_database.<label>]`.
-    pub sqlite_databases: BTreeMap<String, StoreLocation>,
+    pub sqlite_databases: BTreeMap<String, DatabasePlace>,
     /// `[key_value_store.<label>]`.
     pub key_value_stores: BTreeMap<String, KeyValuePlace>,
     /// `[[variables_provider]]`, in the order in which they are asked.
@@ -40,6 +41,15 @@ pub enum StoreLocation {
     File(PathBuf),
     /// Nowhere: without a `path`, the data lives as long as the process.
     Memory,
+}
+
+/// Where a SQL database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabasePlace {
+    /// `type = "spin"`.
+    Spin(StoreLocation),
+    /// `type = "libsql"`.
+    Libsql(LibsqlServer),
 }
 
 /// Where a key-value store is.
@@ -94,8 +104,14 @@ impl RuntimeConfig {
             path: Some(path.to_owned()),
             state_dir: root.optional::<Value>("state_dir")?.map(read_dir).transpose()?,
             sqlite_databases: read_stores(&mut root, "sqlite_database", |table| {
-                read_type(table, &["spin"], &["libsql"])?;
-                read_location(table, current)
+                Ok(match read_type(table, &["spin", "libsql"], &["turso"])? {
+                    "libsql" => {
+                        let url: Value = table.required("url", "a URL such as \"https://host:8080\"")?;
+                        let token: String = table.required("token", "the token that the server asks for")?;
+                        DatabasePlace::Libsql(url.parse(|url| LibsqlServer::parse(url, &token))?.value)
+                    }
+                    _ => DatabasePlace::Spin(read_location(table, current)?),
+                })
             })?,
             key_value_stores: read_stores(&mut root, "key_value_store", |table| {
                 Ok(match read_type(table, &["spin", "redis"], &["azure_cosmos", "aws_dynamo"])? {

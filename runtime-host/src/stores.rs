@@ -6,8 +6,10 @@
 
 mod backup;
 pub mod key_value;
+pub mod libsql;
 mod private;
 mod restore;
+pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 pub use backup::{BackupError, BackupReport};
 use key_value::{Embedded, KeyValue, Redis, RedisServer};
+use libsql::LibsqlServer;
 pub use restore::{RestoreError, restore};
 pub use sqlite::Others;
 use sqlite::{Database, Location, OpenError, Settings};
@@ -36,8 +39,10 @@ const LOCK_FILE: &str = "lock";
 pub struct StoresConfig {
     /// The state folder.
     pub state_dir: PathBuf,
-    /// SQLite databases by label.
+    /// SQLite databases that the host itself keeps, by label.
     pub sqlite: BTreeMap<String, SqliteConfig>,
+    /// SQL databases that servers keep, by label.
+    pub libsql: BTreeMap<String, LibsqlServer>,
     /// Key-value stores by label.
     pub key_value: BTreeMap<String, KeyValueConfig>,
 }
@@ -104,6 +109,7 @@ impl StoresConfig {
         let key_value = KeyValueConfig::embedded(file("sqlite_key_value.db"), Settings::default());
         Self {
             sqlite: BTreeMap::from([(DEFAULT_LABEL.to_owned(), sqlite)]),
+            libsql: BTreeMap::new(),
             key_value: BTreeMap::from([(DEFAULT_LABEL.to_owned(), key_value)]),
             state_dir,
         }
@@ -163,6 +169,7 @@ pub struct Stores(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sqlite: HashMap<String, Arc<Database>>,
+    libsql: HashMap<String, Arc<libsql::Database>>,
     key_value: HashMap<String, Arc<dyn KeyValue>>,
     files: Vec<OpenFile>,
     /// Those that are kept elsewhere, as people call them.
@@ -222,6 +229,11 @@ impl Stores {
             let database = open_file(&mut files, StoreName::Sqlite(label.clone()), &config.location, &config.settings)?;
             sqlite.insert(label.clone(), database);
         }
+        let mut remote = HashMap::new();
+        for (label, server) in &config.libsql {
+            elsewhere.push(format!("the SQL database `{label}`, which is kept by {server}"));
+            remote.insert(label.clone(), libsql::Database::new(server));
+        }
         let mut key_value = HashMap::new();
         for (label, config) in &config.key_value {
             let failed = |source| StoresError::KeyValue { label: label.clone(), source };
@@ -239,7 +251,8 @@ impl Stores {
             };
             key_value.insert(label.clone(), store);
         }
-        Ok(Self(Arc::new(Inner { sqlite, key_value, files, elsewhere, backup_turn: Arc::default(), lock })))
+        let backup_turn = Arc::default();
+        Ok(Self(Arc::new(Inner { sqlite, libsql: remote, key_value, files, elsewhere, backup_turn, lock })))
     }
 
     /// The lock on the state folder. A process that has it too has the lock for as long as it lives.
@@ -253,7 +266,13 @@ impl Stores {
         self.0.backup_turn.clone().lock_owned().await
     }
 
-    /// The SQLite database of a label.
+    /// The SQL database of a label, whoever keeps it.
+    pub fn sql(&self, label: &str) -> Option<sql::Database> {
+        let remote = self.0.libsql.get(label).cloned().map(sql::Database::Remote);
+        remote.or_else(|| self.sqlite(label).map(sql::Database::File))
+    }
+
+    /// The SQLite database of a label that the host itself keeps.
     pub fn sqlite(&self, label: &str) -> Option<Arc<Database>> {
         self.0.sqlite.get(label).cloned()
     }

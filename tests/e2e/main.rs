@@ -39,6 +39,7 @@ mod hot_swap;
 mod import_files;
 mod instance_settings;
 mod kill_and_recover;
+mod libsql_client;
 mod limits;
 mod login_elsewhere;
 mod migrations;

@@ -1,4 +1,6 @@
-//! Several hosts serve one service, since its store is one that they share.
+//! Several hosts serve one service, since its store is one that they share: in Redis, or with `bodega stores`.
+
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
@@ -6,12 +8,14 @@ use serde_json::{Value, json};
 use tests::host::Host;
 use tests::redis::RedisServer;
 use tests::shop::{Shop, json_of};
+use tests::stores::StoresServer;
 use tests::tokens::TokenIssuer;
+use tokio::time::timeout;
 
 /// A shop whose carts are in the server.
 async fn shop(redis: &RedisServer) -> Shop {
     let carts = format!("type = \"redis\"\nurl = \"{}\"", redis.url());
-    Shop::start_on(&[("key_value_store.cart", &carts)], TokenIssuer::new(), |app| app).await.with_products(2).await
+    Shop::start_on(&[("key_value_store.cart", &carts)], TokenIssuer::new(), Shop::app()).await.with_products(2).await
 }
 
 async fn answer(request: RequestBuilder, status: u16) -> Value {
@@ -69,4 +73,109 @@ async fn hosts_with_one_redis_have_the_same_carts() {
     let output = first.host.app().command_on_it("backup", &[folder.to_str().expect("UTF-8")]).await.expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("not in it: the key-value store `cart`"), "{said} {output:?}");
+}
+
+/// A catalog alone, whose database is on the server.
+async fn catalog(stores: &StoresServer) -> Shop {
+    let app = Shop::app_with_internal_routes_of("catalog").argument("--component-id").argument("catalog");
+    Shop::start_on(&[("sqlite_database.catalog", &stores.table("catalog"))], TokenIssuer::new(), app).await
+}
+
+/// Holds one unit for an order; the status of the answer, if one comes.
+async fn reserve(host: &Host, order: usize) -> Option<u16> {
+    let body = json!({
+        "order_id": format!("01890000-0000-7000-8000-{order:012}"),
+        "lines": [{ "sku": "P-1", "quantity": 1 }],
+        "expires_in_s": 600,
+    });
+    Some(host.post("/internal/reservations").json(&body).send().await.ok()?.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_catalogs_on_one_database_sell_no_unit_twice() {
+    const BUYERS: usize = 64;
+    const STOCK: usize = 10;
+    let stores = StoresServer::start(&["catalog"]).await;
+    let (first, second) = (catalog(&stores).await.with_products(1).await, catalog(&stores).await);
+    assert_eq!(second.host.json("/api/products").await["items"][0]["title"], "Product 1");
+    let hosts = [&first.host, &second.host];
+    let statuses = join_all((0..BUYERS).map(|buyer| reserve(hosts[buyer % 2], buyer))).await;
+    let won = statuses.iter().filter(|status| status.is_some_and(|status| (200..300).contains(&status))).count();
+    let lost = statuses.iter().filter(|status| **status == Some(409)).count();
+    assert_eq!((won, lost), (STOCK, BUYERS - STOCK), "{statuses:?}");
+    let variant = first.host.json("/internal/variants?sku=P-1").await;
+    assert_eq!(variant, second.host.json("/internal/variants?sku=P-1").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_dies_in_a_transaction_does_not_keep_the_others_waiting() {
+    const STOCK: usize = 10;
+    /// A transaction may be open for 5 s.
+    const LIMIT: Duration = Duration::from_secs(10);
+    let stores = StoresServer::start(&["catalog"]).await;
+    let (first, mut second) = (catalog(&stores).await.with_products(1).await, catalog(&stores).await);
+    // It is killed while it writes, at whatever point that is.
+    let dying = {
+        let second = &second;
+        let all = join_all((0..6).map(|order| reserve(&second.host, order)));
+        timeout(Duration::from_millis(15), all).await.unwrap_or_default()
+    };
+    second.host.kill_9().await;
+    // And one died for sure between BEGIN and COMMIT.
+    let left = stores.execute_and_leave("catalog", &["BEGIN IMMEDIATE", "UPDATE variant SET sku = sku"]).await;
+    assert_eq!(left["results"][0]["type"], "ok", "{left}");
+    let begun = Instant::now();
+    let mut won = 0;
+    for order in 6..6 + 2 * STOCK {
+        match reserve(&first.host, order).await {
+            Some(409) => {}
+            Some(status) if (200..300).contains(&status) => won += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    }
+    let acknowledged = dying.iter().filter(|status| status.is_some_and(|status| (200..300).contains(&status))).count();
+    assert!(won <= STOCK - acknowledged && won >= STOCK - 6, "{won} after {acknowledged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_goes_on_when_its_stores_come_back() {
+    const LABELS: [&str; 5] = ["auth", "catalog", "orders", "payments", "shipping"];
+    let mut stores = StoresServer::start(&LABELS).await;
+    let tables = LABELS.map(|label| (format!("sqlite_database.{label}"), stores.table(label)));
+    let elsewhere: Vec<(&str, &str)> = tables.iter().map(|(name, lines)| (&**name, &**lines)).collect();
+    let app = Shop::app_with_internal_routes_of("catalog");
+    let shop = Shop::start_on(&elsewhere, TokenIssuer::new(), app).await.with_products(2).await;
+    assert!(reserve(&shop.host, 1).await.is_some_and(|status| (200..300).contains(&status)));
+    let before = shop.host.json("/internal/variants?sku=P-1").await;
+    stores.kill_9().await;
+    let answer = shop.host.get("/api/products").await;
+    assert!(answer.status().is_server_error(), "{}", answer.status());
+    stores.restart().await;
+    // The host was not restarted, and what was acknowledged is there.
+    assert_eq!(shop.host.json("/internal/variants?sku=P-1").await, before);
+    assert!(reserve(&shop.host, 2).await.is_some_and(|status| (200..300).contains(&status)));
+    for order in [1, 2] {
+        // There are no orders to them, which the books would tell.
+        let path = format!("/internal/reservations/01890000-0000-7000-8000-{order:012}/release");
+        let answer = shop.host.post(&path).json(&json!({})).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+    shop.verify_now().await;
+
+    // A backup of the stores while they are served.
+    let (folder, state) = (stores.app().folder().join("backup"), stores.app().state_dir());
+    let arguments = ["backup", folder.to_str().expect("UTF-8"), "--state-dir", state.to_str().expect("UTF-8")];
+    let output = stores.app().command(&arguments).await.expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    for label in LABELS {
+        assert!(folder.join(format!("sqlite-{label}.db")).is_file(), "{label}: {output:?}");
+    }
+    assert!(stores.stop().await, "it ends well");
+
+    // What the shop says of it: the databases are elsewhere.
+    let folder = shop.host.folder().join("backup");
+    let output = shop.host.app().command_on_it("backup", &[folder.to_str().expect("UTF-8")]).await.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("not in it: the SQL database `orders`, which is kept by http://"), "{output:?}");
 }

@@ -16,6 +16,7 @@ pub mod redis;
 pub mod rollouts;
 pub mod shop;
 pub mod shopper;
+pub mod stores;
 pub mod stripe;
 pub mod tokens;
 pub mod upgrades;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::manifest::{Manifest, SqliteSettings};
-use crate::runtime_config::{KeyValuePlace, RuntimeConfig, StoreLocation};
+use crate::runtime_config::{DatabasePlace, KeyValuePlace, RuntimeConfig, StoreLocation};
 use crate::state_dir::StateDir;
 use crate::stores::sqlite::{Location, Settings};
 use crate::stores::{KeyValueBackend, KeyValueConfig, SqliteConfig, StoresConfig};
@@ -12,7 +12,17 @@ use crate::stores::{KeyValueBackend, KeyValueConfig, SqliteConfig, StoresConfig}
 pub fn stores_config(manifest: &Manifest, runtime: &RuntimeConfig, state: &StateDir) -> StoresConfig {
     let mut config = StoresConfig::new(state.path());
     for (label, place) in &runtime.sqlite_databases {
-        config.sqlite.insert(label.clone(), SqliteConfig { location: location(place), settings: Settings::default() });
+        match place {
+            DatabasePlace::Spin(place) => {
+                let store = SqliteConfig { location: location(place), settings: Settings::default() };
+                config.sqlite.insert(label.clone(), store);
+            }
+            DatabasePlace::Libsql(server) => {
+                // It may be the default database, which then has no file.
+                config.sqlite.remove(label);
+                config.libsql.insert(label.clone(), server.clone());
+            }
+        }
     }
     for (label, place) in &runtime.key_value_stores {
         let store = match place {
@@ -41,7 +51,8 @@ pub fn stores_config(manifest: &Manifest, runtime: &RuntimeConfig, state: &State
     config
 }
 
-fn sqlite_settings(wanted: &SqliteSettings) -> Settings {
+/// How the manifest wants a database to be run.
+pub fn sqlite_settings(wanted: &SqliteSettings) -> Settings {
     let default = Settings::default();
     Settings {
         durability: wanted.durability,

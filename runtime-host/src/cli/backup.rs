@@ -69,8 +69,10 @@ struct Copied {
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (state, config) = self.stores.open()?;
-        // Opening the stores would make what is missing, and copy nothing without a word.
-        if let Some(missing) = config.missing_file() {
+        // Opening the stores would make what is missing, and copy nothing without a word. Who has them open may have fewer of them.
+        if let Some(missing) = config.missing_file()
+            && !stores::is_in_use(state.path())
+        {
             let missing = missing.display();
             bail!(
                 "there is no store {missing}; run the command in the application's folder, with the --state-dir of `bodega up`"

@@ -29,6 +29,10 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         path = "orders.db"
         [sqlite_database.scratch]
         type = "spin"
+        [sqlite_database.catalog]
+        type = "libsql"
+        url = "https://stores.internal/catalog"
+        token = "secret"
         [key_value_store.default]
         type = "spin"
         path = "carts.db"
@@ -57,8 +61,12 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         path: Some(folder.path().join("runtime-config.toml")),
         state_dir: Some("state".into()),
         sqlite_databases: BTreeMap::from([
-            ("orders".into(), StoreLocation::File("orders.db".into())),
-            ("scratch".into(), StoreLocation::Memory),
+            ("orders".into(), DatabasePlace::Spin(StoreLocation::File("orders.db".into()))),
+            ("scratch".into(), DatabasePlace::Spin(StoreLocation::Memory)),
+            (
+                "catalog".into(),
+                DatabasePlace::Libsql(LibsqlServer::parse("https://stores.internal/catalog", "secret").unwrap()),
+            ),
         ]),
         key_value_stores: BTreeMap::from([
             ("default".into(), KeyValuePlace::Spin(StoreLocation::File(folder.path().join("carts.db")))),
@@ -119,8 +127,19 @@ fn what_is_said_of_certificate_authorities_replaces_the_default() {
 fn bad_files_are_refused() {
     let table = [
         ("[sqlite_databse.a]", "1:2: unknown key `sqlite_databse` in the top level; did you mean `sqlite_database`?"),
-        ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`"),
-        ("[sqlite_database.a]\ntype = 'libsql'", "2:8: the type `libsql` is not offered yet; expected one of `spin`"),
+        ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`, `libsql`"),
+        (
+            "[sqlite_database.a]\ntype = 'turso'",
+            "2:8: the type `turso` is not offered yet; expected one of `spin`, `libsql`",
+        ),
+        (
+            "[sqlite_database.a]\ntype = 'libsql'\nurl = 'http://host'",
+            "1:1: [sqlite_database.a] has no `token`; expected the token that the server asks for",
+        ),
+        (
+            "[sqlite_database.a]\ntype = 'libsql'\nurl = 'http://shop:secret@host'\ntoken = 't'",
+            "3:7: the URL is none of a libSQL database; expected http(s)://host[:port][/path]",
+        ),
         (
             "[key_value_store.a]\ntype = 'redis'",
             "1:1: [key_value_store.a] has no `url`; expected a URL such as \"redis://host:6379/0\"",
