@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tests::host::Host;
+use tests::host::{Host, PATIENCE};
 use tests::redis::RedisServer;
 use tests::shop::{Shop, json_of};
+use tests::shopper::{Shopper, Site};
 use tests::stores::StoresServer;
 use tests::tokens::TokenIssuer;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A shop whose carts are in the server.
 async fn shop(redis: &RedisServer) -> Shop {
@@ -138,30 +139,44 @@ async fn a_host_that_dies_in_a_transaction_does_not_keep_the_others_waiting() {
     assert!(won <= STOCK - acknowledged && won >= STOCK - 6, "{won} after {acknowledged}");
 }
 
+/// Buys one unit, asking again whenever the shop fails.
+async fn buy(site: &Site, sku: &str, key: &str) {
+    let shopper = Shopper::new(site).await;
+    let wish = shopper.wish(&shopper.add(sku, 1).await, "tok_approve").await;
+    shopper.check_out_to_the_end(key, &wish).await.is(201);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_goes_on_when_its_stores_come_back() {
+    const BUYERS: usize = 6;
     const LABELS: [&str; 5] = ["auth", "catalog", "orders", "payments", "shipping"];
     let mut stores = StoresServer::start(&LABELS).await;
     let tables = LABELS.map(|label| (format!("sqlite_database.{label}"), stores.table(label)));
     let elsewhere: Vec<(&str, &str)> = tables.iter().map(|(name, lines)| (&**name, &**lines)).collect();
-    let app = Shop::app_with_internal_routes_of("catalog");
-    let shop = Shop::start_on(&elsewhere, TokenIssuer::new(), app).await.with_products(2).await;
-    assert!(reserve(&shop.host, 1).await.is_some_and(|status| (200..300).contains(&status)));
-    let before = shop.host.json("/internal/variants?sku=P-1").await;
+    let shop = Shop::start_on(&elsewhere, TokenIssuer::new(), Shop::app()).await.with_products(2).await;
+    let site = Site::of(&shop.host);
+    buy(&site, "P-1", "first").await;
+    let product = shop.host.json("/api/products").await["items"][0].clone();
     stores.kill_9().await;
-    let answer = shop.host.get("/api/products").await;
+    // What the gateway has not stored.
+    let answer = shop.host.get("/api/products?limit=1").await;
     assert!(answer.status().is_server_error(), "{}", answer.status());
     stores.restart().await;
     // The host was not restarted, and what was acknowledged is there.
-    assert_eq!(shop.host.json("/internal/variants?sku=P-1").await, before);
-    assert!(reserve(&shop.host, 2).await.is_some_and(|status| (200..300).contains(&status)));
-    for order in [1, 2] {
-        // There are no orders to them, which the books would tell.
-        let path = format!("/internal/reservations/01890000-0000-7000-8000-{order:012}/release");
-        let answer = shop.host.post(&path).json(&json!({})).send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{}", answer.status());
-    }
-    shop.verify_now().await;
+    assert_eq!(shop.host.json("/api/products?limit=1").await["items"][0], product);
+    // Once more, while orders are placed: in the end all are there, each once.
+    let keys: [String; BUYERS] = std::array::from_fn(|n| format!("buyer-{n}"));
+    let buying = join_all(keys.iter().map(|key| buy(&site, "P-2", key)));
+    let restarting = async {
+        sleep(Duration::from_millis(150)).await;
+        stores.kill_9().await;
+        sleep(Duration::from_millis(300)).await;
+        stores.restart().await;
+    };
+    timeout(2 * PATIENCE, futures::future::join(buying, restarting)).await.expect("all have bought");
+    assert!(site.repeats() > 0, "somebody met the stores while they were away");
+    shop.verify().await;
+    assert_eq!(shop.verify_now().await["checked"]["orders"], 1 + BUYERS);
 
     // A backup of the stores while they are served.
     let (folder, state) = (stores.app().folder().join("backup"), stores.app().state_dir());
