@@ -61,7 +61,7 @@ use restart::{Changed, Decided};
 use revision::{Live, WorkerThread};
 pub use rollouts::{RolloutStatus, Steer};
 pub use status::{ComponentStatus, DrainingStatus};
-pub use stores::stores_config;
+pub use stores::{sqlite_settings, stores_config};
 use table::{Split, Table};
 use webhooks::Webhooks;
 pub use worker::Worker;

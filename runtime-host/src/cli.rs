@@ -16,6 +16,7 @@ mod registry;
 mod remote;
 mod route;
 mod simulate;
+mod stores;
 mod transfer;
 mod up;
 mod upgrade;
@@ -88,6 +89,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup into an unused state folder.
     Restore(backup::Restore),
+    /// Serve the application's SQLite databases to other hosts.
+    Stores(Box<stores::StoresCommand>),
     /// Send a product catalogue (JSON Lines, JSON or CSV) to the running application.
     Import(transfer::Import),
     /// Write the product catalogue of the running application to a file.
@@ -197,6 +200,7 @@ impl Cli {
             Command::History(history) => history.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
+            Command::Stores(stores) => stores.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
             Command::Admin(admin) => admin.run(),

@@ -54,6 +54,11 @@ pub fn admin_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("admin-token", state)
 }
 
+/// The token by which other hosts use the databases that `bodega stores` serves, the same at every start.
+pub fn stores_token(state: &StateDir) -> Result<String, GenerateError> {
+    secret("stores-token", state)
+}
+
 /// The token by which the host's own user has another process take over, the same at every start.
 pub fn upgrade_token(state: &StateDir) -> Result<String, GenerateError> {
     secret("upgrade-token", state)

@@ -2,7 +2,8 @@
 //!
 //! Arrows go one way: `cli -> app -> engine -> stores` and `app -> gateway`. Only `engine` names wasmtime's engine, linker
 //! and stores; `app` and `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component.
-//! `manifest`, `router`, `registry` and `stores` know nothing of HTTP servers; `gateway` knows requests and answers and no
+//! `manifest`, `router`, `registry` and `stores` know nothing of HTTP servers, and of HTTP only `stores::libsql` does, which asks one;
+//! `store_server` serves `stores` to other hosts and knows no component; `gateway` knows requests and answers and no
 //! component; `rollout` decides and does nothing. `oci` knows `manifest` and files, and nothing that runs.
 
 pub mod admin;
@@ -26,6 +27,7 @@ pub mod router;
 pub mod runtime_config;
 pub mod service_manager;
 pub mod state_dir;
+pub mod store_server;
 pub mod stores;
 pub mod telemetry;
 pub mod template;

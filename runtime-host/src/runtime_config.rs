@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub use client_tls::{ClientIdentity, ClientTls, TlsRoots};
 
 use crate::config_file::{ConfigError, ConfigFile, Located, Table, Value, suggestion};
+use crate::stores::key_value::RedisServer;
+use crate::stores::libsql::LibsqlServer;
 use crate::variables::{DEFAULT_PREFIX, VariableProvider};
 
 /// The configuration; by default nothing is set up but what every application has.
@@ -21,9 +23,9 @@ pub struct RuntimeConfig {
     /// Where the host keeps the stores that have no path of their own.
     pub state_dir: Option<PathBuf>,
     /// `[sqlite_database.<label>]`.
-    pub sqlite_databases: BTreeMap<String, StoreLocation>,
+    pub sqlite_databases: BTreeMap<String, DatabasePlace>,
     /// `[key_value_store.<label>]`.
-    pub key_value_stores: BTreeMap<String, StoreLocation>,
+    pub key_value_stores: BTreeMap<String, KeyValuePlace>,
     /// `[[variables_provider]]`, in the order in which they are asked.
     pub variables_providers: Vec<VariableProvider>,
     /// `[outbound_http]`.
@@ -39,6 +41,24 @@ pub enum StoreLocation {
     File(PathBuf),
     /// Nowhere: without a `path`, the data lives as long as the process.
     Memory,
+}
+
+/// Where a SQL database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabasePlace {
+    /// `type = "spin"`.
+    Spin(StoreLocation),
+    /// `type = "libsql"`.
+    Libsql(LibsqlServer),
+}
+
+/// Where a key-value store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyValuePlace {
+    /// `type = "spin"`.
+    Spin(StoreLocation),
+    /// `type = "redis"`.
+    Redis(RedisServer),
 }
 
 /// Bounds on the requests that components send.
@@ -83,13 +103,25 @@ impl RuntimeConfig {
         let config = Self {
             path: Some(path.to_owned()),
             state_dir: root.optional::<Value>("state_dir")?.map(read_dir).transpose()?,
-            sqlite_databases: read_stores(&mut root, "sqlite_database", &["libsql"], current)?,
-            key_value_stores: read_stores(
-                &mut root,
-                "key_value_store",
-                &["redis", "azure_cosmos", "aws_dynamo"],
-                folder,
-            )?,
+            sqlite_databases: read_stores(&mut root, "sqlite_database", |table| {
+                Ok(match read_type(table, &["spin", "libsql"], &["turso"])? {
+                    "libsql" => {
+                        let url: Value = table.required("url", "a URL such as \"https://host:8080\"")?;
+                        let token: String = table.required("token", "the token that the server asks for")?;
+                        DatabasePlace::Libsql(url.parse(|url| LibsqlServer::parse(url, &token))?.value)
+                    }
+                    _ => DatabasePlace::Spin(read_location(table, current)?),
+                })
+            })?,
+            key_value_stores: read_stores(&mut root, "key_value_store", |table| {
+                Ok(match read_type(table, &["spin", "redis"], &["azure_cosmos", "aws_dynamo"])? {
+                    "redis" => {
+                        let url: Value = table.required("url", "a URL such as \"redis://host:6379/0\"")?;
+                        KeyValuePlace::Redis(url.parse(RedisServer::parse)?.value)
+                    }
+                    _ => KeyValuePlace::Spin(read_location(table, folder)?),
+                })
+            })?,
             variables_providers: providers.into_iter().map(read_provider).collect::<Result<_, _>>()?,
             outbound_http: root.optional("outbound_http")?.map(OutboundHttp::read).transpose()?.unwrap_or_default(),
             client_tls: tls_settings
@@ -110,24 +142,26 @@ fn read_dir(value: Value<'_>) -> Result<PathBuf, ConfigError> {
     Ok(dir.value)
 }
 
-fn read_stores(
+fn read_stores<T>(
     root: &mut Table<'_>,
     key: &'static str,
-    not_offered: &[&str],
-    folder: &Path,
-) -> Result<BTreeMap<String, StoreLocation>, ConfigError> {
+    read: impl Fn(&mut Table<'_>) -> Result<T, ConfigError>,
+) -> Result<BTreeMap<String, T>, ConfigError> {
     let mut stores = BTreeMap::new();
     for (label, value) in root.optional::<Table>(key)?.map(Table::into_entries).unwrap_or_default() {
         let mut table: Table = value.read()?;
-        read_type(&mut table, &["spin"], not_offered)?;
-        let location = match table.optional::<String>("path")? {
-            Some(path) => StoreLocation::File(folder.join(path)),
-            None => StoreLocation::Memory,
-        };
+        let store = read(&mut table)?;
         table.finish()?;
-        stores.insert(label.value, location);
+        stores.insert(label.value, store);
     }
     Ok(stores)
+}
+
+fn read_location(table: &mut Table<'_>, folder: &Path) -> Result<StoreLocation, ConfigError> {
+    Ok(match table.optional::<String>("path")? {
+        Some(path) => StoreLocation::File(folder.join(path)),
+        None => StoreLocation::Memory,
+    })
 }
 
 /// Reads `type`, which has to be one of `offered`; those that only Spin offers are refused by name.

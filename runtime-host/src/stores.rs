@@ -6,8 +6,10 @@
 
 mod backup;
 pub mod key_value;
+pub mod libsql;
 mod private;
 mod restore;
+pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backup::{BackupError, BackupReport};
-use key_value::{Embedded, KeyValue};
+use key_value::{Embedded, KeyValue, Redis, RedisServer};
+use libsql::LibsqlServer;
 pub use restore::{RestoreError, restore};
 pub use sqlite::Others;
 use sqlite::{Database, Location, OpenError, Settings};
@@ -36,8 +39,10 @@ const LOCK_FILE: &str = "lock";
 pub struct StoresConfig {
     /// The state folder.
     pub state_dir: PathBuf,
-    /// SQLite databases by label.
+    /// SQLite databases that the host itself keeps, by label.
     pub sqlite: BTreeMap<String, SqliteConfig>,
+    /// SQL databases that servers keep, by label.
+    pub libsql: BTreeMap<String, LibsqlServer>,
     /// Key-value stores by label.
     pub key_value: BTreeMap<String, KeyValueConfig>,
 }
@@ -54,19 +59,41 @@ pub struct SqliteConfig {
 /// A key-value store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValueConfig {
-    /// Where it lives.
-    pub location: Location,
-    /// How its file is run.
-    pub settings: Settings,
+    /// Who keeps it.
+    pub backend: KeyValueBackend,
     /// How long an entry lives after it was written; `None` for ever.
     pub ttl: Option<Duration>,
+}
+
+/// Who keeps a key-value store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyValueBackend {
+    /// The host itself, in a SQLite file.
+    Embedded(SqliteConfig),
+    /// A Redis server.
+    Redis(RedisServer),
+}
+
+impl KeyValueConfig {
+    /// A store that the host itself keeps, whose entries live for ever.
+    pub fn embedded(location: Location, settings: Settings) -> Self {
+        Self { backend: KeyValueBackend::Embedded(SqliteConfig { location, settings }), ttl: None }
+    }
+
+    /// Where it is kept by the host itself.
+    pub fn location(&self) -> Option<&Location> {
+        match &self.backend {
+            KeyValueBackend::Embedded(config) => Some(&config.location),
+            KeyValueBackend::Redis(_) => None,
+        }
+    }
 }
 
 impl StoresConfig {
     /// The first file of a store that is not there; every one is made when the application first starts.
     pub fn missing_file(&self) -> Option<&Path> {
         let sqlite = self.sqlite.values().map(|store| &store.location);
-        let locations = sqlite.chain(self.key_value.values().map(|store| &store.location));
+        let locations = sqlite.chain(self.key_value.values().filter_map(KeyValueConfig::location));
         let mut files = locations.filter_map(|location| match location {
             Location::File(path) => Some(path.as_path()),
             Location::Memory => None,
@@ -79,10 +106,10 @@ impl StoresConfig {
         let state_dir = state_dir.into();
         let file = |name: &str| Location::File(state_dir.join(name));
         let sqlite = SqliteConfig { location: file("sqlite_db.db"), settings: Settings::default() };
-        let key_value =
-            KeyValueConfig { location: file("sqlite_key_value.db"), settings: Settings::default(), ttl: None };
+        let key_value = KeyValueConfig::embedded(file("sqlite_key_value.db"), Settings::default());
         Self {
             sqlite: BTreeMap::from([(DEFAULT_LABEL.to_owned(), sqlite)]),
+            libsql: BTreeMap::new(),
             key_value: BTreeMap::from([(DEFAULT_LABEL.to_owned(), key_value)]),
             state_dir,
         }
@@ -116,14 +143,14 @@ pub enum StoresError {
         #[source]
         source: OpenError,
     },
-    /// The table of a key-value store could not be made.
+    /// The table of a key-value store could not be made, or its server's settings make no sense.
     #[error("the key-value store `{label}` cannot be set up")]
     KeyValue {
         /// Its label.
         label: String,
         /// Why.
         #[source]
-        source: sqlite::Error,
+        source: key_value::Error,
     },
     /// Two labels name one file and want different settings for it.
     #[error("the store `{label}` shares {path} with another label, whose settings differ")]
@@ -142,8 +169,11 @@ pub struct Stores(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sqlite: HashMap<String, Arc<Database>>,
+    libsql: HashMap<String, Arc<libsql::Database>>,
     key_value: HashMap<String, Arc<dyn KeyValue>>,
     files: Vec<OpenFile>,
+    /// Those that are kept elsewhere, as people call them.
+    elsewhere: Vec<String>,
     /// Held while a backup is made.
     backup_turn: Arc<tokio::sync::Mutex<()>>,
     /// Held until the last clone is gone.
@@ -193,21 +223,36 @@ impl Stores {
     }
 
     fn open_files(config: &StoresConfig, lock: File) -> Result<Self, StoresError> {
-        let mut files = Vec::new();
+        let (mut files, mut elsewhere) = (Vec::new(), Vec::new());
         let mut sqlite = HashMap::new();
         for (label, config) in &config.sqlite {
             let database = open_file(&mut files, StoreName::Sqlite(label.clone()), &config.location, &config.settings)?;
             sqlite.insert(label.clone(), database);
         }
+        let mut remote = HashMap::new();
+        for (label, server) in &config.libsql {
+            elsewhere.push(format!("the SQL database `{label}`, which is kept by {server}"));
+            remote.insert(label.clone(), libsql::Database::new(server));
+        }
         let mut key_value = HashMap::new();
         for (label, config) in &config.key_value {
-            let database =
-                open_file(&mut files, StoreName::KeyValue(label.clone()), &config.location, &config.settings)?;
-            let store = Embedded::open(database, label, config.ttl, Embedded::system_clock())
-                .map_err(|source| StoresError::KeyValue { label: label.clone(), source })?;
-            key_value.insert(label.clone(), Arc::new(store) as Arc<dyn KeyValue>);
+            let failed = |source| StoresError::KeyValue { label: label.clone(), source };
+            let store: Arc<dyn KeyValue> = match &config.backend {
+                KeyValueBackend::Embedded(file) => {
+                    let name = StoreName::KeyValue(label.clone());
+                    let database = open_file(&mut files, name, &file.location, &file.settings)?;
+                    let store = Embedded::open(database, label, config.ttl, Embedded::system_clock());
+                    Arc::new(store.map_err(|error| failed(error.into()))?)
+                }
+                KeyValueBackend::Redis(server) => {
+                    elsewhere.push(format!("the key-value store `{label}`, which is kept by {server}"));
+                    Arc::new(Redis::open(server, config.ttl).map_err(failed)?)
+                }
+            };
+            key_value.insert(label.clone(), store);
         }
-        Ok(Self(Arc::new(Inner { sqlite, key_value, files, backup_turn: Arc::default(), lock })))
+        let backup_turn = Arc::default();
+        Ok(Self(Arc::new(Inner { sqlite, libsql: remote, key_value, files, elsewhere, backup_turn, lock })))
     }
 
     /// The lock on the state folder. A process that has it too has the lock for as long as it lives.
@@ -221,7 +266,13 @@ impl Stores {
         self.0.backup_turn.clone().lock_owned().await
     }
 
-    /// The SQLite database of a label.
+    /// The SQL database of a label, whoever keeps it.
+    pub fn sql(&self, label: &str) -> Option<sql::Database> {
+        let remote = self.0.libsql.get(label).cloned().map(sql::Database::Remote);
+        remote.or_else(|| self.sqlite(label).map(sql::Database::File))
+    }
+
+    /// The SQLite database of a label that the host itself keeps.
     pub fn sqlite(&self, label: &str) -> Option<Arc<Database>> {
         self.0.sqlite.get(label).cloned()
     }
@@ -243,13 +294,14 @@ impl Stores {
         swept
     }
 
-    /// Copies every store that is kept in a file to `folder`, which is made or has to be empty.
+    /// Copies every store that is kept in a file to `folder`, which is made or has to be empty. The report names those that are not.
     ///
     /// All copies show the same moment: the writers stand still until each file's snapshot is taken, then go on while the
     /// snapshots are copied.
     pub async fn backup(&self, folder: &Path) -> Result<BackupReport, BackupError> {
         let _turn = self.0.backup_turn.lock().await;
-        backup::backup(&self.0.files, folder).await
+        let report = backup::backup(&self.0.files, folder).await?;
+        Ok(BackupReport { not_copied: self.0.elsewhere.clone(), ..report })
     }
 
     /// Finishes the writes that are queued and writes every log back into its file, as far as that stops nobody. Later calls on a store

@@ -18,6 +18,9 @@ const DATABASES: [&str; 5] = ["auth", "catalog", "orders", "payments", "shipping
 /// The key-value stores of the services, by label.
 const KEY_VALUE_STORES: [&str; 1] = ["cart"];
 
+/// A store that is not in the test's folder: its table in the runtime configuration, and the table's lines.
+pub type StoreElsewhere<'a> = (&'a str, &'a str);
+
 /// A running shop.
 pub struct Shop {
     /// The host that runs it.
@@ -29,7 +32,33 @@ pub struct Shop {
 impl Shop {
     /// Starts a shop without products.
     pub async fn start() -> Self {
-        Self::run(App::at(programs::repository().join("spin.toml"))).await
+        Self::run(Self::app()).await
+    }
+
+    /// Starts a shop without products, some of whose stores are elsewhere; `issuer` signs the tokens that it accepts.
+    pub async fn start_on(elsewhere: &[StoreElsewhere<'_>], issuer: TokenIssuer, app: App) -> Self {
+        let stores = stores(&app, elsewhere);
+        let app = app.runtime_config(&stores).environment("SPIN_VARIABLE_JWKS", issuer.jwks());
+        Self { host: app.start().await, issuer }
+    }
+
+    /// The app as it is in the repository.
+    pub fn app() -> App {
+        App::at(programs::repository().join("spin.toml"))
+    }
+
+    /// The app with the internal routes of one component open to the test.
+    pub fn app_with_internal_routes_of(component: &str) -> App {
+        let manifest = fs::read_to_string(programs::repository().join("spin.toml"));
+        let built = programs::component(component);
+        let built = built.parent().expect("a file is in a folder").display();
+        let table = format!("[component.{component}]");
+        let trigger = format!("[[trigger.http]]\nroute = \"/internal/...\"\ncomponent = \"{component}\"\n\n");
+        let manifest = manifest
+            .expect("the repository has an app")
+            .replace(&table, &format!("{trigger}{table}"))
+            .replace("target/wasm32-wasip2/release", &built.to_string());
+        App::from_manifest(&manifest)
     }
 
     /// Starts a shop from the artifact that it is in a registry.
@@ -39,8 +68,8 @@ impl Shop {
 
     /// Runs the app as it is in the repository: the keys for tokens are those that the host makes for itself.
     pub async fn host_with_its_own_keys(change: impl FnOnce(App) -> App) -> Host {
-        let app = App::at(programs::repository().join("spin.toml"));
-        let stores = stores(&app);
+        let app = Self::app();
+        let stores = stores(&app, &[]);
         change(app.runtime_config(&stores)).start().await
     }
 
@@ -51,23 +80,11 @@ impl Shop {
 
     /// Starts a shop with the internal routes of one component open to the test, and other settings.
     pub async fn start_with_internal_routes_of(component: &str, change: impl FnOnce(App) -> App) -> Self {
-        let manifest = fs::read_to_string(programs::repository().join("spin.toml"));
-        let built = programs::component(component);
-        let built = built.parent().expect("a file is in a folder").display();
-        let table = format!("[component.{component}]");
-        let trigger = format!("[[trigger.http]]\nroute = \"/internal/...\"\ncomponent = \"{component}\"\n\n");
-        let manifest = manifest
-            .expect("the repository has an app")
-            .replace(&table, &format!("{trigger}{table}"))
-            .replace("target/wasm32-wasip2/release", &built.to_string());
-        Self::run(change(App::from_manifest(&manifest))).await
+        Self::run(change(Self::app_with_internal_routes_of(component))).await
     }
 
     async fn run(app: App) -> Self {
-        let issuer = TokenIssuer::new();
-        let stores = stores(&app);
-        let app = app.runtime_config(&stores).environment("SPIN_VARIABLE_JWKS", issuer.jwks());
-        Self { host: app.start().await, issuer }
+        Self::start_on(&[], TokenIssuer::new(), app).await
     }
 
     /// Adds `count` products, `Product 1` and so on, with the SKU `P-1` and so on, 10 of each in stock.
@@ -123,10 +140,14 @@ impl Shop {
 }
 
 /// The stores in the folder of the test, and not where the repository's own configuration has them.
-fn stores(app: &App) -> String {
+fn stores(app: &App, elsewhere: &[StoreElsewhere<'_>]) -> String {
     let store = |(kind, label): (&str, &str)| {
+        let table = format!("{kind}.{label}");
         let path = app.folder().join(format!("{label}.db"));
-        format!("[{kind}.{label}]\ntype = \"spin\"\npath = {path:?}\n\n")
+        match elsewhere.iter().find(|(name, _)| *name == table) {
+            Some((_, lines)) => format!("[{table}]\n{lines}\n\n"),
+            None => format!("[{table}]\ntype = \"spin\"\npath = {path:?}\n\n"),
+        }
     };
     let databases = DATABASES.map(|label| ("sqlite_database", label));
     let key_value_stores = KEY_VALUE_STORES.map(|label| ("key_value_store", label));

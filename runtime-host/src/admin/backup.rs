@@ -32,10 +32,15 @@ struct Order {
 /// Adds the route.
 pub fn add(routes: Routes, token: &str, stores: Stores, app: &Arc<App>) -> Routes {
     let app = app.clone();
-    routes.control(token, Method::POST, BACKUP_PATH, move |request| back_up(request, stores.clone(), app.clone()))
+    routes.control(token, Method::POST, BACKUP_PATH, move |request| back_up(request, stores.clone(), Some(app.clone())))
 }
 
-async fn back_up(request: Request<IncomingBody>, stores: Stores, app: Arc<App>) -> Response<Body> {
+/// Adds the route where no application runs, whose log of actions could tell of it: it is in the host's own log.
+pub fn add_alone(routes: Routes, token: &str, stores: Stores) -> Routes {
+    routes.control(token, Method::POST, BACKUP_PATH, move |request| back_up(request, stores.clone(), None))
+}
+
+async fn back_up(request: Request<IncomingBody>, stores: Stores, app: Option<Arc<App>>) -> Response<Body> {
     let who = Who::sent(&request);
     let Ok(body) = request.into_body().collect().await else {
         return problem(StatusCode::BAD_REQUEST, "The request body broke off");
@@ -56,14 +61,18 @@ async fn back_up(request: Request<IncomingBody>, stores: Stores, app: Arc<App>) 
             Ok(_) => format!("ok: copied to {}", order.folder.display()),
             Err(error) => error.to_string(),
         };
-        app.audit(Action::ended(ACTION, "", &who, &order.why, outcome)).await;
+        match app {
+            Some(app) => app.audit(Action::ended(ACTION, "", &who, &order.why, outcome)).await,
+            None => tracing::info!(%who, why = %order.why, %outcome, "{ACTION}"),
+        }
         (copied, order.folder)
     });
     // It is never aborted, so it has panicked: a bug, which goes on as one.
     let (copied, folder) = copying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     match copied {
         Ok(report) => {
-            let report = serde_json::json!({ "files": report.files, "bytes": report.bytes });
+            let report =
+                serde_json::json!({ "files": report.files, "bytes": report.bytes, "not_copied": report.not_copied });
             answer(StatusCode::OK, "application/json", report.to_string())
         }
         Err(error) => {

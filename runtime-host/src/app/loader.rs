@@ -25,7 +25,7 @@ use crate::engine::{self, Engine, EngineError, compose};
 use crate::manifest::{self, ComponentLimits, DependencySource, Manifest};
 use crate::registry::{Digest, Registry};
 use crate::stores::key_value::KeyValue;
-use crate::stores::sqlite::Database;
+use crate::stores::sql::Database;
 use crate::telemetry::Telemetry;
 use crate::telemetry::guest_output::GuestOutput;
 
@@ -85,7 +85,7 @@ pub(super) struct Loader {
 /// What the manifest grants every revision of a component from the start on.
 #[derive(Clone)]
 struct Grants {
-    databases: HashMap<String, Arc<Database>>,
+    databases: HashMap<String, Database>,
     key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
     stdout: Arc<GuestOutput>,
     stderr: Arc<GuestOutput>,
@@ -94,10 +94,8 @@ struct Grants {
 impl Grants {
     fn new(component: &manifest::Component, parts: &Parts) -> Self {
         let id = &component.id;
-        let databases = component
-            .sqlite_databases
-            .iter()
-            .filter_map(|label| Some((label.value.clone(), parts.stores.sqlite(label)?)));
+        let databases =
+            component.sqlite_databases.iter().filter_map(|label| Some((label.value.clone(), parts.stores.sql(label)?)));
         let key_value_stores = component
             .key_value_stores
             .iter()

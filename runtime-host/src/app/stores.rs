@@ -3,19 +3,34 @@
 use std::time::Duration;
 
 use crate::manifest::{Manifest, SqliteSettings};
-use crate::runtime_config::{RuntimeConfig, StoreLocation};
+use crate::runtime_config::{DatabasePlace, KeyValuePlace, RuntimeConfig, StoreLocation};
 use crate::state_dir::StateDir;
 use crate::stores::sqlite::{Location, Settings};
-use crate::stores::{KeyValueConfig, SqliteConfig, StoresConfig};
+use crate::stores::{KeyValueBackend, KeyValueConfig, SqliteConfig, StoresConfig};
 
 /// The stores of an application: the default ones, those of the runtime configuration, and the manifest's settings for both.
 pub fn stores_config(manifest: &Manifest, runtime: &RuntimeConfig, state: &StateDir) -> StoresConfig {
     let mut config = StoresConfig::new(state.path());
     for (label, place) in &runtime.sqlite_databases {
-        config.sqlite.insert(label.clone(), SqliteConfig { location: location(place), settings: Settings::default() });
+        match place {
+            DatabasePlace::Spin(place) => {
+                let store = SqliteConfig { location: location(place), settings: Settings::default() };
+                config.sqlite.insert(label.clone(), store);
+            }
+            DatabasePlace::Libsql(server) => {
+                // It may be the default database, which then has no file.
+                config.sqlite.remove(label);
+                config.libsql.insert(label.clone(), server.clone());
+            }
+        }
     }
     for (label, place) in &runtime.key_value_stores {
-        let store = KeyValueConfig { location: location(place), settings: Settings::default(), ttl: None };
+        let store = match place {
+            KeyValuePlace::Spin(place) => KeyValueConfig::embedded(location(place), Settings::default()),
+            KeyValuePlace::Redis(server) => {
+                KeyValueConfig { backend: KeyValueBackend::Redis(server.clone()), ttl: None }
+            }
+        };
         config.key_value.insert(label.clone(), store);
     }
     let settings = &manifest.application.settings;
@@ -26,14 +41,18 @@ pub fn stores_config(manifest: &Manifest, runtime: &RuntimeConfig, state: &State
     }
     for (label, wanted) in &settings.key_value_stores {
         if let Some(store) = config.key_value.get_mut(label) {
-            store.settings.durability = wanted.durability;
+            // How durable a server's writes are, its own settings say.
+            if let KeyValueBackend::Embedded(file) = &mut store.backend {
+                file.settings.durability = wanted.durability;
+            }
             store.ttl = wanted.ttl_seconds.map(Duration::from_secs);
         }
     }
     config
 }
 
-fn sqlite_settings(wanted: &SqliteSettings) -> Settings {
+/// How the manifest wants a database to be run.
+pub fn sqlite_settings(wanted: &SqliteSettings) -> Settings {
     let default = Settings::default();
     Settings {
         durability: wanted.durability,
@@ -54,6 +73,7 @@ fn location(place: &StoreLocation) -> Location {
 mod tests {
     use super::*;
     use crate::manifest;
+    use crate::stores::key_value::RedisServer;
     use crate::stores::sqlite::Durability;
 
     const MANIFEST: &str = r#"
@@ -68,13 +88,15 @@ mod tests {
         [application.tool.bodega.key_value_store.default]
         durability = "normal"
         ttl_seconds = 60
+        [application.tool.bodega.key_value_store.carts]
+        ttl_seconds = 30
         [[trigger.http]]
         route = "/"
         component = "orders"
         [component.orders]
         source = "orders.wasm"
         sqlite_databases = ["orders"]
-        key_value_stores = ["default", "sessions"]
+        key_value_stores = ["default", "sessions", "carts"]
     "#;
     const RUNTIME_CONFIG: &str = r#"
         [sqlite_database.orders]
@@ -82,6 +104,9 @@ mod tests {
         path = "orders.db"
         [key_value_store.sessions]
         type = "spin"
+        [key_value_store.carts]
+        type = "redis"
+        url = "redis://carts:6379/1"
     "#;
 
     #[test]
@@ -109,10 +134,14 @@ mod tests {
         assert_eq!(orders.settings, expected);
         assert_eq!(config.sqlite["default"].settings, Settings::default(), "unless someone says so");
         let sessions = &config.key_value["sessions"];
-        assert_eq!((&sessions.location, sessions.ttl), (&Location::Memory, None));
+        assert_eq!(sessions, &KeyValueConfig::embedded(Location::Memory, Settings::default()));
         let default = &config.key_value["default"];
         assert_eq!(default.ttl, Some(Duration::from_secs(60)));
-        assert_eq!(default.settings.durability, Durability::Normal);
-        assert_eq!((config.sqlite.len(), config.key_value.len()), (2, 2));
+        let KeyValueBackend::Embedded(file) = &default.backend else { panic!("{default:?}") };
+        assert_eq!(file.settings.durability, Durability::Normal);
+        let carts = &config.key_value["carts"];
+        let server = RedisServer::parse("redis://carts:6379/1").unwrap();
+        assert_eq!((&carts.backend, carts.ttl), (&KeyValueBackend::Redis(server), Some(Duration::from_secs(30))));
+        assert_eq!((config.sqlite.len(), config.key_value.len()), (2, 3));
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use http::Request;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
+use serde::Deserialize;
 
 use super::advice::{about_stores, advise};
 use super::remote::{Application, TlsArgs, actor};
@@ -57,11 +58,21 @@ pub(super) struct Backup {
     tls: TlsArgs,
 }
 
+/// What a host says that it copied.
+#[derive(Debug, Deserialize)]
+struct Copied {
+    /// A host of an earlier version copies all that it has.
+    #[serde(default)]
+    not_copied: Vec<String>,
+}
+
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (state, config) = self.stores.open()?;
-        // Opening the stores would make what is missing, and copy nothing without a word.
-        if let Some(missing) = config.missing_file() {
+        // Opening the stores would make what is missing, and copy nothing without a word. Who has them open may have fewer of them.
+        if let Some(missing) = config.missing_file()
+            && !stores::is_in_use(state.path())
+        {
             let missing = missing.display();
             bail!(
                 "there is no store {missing}; run the command in the application's folder, with the --state-dir of `bodega up`"
@@ -70,10 +81,11 @@ impl Backup {
         let folder = std::path::absolute(&self.folder)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            match Stores::open(&config) {
+            let not_copied = match Stores::open(&config) {
                 Ok(stores) => {
-                    stores.backup(&folder).await?;
+                    let report = stores.backup(&folder).await?;
                     stores.close(Others::None).await;
+                    report.not_copied
                 }
                 // A host has the stores; it makes the copy while it serves.
                 Err(StoresError::InUse(_)) => {
@@ -81,22 +93,27 @@ impl Backup {
                         .running_host()
                         .context("another process has the state folder and does not say where it answers")?;
                     let token = self.admin_token.clone().map_or_else(|| admin_token(&state), Ok)?;
-                    self.ask(host, token, &folder).await?;
+                    self.ask(host, token, &folder).await?.not_copied
                 }
                 Err(error) => return Err(error.into()),
-            }
+            };
             println!("backup written to {}", folder.display());
+            for store in not_copied {
+                println!("not in it: {store}; copy it there");
+            }
             Ok(())
         })
     }
 
     /// Has the host that has the stores copy them.
-    async fn ask(&self, host: RunningHost, token: String, folder: &Path) -> anyhow::Result<()> {
+    async fn ask(&self, host: RunningHost, token: String, folder: &Path) -> anyhow::Result<Copied> {
         let body = serde_json::json!({ "folder": folder, "why": self.why }).to_string();
         let request = Request::post(BACKUP_PATH).header(CONTENT_TYPE, "application/json").header(ACTOR, actor());
         let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
         let host = Application { url: host.admin_url, token, token_is_given: true, tls: self.tls.clone() };
-        host.send(request, body).await.map(drop).context("the host could not make the backup")
+        let answer = host.send(request, body).await.context("the host could not make the backup")?;
+        let answer = answer.into_body().collect().await.context("the host's answer breaks off")?.to_bytes();
+        serde_json::from_slice(&answer).context("the host's answer cannot be read")
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::stores::key_value::KeyValue;
-use crate::stores::sqlite::Database;
+use crate::stores::sql::Database;
 use crate::telemetry::guest_output::GuestOutput;
 use crate::telemetry::metrics::ComponentMetrics;
 use crate::variables::Values;
@@ -26,7 +26,7 @@ pub struct Component {
     /// Variables by name, templates resolved.
     pub variables: Values,
     /// Granted SQLite databases by label.
-    pub databases: HashMap<String, Arc<Database>>,
+    pub databases: HashMap<String, Database>,
     /// Granted key-value stores by label.
     pub key_value_stores: HashMap<String, Arc<dyn KeyValue>>,
     /// Bounds on its instances.

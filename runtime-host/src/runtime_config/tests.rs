@@ -29,12 +29,19 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         path = "orders.db"
         [sqlite_database.scratch]
         type = "spin"
+        [sqlite_database.catalog]
+        type = "libsql"
+        url = "https://stores.internal/catalog"
+        token = "secret"
         [key_value_store.default]
         type = "spin"
         path = "carts.db"
         [key_value_store.sessions]
         type = "spin"
         path = "/var/lib/sessions.db"
+        [key_value_store.shared]
+        type = "redis"
+        url = "rediss://shop:secret@redis.internal/2"
         [outbound_http]
         connection_pooling = false
         max_connections = 10
@@ -54,12 +61,20 @@ fn everything_that_spin_documents_and_the_host_offers_is_read() {
         path: Some(folder.path().join("runtime-config.toml")),
         state_dir: Some("state".into()),
         sqlite_databases: BTreeMap::from([
-            ("orders".into(), StoreLocation::File("orders.db".into())),
-            ("scratch".into(), StoreLocation::Memory),
+            ("orders".into(), DatabasePlace::Spin(StoreLocation::File("orders.db".into()))),
+            ("scratch".into(), DatabasePlace::Spin(StoreLocation::Memory)),
+            (
+                "catalog".into(),
+                DatabasePlace::Libsql(LibsqlServer::parse("https://stores.internal/catalog", "secret").unwrap()),
+            ),
         ]),
         key_value_stores: BTreeMap::from([
-            ("default".into(), StoreLocation::File(folder.path().join("carts.db"))),
-            ("sessions".into(), StoreLocation::File("/var/lib/sessions.db".into())),
+            ("default".into(), KeyValuePlace::Spin(StoreLocation::File(folder.path().join("carts.db")))),
+            ("sessions".into(), KeyValuePlace::Spin(StoreLocation::File("/var/lib/sessions.db".into()))),
+            (
+                "shared".into(),
+                KeyValuePlace::Redis(RedisServer::parse("rediss://shop:secret@redis.internal/2").unwrap()),
+            ),
         ]),
         variables_providers: vec![
             VariableProvider::Static([("a".into(), "1".into())].into_iter().collect()),
@@ -112,19 +127,38 @@ fn what_is_said_of_certificate_authorities_replaces_the_default() {
 fn bad_files_are_refused() {
     let table = [
         ("[sqlite_databse.a]", "1:2: unknown key `sqlite_databse` in the top level; did you mean `sqlite_database`?"),
-        ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`"),
-        ("[sqlite_database.a]\ntype = 'libsql'", "2:8: the type `libsql` is not offered yet; expected one of `spin`"),
+        ("[sqlite_database.a]\npath = 'a'", "1:1: [sqlite_database.a] has no `type`; expected one of `spin`, `libsql`"),
         (
-            "[key_value_store.a]\ntype = 'redis'\nurl = ''",
-            "2:8: the type `redis` is not offered yet; expected one of `spin`",
+            "[sqlite_database.a]\ntype = 'turso'",
+            "2:8: the type `turso` is not offered yet; expected one of `spin`, `libsql`",
+        ),
+        (
+            "[sqlite_database.a]\ntype = 'libsql'\nurl = 'http://host'",
+            "1:1: [sqlite_database.a] has no `token`; expected the token that the server asks for",
+        ),
+        (
+            "[sqlite_database.a]\ntype = 'libsql'\nurl = 'http://shop:secret@host'\ntoken = 't'",
+            "3:7: the URL is none of a libSQL database; expected http(s)://host[:port][/path]",
+        ),
+        (
+            "[key_value_store.a]\ntype = 'redis'",
+            "1:1: [key_value_store.a] has no `url`; expected a URL such as \"redis://host:6379/0\"",
+        ),
+        (
+            "[key_value_store.a]\ntype = 'redis'\nurl = 'http://shop:secret@host'",
+            "3:7: the URL is none of a Redis server; expected redis://host[:port][/database], or rediss:// with TLS",
+        ),
+        (
+            "[key_value_store.a]\ntype = 'redis'\nurl = 'redis://host'\npath = 'a'",
+            "4:1: unknown key `path` in [key_value_store.a]; expected `type` or `url`",
         ),
         (
             "[key_value_store.a]\ntype = 'azure_cosmos'",
-            "2:8: the type `azure_cosmos` is not offered yet; expected one of `spin`",
+            "2:8: the type `azure_cosmos` is not offered yet; expected one of `spin`, `redis`",
         ),
         (
             "[key_value_store.a]\ntype = 'aws_dynamo'",
-            "2:8: the type `aws_dynamo` is not offered yet; expected one of `spin`",
+            "2:8: the type `aws_dynamo` is not offered yet; expected one of `spin`, `redis`",
         ),
         ("[key_value_store.a]\ntype = 'spim'", "2:8: unknown type `spim`; did you mean `spin`?"),
         (

@@ -51,6 +51,8 @@ pub struct BackupReport {
     pub files: usize,
     /// Their size, in bytes.
     pub bytes: u64,
+    /// Stores that are kept elsewhere and have to be copied there, for people.
+    pub not_copied: Vec<String>,
 }
 
 /// The backup was not made.
@@ -168,7 +170,8 @@ fn copy(snapshots: Vec<Snapshot>, folder: &Path) -> Result<BackupReport, BackupE
         let (bytes, sha256) = sync_and_digest(&target).map_err(write_error(&target))?;
         files.push(Entry { name, stores, bytes, sha256 });
     }
-    let report = BackupReport { files: files.len(), bytes: files.iter().map(|file| file.bytes).sum() };
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    let report = BackupReport { files: files.len(), bytes, not_copied: Vec::new() };
     let manifest = folder.join(MANIFEST_FILE);
     write_json(&manifest, &Manifest { format: FORMAT, files }).map_err(write_error(&manifest))?;
     Ok(report)

@@ -1,6 +1,7 @@
 //! Key-value stores: what every backend offers. One file per backend.
 
 mod embedded;
+mod redis;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::fmt::Debug;
 
 use futures::future::BoxFuture;
 
+pub use self::redis::{Redis, RedisServer};
 pub use embedded::{Clock, Embedded};
 
 /// Length of a key, in bytes.
@@ -44,9 +46,15 @@ pub enum Error {
     /// The value to increment is not a number.
     #[error("the value is not a number: it has {0} bytes, a number has 8 (i64, little-endian)")]
     NotANumber(usize),
+    /// The value to increment is not a number, where a number is decimal digits.
+    #[error("the value is not a number: a number is decimal digits of a signed 64-bit integer")]
+    NotDecimal,
     /// The sum leaves the range of a 64-bit integer.
     #[error("the sum does not fit a signed 64-bit integer")]
     Overflow,
+    /// What the next page of keys was asked with is no page's cursor.
+    #[error("the cursor is not one that a page of this store's keys has")]
+    BadCursor,
     /// The backend failed.
     #[error("the store failed: {0}")]
     Backend(String),
@@ -55,7 +63,7 @@ pub enum Error {
 /// One page of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// At most `PAGE_KEYS_MAX` keys.
+    /// About `PAGE_KEYS_MAX` keys at most.
     pub keys: Vec<String>,
     /// What to ask the next page with; `None` after the last.
     pub cursor: Option<String>,
@@ -121,10 +129,11 @@ pub trait KeyValue: Debug + Send + Sync {
     fn delete_many(&self, keys: Vec<String>) -> Answer<'_, ()>;
 
     /// A page of keys, from the beginning or from another page's cursor on. A key that is there all the while is
-    /// returned exactly once.
+    /// returned; a store that others change may return it twice.
     fn keys(&self, cursor: Option<String>) -> Answer<'_, Keys>;
 
-    /// Adds `delta` to the number under `key`, 0 where there is none, and returns the sum.
+    /// Adds `delta` to the number under `key`, 0 where there is none, and returns the sum. How a number looks to `get` is the
+    /// backend's, as in Spin: 8 bytes, little-endian, in the embedded store, decimal digits in Redis.
     fn increment(&self, key: String, delta: i64) -> Answer<'_, i64>;
 
     /// Begins a compare-and-swap with the value that is there now.
@@ -137,7 +146,7 @@ pub trait KeyValue: Debug + Send + Sync {
     fn sweep_expired(&self) -> Answer<'_, u64>;
 }
 
-/// All keys of a store, in one list.
+/// All keys of a store, each once, in one list.
 pub async fn all_keys(store: &dyn KeyValue) -> Result<Vec<String>, Error> {
     let mut all = Vec::new();
     let mut bytes = 0;
@@ -151,6 +160,9 @@ pub async fn all_keys(store: &dyn KeyValue) -> Result<Vec<String>, Error> {
         all.extend(page.keys);
         cursor = page.cursor;
         if cursor.is_none() {
+            // Not while they come: a store that returns one twice returns few so.
+            all.sort_unstable();
+            all.dedup();
             return Ok(all);
         }
     }

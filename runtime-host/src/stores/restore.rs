@@ -104,7 +104,8 @@ pub fn restore(folder: &Path, config: &StoresConfig, force: bool) -> Result<Back
     let pending = config.state_dir.join(PENDING_FILE);
     write_json(&pending, &targets).map_err(write_error(&pending))?;
     finish(&config.state_dir).map_err(write_error(&config.state_dir))?;
-    Ok(BackupReport { files: manifest.files.len(), bytes: manifest.files.iter().map(|file| file.bytes).sum() })
+    let bytes = manifest.files.iter().map(|file| file.bytes).sum();
+    Ok(BackupReport { files: manifest.files.len(), bytes, not_copied: Vec::new() })
 }
 
 /// Finishes a restore that was cut short while it renamed. May be repeated at any point.
@@ -154,7 +155,7 @@ fn target(entry: &Entry, config: &StoresConfig) -> Result<PathBuf, RestoreError>
     for store in &entry.stores {
         let location = match store {
             StoreName::Sqlite(label) => config.sqlite.get(label).map(|config| &config.location),
-            StoreName::KeyValue(label) => config.key_value.get(label).map(|config| &config.location),
+            StoreName::KeyValue(label) => config.key_value.get(label).and_then(|config| config.location()),
         };
         match location {
             Some(Location::File(path)) if target.is_none_or(|target| target == path) => target = Some(path),

@@ -10,6 +10,7 @@
 mod context;
 mod error;
 mod guard;
+mod parameters;
 mod queue;
 mod raw;
 mod readers;
@@ -32,12 +33,15 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 pub use error::{Error, OpenError};
+pub use parameters::{parameter_names, split_statements};
 use queue::{Action, Queue, Request, Shared, Waits};
 use raw::{Raw, Role};
 use readers::Readers;
+pub(in crate::stores) use result::row_bytes;
 pub use result::{QueryResult, Row, Value};
 use session::{Session, TransactionState};
-use statement::{Kind, Statements};
+pub use statement::Kind;
+use statement::Statements;
 use writer::Writer;
 
 /// Size of a result that is held in memory as a whole, in bytes.
@@ -307,6 +311,11 @@ impl Connection {
             return None;
         }
         self.database.readers.try_execute(&self.database.statements, &self.session, sql, params)
+    }
+
+    /// Whether no transaction over several calls is open.
+    pub fn is_autocommit(&self) -> bool {
+        matches!(self.session.transaction(), TransactionState::None | TransactionState::Lost)
     }
 
     /// Row id of this handle's last successful INSERT, 0 before the first.

@@ -95,7 +95,9 @@ async fn a_state_folder_has_one_host() {
 async fn labels_of_one_file_agree_on_its_settings() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
-    config.key_value.get_mut("sessions").unwrap().settings.durability = Durability::Normal;
+    let settings = Settings { durability: Durability::Normal, ..Settings::default() };
+    let location = config.key_value["sessions"].location().unwrap().clone();
+    config.key_value.insert("sessions".into(), KeyValueConfig::embedded(location, settings));
     assert!(matches!(Stores::open(&config), Err(StoresError::Settings { label, .. }) if label == "sessions"));
 }
 
@@ -104,10 +106,7 @@ async fn temporary_stores_are_apart_and_are_not_backed_up() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = StoresConfig::new(folder.path().join("state"));
     for label in ["a", "b"] {
-        config.key_value.insert(
-            label.into(),
-            KeyValueConfig { location: Location::Memory, settings: Settings::default(), ttl: None },
-        );
+        config.key_value.insert(label.into(), KeyValueConfig::embedded(Location::Memory, Settings::default()));
     }
     let stores = Stores::open(&config).unwrap();
     set(&stores, "a", "key").await;
@@ -239,7 +238,8 @@ async fn a_store_that_is_not_configured_here_is_named() {
     lacking.sqlite.remove("orders");
     assert!(matches!(restore(&backup, &lacking, false), Err(RestoreError::Unknown { label }) if label == "orders"));
     let mut apart = config(&target);
-    apart.key_value.get_mut("sessions").unwrap().location = Location::File(target.join("sessions.db"));
+    let location = Location::File(target.join("sessions.db"));
+    apart.key_value.insert("sessions".into(), KeyValueConfig::embedded(location, Settings::default()));
     assert!(matches!(restore(&backup, &apart, false), Err(RestoreError::Unknown { label }) if label == "sessions"));
 }
 

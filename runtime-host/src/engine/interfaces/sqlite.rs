@@ -10,7 +10,8 @@ use wasmtime::component::{Accessor, ComponentType, Lift, Linker, LinkerInstance,
 
 use super::pages::{self, NextPage, Pages};
 use crate::engine::state::{GuestState, STORES_OPEN_MAX};
-use crate::stores::sqlite::{self, Connection, QueryResult};
+use crate::stores::sql::Connection;
+use crate::stores::sqlite::{self, QueryResult};
 use crate::telemetry::metrics::{ComponentMetrics, StoreOperation};
 
 /// `variant error`.

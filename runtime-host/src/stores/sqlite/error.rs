@@ -56,6 +56,9 @@ pub enum Error {
     /// The writer thread failed while it worked on this.
     #[error("the database's writer failed; the write was rolled back")]
     WriterFailed,
+    /// The server that keeps the database cannot be reached, or answered what makes no sense.
+    #[error("the database's server: {0}")]
+    Remote(String),
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

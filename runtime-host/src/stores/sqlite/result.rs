@@ -94,7 +94,7 @@ impl Drop for CancelOnDrop {
 }
 
 impl QueryResult {
-    pub(super) fn complete(columns: Arc<[String]>, rows: Vec<Row>) -> Self {
+    pub(in crate::stores) fn complete(columns: Arc<[String]>, rows: Vec<Row>) -> Self {
         Self { columns, rows, more: None }
     }
 
@@ -103,7 +103,7 @@ impl QueryResult {
     }
 
     /// The result of a statement that returns nothing.
-    pub(super) fn empty() -> Self {
+    pub(in crate::stores) fn empty() -> Self {
         Self::complete(Arc::default(), Vec::new())
     }
 
@@ -152,7 +152,7 @@ impl QueryResult {
 }
 
 /// Bytes that a row takes in memory.
-pub(super) fn row_bytes(row: &Row) -> usize {
+pub(in crate::stores) fn row_bytes(row: &Row) -> usize {
     size_of::<Row>() + row.iter().map(Value::bytes).sum::<usize>()
 }
 

@@ -13,7 +13,7 @@ const STRIKES_LONG: u8 = 4;
 
 /// What a statement asks for. Transaction control is never handed to SQLite as the guest wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// No statement at all.
     Empty,
     /// SELECT, INSERT, CREATE, ...: preparing it tells whether it writes.
@@ -44,7 +44,7 @@ pub(super) enum Kind {
 impl Kind {
     /// Reads the first words. Whatever is not exactly transaction control is `Plain`: SQLite finds its faults when it is
     /// prepared, and the guard refuses transaction control there.
-    pub(super) fn of(sql: &str) -> Self {
+    pub fn of(sql: &str) -> Self {
         let mut words = Words(sql);
         let Some(first) = words.next() else { return Self::Empty };
         let is = |word: &str| first.eq_ignore_ascii_case(word);
@@ -85,7 +85,7 @@ impl Kind {
     }
 
     /// Whether SQLite runs it as the guest wrote it, inside or outside of a transaction.
-    pub(super) fn is_for_sqlite(&self) -> bool {
+    pub fn is_for_sqlite(&self) -> bool {
         matches!(self, Self::Plain | Self::Change | Self::Pragma)
     }
 }
