@@ -9,7 +9,10 @@ mod backup;
 mod build;
 mod check;
 mod control;
+mod pull;
 mod purge;
+mod push;
+mod registry;
 mod remote;
 mod route;
 mod simulate;
@@ -30,6 +33,7 @@ use crate::admin::control::{ABORT_PATH, PAUSE_PATH, RESUME_PATH};
 use crate::config_file::ConfigError;
 use crate::gateway;
 use crate::manifest::{self, Manifest};
+use crate::oci;
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
 
@@ -56,6 +60,10 @@ enum Command {
     Watch(watch::Watch),
     /// Read the manifest and all that it names, and report the first mistake.
     Check(check::Check),
+    /// Push the application to an OCI registry, in the layout of `spin registry push`.
+    Push(push::Push),
+    /// Pull an application from an OCI registry into a folder.
+    Pull(pull::Pull),
     /// Tell which component would answer a request, and what the gateway would do with it.
     Route(route::Route),
     /// Drop answers that the gateway of the running host has stored.
@@ -96,7 +104,8 @@ enum Command {
 /// The manifest, as most commands take it.
 #[derive(Debug, Clone, clap::Args)]
 struct ManifestArgs {
-    /// The application's manifest, or the folder that has it as `spin.toml`.
+    /// The application's manifest, or the folder that has it as `spin.toml`. `up`, `check`, `route` and `verify` also take an artifact
+    /// in a registry, `REGISTRY/REPOSITORY:TAG` or `REGISTRY/REPOSITORY@sha256:...`.
     #[arg(short = 'f', long = "from", visible_alias = "file", env = "BODEGA_FROM", default_value = "spin.toml")]
     from: PathBuf,
 }
@@ -106,9 +115,19 @@ impl ManifestArgs {
         if self.from.is_dir() { self.from.join("spin.toml") } else { self.from.clone() }
     }
 
+    /// The artifact in a registry that is meant; what exists as a file or a folder is none.
+    fn reference(&self) -> Option<&str> {
+        self.from.to_str().filter(|from| !self.from.exists() && oci::is_probably_reference(from))
+    }
+
     fn load(&self) -> anyhow::Result<Manifest> {
         let path = self.path();
         if !path.exists() {
+            if let Some(reference) = self.reference() {
+                bail!(
+                    "{reference} is an artifact in a registry, which this command does not take; run `bodega pull {reference}` first"
+                );
+            }
             bail!(
                 "there is no {}; run the command in an application's folder, or name its manifest with --from",
                 path.display()
@@ -164,6 +183,8 @@ impl Cli {
             Command::Build(build) => build.run(),
             Command::Watch(watch) => watch.run(),
             Command::Check(check) => check.run(),
+            Command::Push(push) => push.run(),
+            Command::Pull(pull) => pull.run(),
             Command::Route(route) => route.run(),
             Command::Purge(purge) => purge.run(),
             Command::Deploy(deploy) => deploy.run(),

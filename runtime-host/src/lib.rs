@@ -3,7 +3,7 @@
 //! Arrows go one way: `cli -> app -> engine -> stores` and `app -> gateway`. Only `engine` names wasmtime's engine, linker
 //! and stores; `app` and `problem` share with it `wasmtime_wasi_http`'s types for a body and for a loaded component.
 //! `manifest`, `router`, `registry` and `stores` know nothing of HTTP servers; `gateway` knows requests and answers and no
-//! component; `rollout` decides and does nothing.
+//! component; `rollout` decides and does nothing. `oci` knows `manifest` and files, and nothing that runs.
 
 pub mod admin;
 pub mod allowed_hosts;
@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod generated;
 pub mod listener;
 pub mod manifest;
+pub mod oci;
 pub mod problem;
 pub mod registry;
 pub mod rollout;

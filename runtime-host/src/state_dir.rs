@@ -67,6 +67,11 @@ impl StateDir {
         self.0.join(GUEST_FILES)
     }
 
+    /// Where applications are kept that came from registries.
+    pub fn artifacts(&self) -> PathBuf {
+        self.0.join("oci")
+    }
+
     /// What a process holds locked while a component migrates its stores.
     pub fn migration_lock(&self) -> PathBuf {
         self.0.join("migration.lock")

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
+/// A name of this machine that programs do not take for it.
+pub(crate) const ANYWHERE: &str = "0.0.0.0";
+
 /// A certificate authority; its own certificate is `NAME.pem`.
 pub(crate) struct Authority(Issuer<'static, KeyPair>);
 
@@ -20,10 +23,10 @@ impl Authority {
         Self(Issuer::new(params, key))
     }
 
-    /// Vouches for a server at 127.0.0.1, or a client; certificate and key are `NAME.pem` and `NAME.key`.
+    /// Vouches for a server on this machine, or a client; certificate and key are `NAME.pem` and `NAME.key`.
     pub(crate) fn vouch(&self, folder: &Path, name: &str, purpose: ExtendedKeyUsagePurpose) {
         let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), ANYWHERE.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![purpose];
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");

@@ -1,6 +1,7 @@
 //! SpinKube's operator runs our host as the `spinImage` of a SpinAppExecutor: for each SpinApp of k8s/overlays/spinkube the host gets
 //! the command line, the environment and the files that the operator would give it, and the probes are asked that it would set up.
 
+mod artifact;
 mod pod;
 
 use std::time::Duration;

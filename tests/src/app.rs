@@ -22,6 +22,7 @@ pub struct App {
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     shares_code: bool,
+    listen: String,
 }
 
 impl Default for App {
@@ -38,6 +39,7 @@ impl App {
 
     /// An app with `text` as its manifest.
     pub fn from_manifest(text: &str) -> Self {
+        crate::client::prepare();
         let folder = TempDir::with_prefix("bodega-test-").expect("a folder for the test");
         let manifest = folder.path().join(MANIFEST);
         fs::write(&manifest, text).expect("the folder is writable");
@@ -48,6 +50,7 @@ impl App {
             environment: Vec::new(),
             wrapper: Vec::new(),
             shares_code: true,
+            listen: "127.0.0.1:0".to_owned(),
         }
     }
 
@@ -139,6 +142,13 @@ impl App {
         self
     }
 
+    /// Has it answer at this address, for others that have to know it before it runs.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
     /// Has another program start the host, which gets the host's command as its last arguments and becomes it.
     #[must_use]
     pub fn through(mut self, program: &[&str]) -> Self {
@@ -204,7 +214,7 @@ impl App {
 
     pub(crate) fn up(&self) -> Command {
         let mut command = self.host();
-        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["up", "--listen", &self.listen, "--admin-listen", "127.0.0.1:0"]);
         self.named(&mut command);
         command
     }

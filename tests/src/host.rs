@@ -154,9 +154,18 @@ impl Host {
 
     /// Bytes of memory that the process has resident.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that the process had resident at any time, in bytes.
+    pub fn resident_bytes_peak(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("a running process has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kilobytes * 1024
     }
@@ -253,5 +262,5 @@ impl Drop for Host {
 }
 
 fn client() -> Client {
-    Client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing")
+    crate::client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain client needs nothing")
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a harness that cannot go on ends the test, with the reason")]
 
 pub mod app;
+pub mod client;
 pub mod control;
 pub mod host;
 pub mod image;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod metrics;
 pub mod programs;
 pub mod raw;
+pub mod registry;
 pub mod rollouts;
 pub mod shop;
 pub mod shopper;

@@ -22,8 +22,8 @@ impl Load {
     /// Has shoppers begin: over kept connections of HTTP/1.1 and HTTP/2, for short and for streamed answers.
     pub fn start(host: &Host) -> Self {
         let mut load = Self { stop: Arc::default(), answers: Arc::default(), shoppers: JoinSet::new() };
-        let http1 = || Client::builder().timeout(PATIENCE).build().expect("a client");
-        let http2 = || Client::builder().timeout(PATIENCE).http2_prior_knowledge().build().expect("a client");
+        let http1 = || crate::client::builder().timeout(PATIENCE).build().expect("a client");
+        let http2 = || crate::client::builder().timeout(PATIENCE).http2_prior_knowledge().build().expect("a client");
         for client in [http1(), http1(), http2(), http2()] {
             load.shopper(client.clone(), host.url("/variant/"), 1);
             load.shopper(client, host.url(DRIP), 10);

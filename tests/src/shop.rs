@@ -32,6 +32,11 @@ impl Shop {
         Self::run(App::at(programs::repository().join("spin.toml"))).await
     }
 
+    /// Starts a shop from the artifact that it is in a registry.
+    pub async fn start_from(reference: &str) -> Self {
+        Self::run(App::at(reference.into())).await
+    }
+
     /// Runs the app as it is in the repository: the keys for tokens are those that the host makes for itself.
     pub async fn host_with_its_own_keys(change: impl FnOnce(App) -> App) -> Host {
         let app = App::at(programs::repository().join("spin.toml"));

@@ -40,7 +40,7 @@ impl Site {
 
     /// The site at a URL without a path, with connections of its own, which are kept.
     pub fn at(url: String) -> Self {
-        let client = Client::builder().timeout(ANSWER_TIME_MAX).no_proxy().build().expect("a plain client");
+        let client = crate::client::builder().timeout(ANSWER_TIME_MAX).no_proxy().build().expect("a plain client");
         Self { client, url: Arc::new(RwLock::new(url)), repeats: Arc::default() }
     }
 

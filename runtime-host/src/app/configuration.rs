@@ -102,7 +102,7 @@ impl Configurer {
         let hosts = manifest.allowed_hosts(component, |template| variables.render(template))?;
         let files = match component.files.is_empty() {
             true => None,
-            false => Some(self.files.lay_out(&manifest.files_of(component)?)?),
+            false => Some(self.files.lay_out(&manifest.files_of(component)?, manifest.folder())?),
         };
         let values = component.variables.iter().map(|(name, template)| {
             let value = values.and_then(|values| values.get(name)).unwrap_or_default();

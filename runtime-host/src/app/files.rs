@@ -45,7 +45,8 @@ type Used = BTreeMap<String, Weak<Folder>>;
 
 /// All sets of files.
 pub(super) struct Files {
-    /// Of the host; nothing in it is laid out: secrets, stores, and what was laid out before.
+    /// Of the host; nothing in it is laid out: secrets, stores, and what was laid out before. Except the files of the artifact that
+    /// the application is, if it came as one.
     state: PathBuf,
     root: PathBuf,
     /// Those that this process has looked at and still uses.
@@ -73,13 +74,18 @@ impl Files {
         Self { state: state.to_owned(), root, used: Mutex::default(), are_own: AtomicBool::new(false) }
     }
 
-    /// Puts `files` into a folder, if they are not there already.
-    pub(super) fn lay_out(&self, files: &[MountedFile]) -> Result<Arc<Folder>, FilesError> {
+    /// Puts `files` of an application whose manifest is in the folder `application` into a folder, if they are not there already.
+    pub(super) fn lay_out(&self, files: &[MountedFile], application: &Path) -> Result<Arc<Folder>, FilesError> {
         let state = fs::canonicalize(&self.state).map_err(failed(&self.state))?;
+        let application = fs::canonicalize(application).map_err(failed(application))?;
+        let artifact = Some(application).filter(|application| application.starts_with(&state));
+        let is_own = |path: &Path| {
+            path.starts_with(&state) && !artifact.as_ref().is_some_and(|artifact| path.starts_with(artifact))
+        };
         // A file that two entries put in the same place is that of the later one.
         let mut places: BTreeMap<&Path, &Path> = BTreeMap::new();
         for MountedFile { source, guest_path, .. } in files {
-            if !fs::canonicalize(source).map_err(failed(source))?.starts_with(&state) {
+            if !is_own(&fs::canonicalize(source).map_err(failed(source))?) {
                 places.insert(guest_path, source);
             }
         }
@@ -277,7 +283,7 @@ mod tests {
         let (first, second) = (site.file("first", "one"), site.file("second", "two"));
         let files = [mounted(&first, "a.txt"), mounted(&second, "a.txt")];
         for _ in 0..2 {
-            let folder = site.files.lay_out(&files).unwrap();
+            let folder = site.files.lay_out(&files, site.dir.path()).unwrap();
             assert_eq!(fs::read_to_string(folder.path.join("a.txt")).unwrap(), "two");
         }
         assert_eq!(fs::read_to_string(&first).unwrap(), "one");
@@ -294,7 +300,7 @@ mod tests {
             // What a pattern finds at the second start.
             let laid_out = digests.last().map(|digest| site.files.path(digest).join("index.html"));
             files.extend(laid_out.as_ref().map(|path| mounted(path, "state/files/x/index.html")));
-            let folder = site.files.lay_out(&files).unwrap();
+            let folder = site.files.lay_out(&files, site.dir.path()).unwrap();
             assert_eq!(fs::read_to_string(folder.path.join("index.html")).unwrap(), "page");
             assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
             digests.push(folder.digest.clone());
@@ -303,13 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn an_application_that_came_as_an_artifact_has_its_own_files_and_no_others_of_the_state() {
+        let site = Site::new();
+        let artifact = site.dir.path().join("state/oci/shop");
+        fs::create_dir_all(&artifact).unwrap();
+        let (page, secret) = (site.file("state/oci/shop/index.html", "page"), site.file("state/token", "secret"));
+        let files = [mounted(&page, "index.html"), mounted(&secret, "token")];
+        let folder = site.files.lay_out(&files, &artifact).unwrap();
+        assert_eq!(fs::read_to_string(folder.path.join("index.html")).unwrap(), "page");
+        assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
+    }
+
+    #[test]
     fn each_set_stays_as_it_was_until_nobody_has_it() {
         let site = Site::new();
         let page = site.file("index.html", "one");
         let files = [mounted(&page, "deep/index.html")];
-        let one = site.files.lay_out(&files).unwrap();
+        let one = site.files.lay_out(&files, site.dir.path()).unwrap();
         site.file("index.html", "two");
-        let two = site.files.lay_out(&files).unwrap();
+        let two = site.files.lay_out(&files, site.dir.path()).unwrap();
         let text = |folder: &Folder| fs::read_to_string(folder.path.join("deep/index.html"));
         assert_eq!((text(&one).unwrap(), text(&two).unwrap()), ("one".to_owned(), "two".to_owned()));
 
@@ -329,19 +347,19 @@ mod tests {
     fn what_was_changed_on_disk_is_found_and_laid_out_again() {
         let site = Site::new();
         let files = [mounted(&site.file("index.html", "page"), "index.html")];
-        let folder = site.files.lay_out(&files).unwrap();
+        let folder = site.files.lay_out(&files, site.dir.path()).unwrap();
         let (digest, laid_out) = (folder.digest.clone(), folder.path.join("index.html"));
         drop(folder);
         fs::write(&laid_out, "other").unwrap();
         assert!(matches!(site.files.find(&digest), Err(FilesError::Damaged { .. })));
-        let again = site.files.lay_out(&files).unwrap();
+        let again = site.files.lay_out(&files, site.dir.path()).unwrap();
         assert_eq!((again.digest.clone(), fs::read_to_string(laid_out).unwrap()), (digest, "page".to_owned()));
     }
     #[test]
     fn what_another_process_has_laid_out_meanwhile_stays_and_only_what_is_damaged_is_replaced() {
         let site = Site::new();
         let files = [mounted(&site.file("index.html", "page"), "deep/index.html")];
-        let folder = site.files.lay_out(&files).unwrap();
+        let folder = site.files.lay_out(&files, site.dir.path()).unwrap();
         let (digest, laid_out) = (folder.digest.clone(), folder.path.join("deep/index.html"));
         // Which nobody knows here who has not looked.
         let settle = || {

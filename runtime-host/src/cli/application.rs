@@ -8,11 +8,13 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::advice::about_stores;
-use super::{ManifestArgs, StateDirArgs, gateway_file, runtime_config};
+use super::registry::RegistryArgs;
+use super::{ManifestArgs, StateDirArgs, gateway_file, remote, runtime_config};
 use crate::app::{App, Parts, Sources, stores_config};
 use crate::engine::outbound_client::OutboundShared;
 use crate::generated;
 use crate::manifest::Manifest;
+use crate::oci::Store;
 use crate::registry::{REVISIONS_KEPT, Registry};
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
@@ -25,6 +27,8 @@ use crate::variables::{Values, Variables, read_overrides};
 pub(super) struct ApplicationArgs {
     #[command(flatten)]
     pub(super) manifest: ManifestArgs,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
     #[command(flatten)]
     pub(super) state_dir: StateDirArgs,
     /// Where compiled code is kept between starts; by default in the state folder. Hosts of one user may share it.
@@ -64,6 +68,16 @@ pub(super) struct Loaded {
 }
 
 impl ApplicationArgs {
+    /// Puts an application that is an artifact into the state folder, unless it is there, and takes it from there from now on.
+    pub(super) fn fetch(&mut self) -> anyhow::Result<()> {
+        let Some(reference) = self.manifest.reference().map(str::parse).transpose()? else { return Ok(()) };
+        let state = self.state_dir.open(&runtime_config(&self.manifest, self.runtime_config_file.as_deref())?)?;
+        let store = Store::new(state.artifacts());
+        let keys = self.registry.keys()?;
+        self.manifest.from = remote::runtime()?.block_on(store.get(&reference, self.registry.insecure, &keys))?;
+        Ok(())
+    }
+
     /// Reads the manifest and the runtime configuration.
     pub(super) fn read(&self) -> anyhow::Result<Described> {
         let mut manifest = self.manifest.load()?;

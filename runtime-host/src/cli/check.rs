@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::registry::RegistryArgs;
 use super::{ManifestArgs, gateway_file, runtime_config};
 use crate::gateway::Configuration;
 
@@ -10,6 +11,8 @@ use crate::gateway::Configuration;
 pub(super) struct Check {
     #[command(flatten)]
     manifest: ManifestArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Where the stores are, by label.
     #[arg(long, env = "RUNTIME_CONFIG_FILE")]
     runtime_config_file: Option<PathBuf>,
@@ -19,7 +22,9 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        // Removed at the end.
+        let _pulled = self.registry.pull_aside(&mut self.manifest)?;
         let manifest = self.manifest.load()?;
         let config = runtime_config(&self.manifest, self.runtime_config_file.as_deref())?;
         manifest.check_stores(&config)?;

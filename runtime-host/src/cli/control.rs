@@ -17,6 +17,7 @@ use url::form_urlencoded;
 use self::course::Course;
 pub(super) use self::look::{History, Status};
 use super::StateDirArgs;
+use super::registry::RegistryArgs;
 use super::remote::{self, Application, TlsArgs};
 use crate::admin::ACTOR;
 use crate::admin::control::{DEPLOY_PATH, HISTORY_PATH, IN_FORCE, PROMOTE_PATH, ROLLBACK_PATH, STATUS_PATH, VARIABLE};
@@ -208,8 +209,11 @@ impl WaitArgs {
 pub(super) struct Deploy {
     /// The component's id.
     component: String,
-    /// The wasm file; without it the artifact in force is given the configuration that the manifest and its sources have now.
+    /// The wasm file, or `oci://REGISTRY/REPOSITORY:TAG`: an application of which the component is taken, or a package of one
+    /// component. Without it the artifact in force is given the configuration that the manifest and its sources have now.
     artifact: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// A variable's value for this revision, `NAME=VALUE` or `@FILE`, instead of the one that the application's sources have; may be
     /// given several times. Not for secrets.
     #[arg(long = "variable", value_name = "NAME=VALUE")]
@@ -232,10 +236,7 @@ pub(super) struct Deploy {
 impl Deploy {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (wasm, source) = match &self.artifact {
-            Some(path) => {
-                let wasm = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-                (wasm, std::path::absolute(path)?.display().to_string())
-            }
+            Some(path) => self.registry.component(&self.component, path)?,
             None => Default::default(),
         };
         let variables: Vec<String> =

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use http::{Method, Request, Uri};
 
+use super::registry::RegistryArgs;
 use super::{ManifestArgs, gateway_file};
 use crate::config_file::ConfigError;
 use crate::gateway::Configuration;
@@ -23,13 +24,17 @@ pub(super) struct Route {
     header: Vec<String>,
     #[command(flatten)]
     manifest: ManifestArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// What the gateway does; by default the `gateway.toml` beside the manifest, if there is one.
     #[arg(long, env = "BODEGA_GATEWAY")]
     gateway: Option<PathBuf>,
 }
 
 impl Route {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        // Removed at the end.
+        let _pulled = self.registry.pull_aside(&mut self.manifest)?;
         let manifest = self.manifest.load()?;
         let mut request = Request::builder().method(self.method).uri(self.uri);
         for header in &self.header {

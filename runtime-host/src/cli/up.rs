@@ -123,7 +123,8 @@ impl Up {
         result
     }
 
-    fn run_with(self, passed: PassedSockets, former: Option<&mut Former>) -> anyhow::Result<()> {
+    fn run_with(mut self, passed: PassedSockets, former: Option<&mut Former>) -> anyhow::Result<()> {
+        self.application.fetch()?;
         // Before minutes of building end in a mistake that was there to be seen.
         let described = self.application.read()?;
         // Who takes over takes what is there.

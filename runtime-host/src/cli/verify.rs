@@ -54,7 +54,10 @@ struct Finding {
 }
 
 impl Verify {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        if !self.remote.is_named() && !stores::is_in_use(&self.application.state_dir.state_dir) {
+            self.application.fetch()?;
+        }
         let audit = remote::runtime()?.block_on(self.audit())?;
         match self.json {
             true => println!("{}", serde_json::to_string(&audit)?),

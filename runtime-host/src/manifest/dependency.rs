@@ -78,6 +78,13 @@ const CAPABILITIES: [(&str, Capability); 6] = [
     ("variables", Capability::Variables),
 ];
 
+impl Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The table has them all.
+        f.write_str(CAPABILITIES.iter().find(|(_, known)| known == self).map_or("", |(name, _)| *name))
+    }
+}
+
 impl Dependency {
     /// Reads the table; `inherit_all` is the component's `dependencies_inherit_configuration`.
     pub(super) fn read_all(

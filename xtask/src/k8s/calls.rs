@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::application::Application;
-use crate::cluster::{Cluster, Container};
+use crate::cluster::{Cluster, Container, Workload};
 use crate::host::{Host, upstreams};
 use crate::object::{items, text};
 use crate::problem::Problems;
@@ -59,6 +59,7 @@ pub(crate) fn wanted(cluster: &Cluster, application: &Application, problems: &mu
                 calls.add(host.container, &format!("{template} of component {id}"), &url, &components);
             }
             for url in host.stores(cluster, id, application) {
+                calls.served(host.container, &url);
                 calls.add(host.container, &format!("a store of component {id}"), &url, &components);
             }
         }
@@ -129,6 +130,19 @@ impl Calls<'_> {
                 let from = End::Workload(container.workload.object.to_string());
                 self.found.insert(Call { from, to: End::Workload(workload.object.to_string()), port });
             }
+        }
+    }
+
+    /// A database of a `stores` in the cluster is one that it serves.
+    fn served(&mut self, container: Container, url: &str) {
+        let Ok(parsed) = Url::parse(url) else { return };
+        let service = parsed.host_str().and_then(service_name).and_then(|name| self.cluster.find("Service", name));
+        let workloads = service.map(|service| self.cluster.behind(service)).unwrap_or_default();
+        let hosts = workloads.into_iter().flat_map(Workload::containers).filter_map(Host::of);
+        let label = parsed.path().trim_matches('/');
+        let is_served = |host: &Host| host.served(self.cluster).iter().any(|served| served == label);
+        for server in hosts.filter(|host| host.command == "stores" && !is_served(host)) {
+            self.problems.add(container.place(), format!("{} does not serve {url}", server.container.place()));
         }
     }
 

@@ -113,6 +113,15 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// The databases that it serves to others, by label.
+    pub(crate) fn served(&self, cluster: &Cluster) -> Vec<String> {
+        let manifest = self.option("from").and_then(|path| self.file(cluster, path));
+        let manifest: Value = manifest.and_then(|manifest| toml::from_str(manifest).ok()).unwrap_or_default();
+        let components = at(&manifest, "/component").as_object().into_iter().flatten();
+        let labels = components.flat_map(|(_, component)| items(component, "/sqlite_databases"));
+        labels.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// What its gateway file says.
     pub(crate) fn gateway(&self, cluster: &Cluster) -> Option<Value> {
         toml::from_str(self.file(cluster, self.option("gateway")?)?).ok()

@@ -106,9 +106,13 @@ impl Overlay {
         self.set(id, pointer, json!(text.replace(from, to)));
     }
 
-    /// The id of the ConfigMap of variables, whose name has a hash.
+    /// The id of the ConfigMap of variables.
     fn variables(&self) -> String {
-        let is_it = |id: &String| id.starts_with("ConfigMap/bodega-variables");
-        self.objects.iter().map(ToString::to_string).find(is_it).unwrap()
+        self.named("ConfigMap/bodega-variables")
+    }
+
+    /// The id of a resource whose name has a hash behind this.
+    fn named(&self, id: &str) -> String {
+        self.objects.iter().map(ToString::to_string).find(|found| found.starts_with(id)).unwrap()
     }
 }

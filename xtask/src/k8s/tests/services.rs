@@ -61,6 +61,19 @@ fn every_component_is_deployed_and_reached() {
 }
 
 #[test]
+fn databases_are_served_where_services_look_for_them() {
+    find(&[(
+        &|overlay| {
+            let stores = overlay.named("ConfigMap/bodega-stores");
+            overlay.replace(&stores, "/data/spin.toml", "\"orders\", ", "");
+        },
+        &[
+            "Deployment/orders container bodega: StatefulSet/stores container bodega does not serve http://stores/orders",
+        ],
+    )]);
+}
+
+#[test]
 fn secrets_go_to_whom_they_are_for() {
     let secret = |name: &str| json!({"name": format!("SPIN_VARIABLE_{name}"), "valueFrom": {"secretKeyRef": {"name": "bodega-secrets", "key": name}}});
     find(&[
