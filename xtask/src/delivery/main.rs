@@ -23,8 +23,9 @@ fn root() -> &'static Path {
 type Check = fn() -> Result<Vec<String>>;
 
 fn main() -> Result<ExitCode> {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("Dockerfile", linters::dockerfile),
+        ("scripts", linters::scripts),
         ("workflows", linters::workflows),
         ("security of workflows", linters::security_of_workflows),
         ("chart", linters::chart),
