@@ -73,6 +73,7 @@ use crate::gateway::Gateway;
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
 use crate::registry::{self, Digest, Registry, RegistryError};
 use crate::router::Router;
+use crate::rollout;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
 use crate::telemetry::Telemetry;
@@ -215,6 +216,11 @@ impl App {
         let outbound = Arc::new(parts.outbound);
         let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
         let mut decided = Decided::new(found.changed);
+        for component in &manifest.components {
+            let results = webhooks.has(&component.id).then_some(webhooks::RESULTS).into_iter().flatten();
+            let changes = rollout::Change::ALL.map(rollout::Change::name);
+            parts.telemetry.metrics.expect(&component.id, changes, [audit::DEPLOY, audit::ROLLBACK], results);
+        }
         let (in_force, token) = (&found.in_force, &preview_token);
         let table = restart::resume(&loader, &served, in_force, &workers, token, table, &mut decided).await?;
         let deployments = Deployments::new(found.in_force, found.bases);

@@ -1,6 +1,7 @@
 //! What the host tells about itself: logs, metrics, trace context, health.
 
 pub mod access_log;
+pub mod disk;
 pub mod guest_counters;
 pub mod guest_output;
 pub mod health;
