@@ -47,6 +47,7 @@ mod outbound_tls;
 mod ownership;
 mod payments;
 mod pricing;
+mod prometheus;
 mod resilience;
 mod rollout_kills;
 mod rollout_records;

@@ -11,6 +11,7 @@ pub mod legacy;
 pub mod load;
 pub mod metrics;
 pub mod programs;
+pub mod prometheus;
 pub mod raw;
 pub mod rollouts;
 pub mod shop;
