@@ -65,6 +65,7 @@ mod telemetry;
 mod tls;
 mod token_keys;
 mod torture;
+mod tracing;
 mod upgrade;
 mod upstreams;
 mod verify;

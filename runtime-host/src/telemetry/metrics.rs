@@ -23,6 +23,7 @@
 //! | `bodega_disk_size_bytes`, `bodega_disk_free_bytes` | path: a folder of each file system in use ([`disk`](super::disk)) |
 //! | `bodega_store_size_bytes`, `bodega_store_size_max_bytes` | store_kind, store |
 //! | `bodega_build_info` | version |
+//! | `bodega_spans_exported_total`, `bodega_spans_failed_total`, `bodega_spans_dropped_total` | where traces are sent |
 //! | `bodega_gateway_cache_total` | outcome |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
@@ -144,6 +145,7 @@ struct Families {
     /// Requests that no component answered.
     host: RequestCounts,
     gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
+    counters: Mutex<Vec<(&'static str, &'static str, Read)>>,
     /// Percent, by the component that is rolled out.
     rollout_weights: Mutex<BTreeMap<String, u8>>,
     /// By component and change.
@@ -282,6 +284,11 @@ impl Metrics {
     /// Adds a gauge without labels, whose value is read when it is asked for.
     pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
         lock(&self.families.gauges).push((name, help, Box::new(read)));
+    }
+
+    /// Adds a counter without labels, whose value is read when it is asked for; `name` is without `_total`.
+    pub fn counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        lock(&self.families.counters).push((name, help, Box::new(read)));
     }
 
     /// Everything as OpenMetrics text.

@@ -16,7 +16,7 @@ use crate::listener::{Drain, Listener, drain_on_signals};
 use crate::service_manager::{self, PassedSockets};
 use crate::state_dir::{RunningHost, StateDir};
 use crate::stores::{Others, Stores};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, spans};
 use crate::upgrade::former;
 use crate::upgrade::new::FormerEnd;
 use crate::upgrade::{Former, Upgrader};
@@ -38,6 +38,16 @@ impl Up {
         let workers = self.listener_config().workers;
         let Loaded { app, stores, telemetry } =
             self.application.load(&described, &state, state.path(), workers, lock).await?;
+
+        let mut complaints = Vec::new();
+        let application = &described.manifest.application;
+        let environment = |name: &str| std::env::var(name).ok();
+        let traces =
+            spans::settings::Settings::read(&application.name, &application.version, environment, &mut complaints);
+        complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
+        if let Some(settings) = traces {
+            app.export_spans(settings);
+        }
 
         let drain = drain_on_signals(telemetry.health.clone(), self.readiness_delay())?;
         let listener = Listener::bind(self.listener_config(), passed.public).await;
@@ -132,7 +142,7 @@ impl Up {
         for task in [Some(sweeper), Some(disk), Some(gateway), demo].into_iter().flatten() {
             task.abort();
         }
-        app.all_told().await;
+        tokio::join!(app.all_told(), app.spans_sent());
         stores.close(if drain.is_handed_over() { Others::GoOn } else { Others::None }).await;
         drain.end();
         // It ended with the drain; a panic of it is logged and hurts nothing any more.

@@ -120,6 +120,9 @@ impl Collector for Families {
             .iter()
             .map(|((component, result), count)| (vec![("component", &**component), ("result", *result)], *count));
         counters(encoder, "bodega_webhooks", "Messages to webhooks", webhooks)?;
+        for (name, help, read) in lock(&self.counters).iter() {
+            counters(encoder, name, help, [(Vec::new(), read())])?;
+        }
         for (name, help, read) in lock(&self.gauges).iter() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }
@@ -127,14 +130,14 @@ impl Collector for Families {
     }
 }
 
-fn counters<'m>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
 /// What a component counts, with the name that it gives it.
 fn named<'m>((component, (name, value)): &'m (&'m ComponentMetrics, (String, u64))) -> (Labels<'m>, u64) {
     (component.own_labels().into_iter().chain([("name", name.as_str())]).collect(), *value)
 }
 
+fn counters<'m>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
     help: &str,
     samples: impl IntoIterator<Item = (Labels<'m>, u64)>,
 ) -> fmt::Result {
