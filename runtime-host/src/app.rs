@@ -31,6 +31,7 @@ mod shadow;
 mod shape;
 mod shopper;
 mod smoke;
+mod spans;
 mod status;
 mod stores;
 mod table;
@@ -72,6 +73,7 @@ use crate::engine::outbound_client::OutboundShared;
 use crate::gateway::Gateway;
 use crate::manifest::{self, Manifest, StaticResponse, TriggerTarget};
 use crate::registry::{self, Digest, Registry, RegistryError};
+use crate::rollout;
 use crate::router::Router;
 use crate::state_dir::StateDir;
 use crate::stores::Stores;
@@ -214,6 +216,11 @@ impl App {
         let table = Table::new(live);
         let outbound = Arc::new(parts.outbound);
         let webhooks = Webhooks::start(&loader.manifest, &parts.variables, &outbound, &parts.telemetry)?;
+        for component in &manifest.components {
+            let results = webhooks.has(&component.id).then_some(webhooks::RESULTS).into_iter().flatten();
+            let changes = rollout::Change::ALL.map(rollout::Change::name);
+            parts.telemetry.metrics.expect(&component.id, changes, [audit::DEPLOY, audit::ROLLBACK], results);
+        }
         let mut decided = Decided::new(found.changed);
         let (in_force, token) = (&found.in_force, &preview_token);
         let table = restart::resume(&loader, &served, in_force, &workers, token, table, &mut decided).await?;

@@ -29,6 +29,8 @@ pub use restore::{RestoreError, restore};
 pub use sqlite::Others;
 use sqlite::{Database, Location, OpenError, Settings};
 
+use crate::telemetry::disk::StoreFile;
+
 /// The label of the stores that every application has without setting them up, as in Spin.
 pub const DEFAULT_LABEL: &str = "default";
 /// The file that a host locks while it uses a state folder.
@@ -280,6 +282,23 @@ impl Stores {
     /// The key-value store of a label.
     pub fn key_value(&self, label: &str) -> Option<Arc<dyn KeyValue>> {
         self.0.key_value.get(label).cloned()
+    }
+
+    /// The files of all stores that are kept in one, once for each store.
+    pub fn files(&self) -> Vec<StoreFile> {
+        let of_file = |file: &OpenFile| {
+            let (path, bytes_max) = (file.path.clone(), file.settings.bytes_max);
+            let users = file.users.clone().into_iter();
+            let stores = path.into_iter().flat_map(move |path| users.clone().map(move |user| (path.clone(), user)));
+            stores.map(move |(path, user)| {
+                let (store_kind, store) = match user {
+                    StoreName::Sqlite(label) => ("sqlite", label),
+                    StoreName::KeyValue(label) => ("key-value", label),
+                };
+                StoreFile { store_kind, store, path, bytes_max }
+            })
+        };
+        self.0.files.iter().flat_map(of_file).collect()
     }
 
     /// Removes what expired from every key-value store, and returns how many entries that were.

@@ -1,6 +1,7 @@
 //! What the host tells about itself: logs, metrics, trace context, health.
 
 pub mod access_log;
+pub mod disk;
 pub mod guest_counters;
 pub mod guest_output;
 pub mod health;
@@ -9,9 +10,10 @@ pub mod logs;
 pub mod metrics;
 mod process;
 pub mod request_context;
+pub mod spans;
 pub mod trace_context;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::Response;
@@ -20,6 +22,8 @@ use http_body_util::Full;
 use guest_output::GuestOutput;
 use health::{AppInfo, Health};
 use metrics::{ComponentMetrics, Metrics};
+use request_context::RequestContext;
+use spans::Tracer;
 
 /// Everything that the host reports about itself; one per process.
 #[derive(Debug)]
@@ -29,12 +33,19 @@ pub struct Telemetry {
     /// What is counted.
     pub metrics: Metrics,
     info: AppInfo,
+    /// Set once, where there is a collector.
+    tracer: OnceLock<Tracer>,
 }
 
 impl Telemetry {
     /// For the application `name`; `version` may be empty.
     pub fn new(name: &str, version: &str) -> Self {
-        Self { health: Health::default(), metrics: Metrics::new(), info: AppInfo::new(name, version) }
+        Self {
+            health: Health::default(),
+            metrics: Metrics::new(),
+            info: AppInfo::new(name, version),
+            tracer: OnceLock::new(),
+        }
     }
 
     /// The counters of a component's revision.
@@ -45,6 +56,31 @@ impl Telemetry {
     /// Where a component's instances write `stream`, which is `stdout` or `stderr`.
     pub fn guest_output(&self, component: &str, stream: &'static str) -> Arc<GuestOutput> {
         Arc::new(GuestOutput::new(component, stream))
+    }
+
+    /// Records traces from now on.
+    pub fn trace_with(&self, tracer: Tracer) {
+        // The first one stays.
+        let _ = self.tracer.set(tracer);
+    }
+
+    /// Who records traces, if anybody does.
+    pub fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.get()
+    }
+
+    /// Who records the trace of a request, if it is recorded.
+    pub fn tracer_of(&self, context: &RequestContext) -> Option<&Tracer> {
+        self.tracer().filter(|_| context.trace().sampled)
+    }
+
+    /// The context of a request from outside, of which it is decided here whether its trace is recorded, if traces are.
+    pub fn context_of(&self, headers: &http::HeaderMap) -> RequestContext {
+        let mut context = RequestContext::of_request(headers);
+        if let Some(tracer) = self.tracer() {
+            context.set_sampled(tracer.samples(context.trace(), context.parent().is_some()));
+        }
+        context
     }
 
     /// The answer to a path of the public listener that no route can take.

@@ -66,6 +66,11 @@ impl Shop {
         Self::run(App::at(reference.into())).await
     }
 
+    /// Starts a shop without products and with other settings.
+    pub async fn start_with(change: impl FnOnce(App) -> App) -> Self {
+        Self::run(change(App::at(programs::repository().join("spin.toml")))).await
+    }
+
     /// Runs the app as it is in the repository: the keys for tokens are those that the host makes for itself.
     pub async fn host_with_its_own_keys(change: impl FnOnce(App) -> App) -> Host {
         let app = Self::app();

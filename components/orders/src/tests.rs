@@ -7,6 +7,7 @@ mod chaos;
 mod checkout;
 mod events;
 mod faults;
+mod figures;
 mod journal;
 mod openapi;
 mod overtaken;

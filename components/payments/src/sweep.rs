@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use commerce::{Id, unix_ms};
 use serde::Serialize;
-use service::Error;
-use service::news::News;
+use service::news::{self, News};
+use service::{Error, figures};
 
 use crate::app::App;
 use crate::store::journal::By;
@@ -34,6 +34,16 @@ pub(crate) struct Swept {
     moved: usize,
     /// Orders that were told what they had not heard before.
     told: u32,
+}
+
+/// Says what a sweep has left, for its answer.
+pub(crate) fn say_what_waits(app: &App) -> Result<(), Error> {
+    let now_ms = unix_ms();
+    let (open, oldest_s) = operations::open_now(&app.database, now_ms)?;
+    figures::level("operations_open", open.into());
+    figures::level("operations_oldest_seconds", oldest_s.into());
+    figures::level("webhooks_failing", webhooks::count_failing(&app.database)?.into());
+    news::say_what_waits(&app.database, now_ms)
 }
 
 /// Takes up what is due, and tells orders what moved.

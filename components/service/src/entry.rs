@@ -10,6 +10,8 @@ use commerce::Problem;
 use http_body_util::BodyExt;
 use spin_sdk::http::Request;
 
+use crate::figures;
+
 /// Why a service cannot start with the settings that it was given, or with its store.
 pub type SettingError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -27,7 +29,7 @@ pub async fn serve(
         },
     };
     let request = request.map(|body| Body::new(body.map_err(axum::Error::new)));
-    let Ok(response) = tower_service::Service::call(&mut router.clone(), request).await;
+    let Ok(response) = figures::said(tower_service::Service::call(&mut router.clone(), request)).await;
     response
 }
 

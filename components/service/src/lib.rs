@@ -1,7 +1,7 @@
 //! What every HTTP service of the shop does the same way.
 //!
 //! `entry` (from the host's request to the router) -> `access` (whom the service trusts) and `peer` (the services that
-//! it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox`, `news` -> `column`, `retry`, `error`. A service
+//! it asks) -> `request`, `cards`, `answer`, `idempotency`, `outbox`, `news`, `figures` -> `column`, `retry`, `error`. A service
 //! brings its routes, its rules and its SQL.
 
 mod access;
@@ -10,6 +10,7 @@ pub mod cards;
 pub mod column;
 mod entry;
 mod error;
+pub mod figures;
 pub mod idempotency;
 pub mod news;
 pub mod outbox;

@@ -7,7 +7,7 @@ use serde_json::json;
 use sql::{Database, Row, Transaction};
 
 use crate::column::{id, name};
-use crate::{Error, Peer, Retry};
+use crate::{Error, Peer, Retry, figures};
 
 /// The table of what is to be told, as one of a service's migrations.
 pub const SCHEMA: &str = include_str!("news.sql");
@@ -21,6 +21,11 @@ const TOLD_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 const SWEEP_MAX: u32 = 200;
 /// A sweep takes up nothing new after this time, so that it ends before the host's deadline.
 const SWEEP_MS_MAX: i64 = 10_000;
+
+/// Orders that wait which are counted at most.
+const COUNTED_MAX: u32 = 1_000;
+/// The counter of orders that are told no more.
+const DROPPED: &str = "news_dropped_total";
 
 const COLUMNS: &str = "order_id, seq, attempts, since_ms";
 
@@ -102,6 +107,7 @@ impl Listener {
             false => {
                 eprintln!("the order {} is told no more at {}: {reason}", news.order, self.path);
                 close(database, news).await?;
+                figures::count(DROPPED, 1);
             }
         }
         Ok(false)
@@ -121,6 +127,19 @@ impl Listener {
         }
         Ok(told)
     }
+}
+
+/// Says how many orders have yet to hear, and for how many seconds the first of them has waited. It is for the answer to a
+/// sweep.
+pub fn say_what_waits(database: &Database, now_ms: i64) -> Result<(), Error> {
+    const COUNT: &str = "
+        SELECT count(*), max(0, ?1 - ifnull(min(since_ms), ?1)) / 1000 FROM (SELECT since_ms FROM news LIMIT ?2)";
+    if let Some(mut row) = database.read(COUNT, &[now_ms.into(), COUNTED_MAX.into()])?.pop() {
+        figures::level("news_waiting", u64::from(row.take::<u32>(0)?));
+        figures::level("news_oldest_seconds", u64::from(row.take::<u32>(1)?));
+    }
+    figures::expect([DROPPED]);
+    Ok(())
 }
 
 /// Whether anybody is to be told now.

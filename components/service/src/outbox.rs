@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sql::{Database, Row, Transaction};
 
-use crate::Error;
 use crate::request::{Pairs, page};
+use crate::{Error, figures};
 
 pub use audit::{AUDIT_SCHEMA, Audit, BREACHES_MAX, Breach, Kind, Range, audit, prune};
 
@@ -53,8 +53,15 @@ impl Event {
         self.id
     }
 
+    /// It is counted by its kind, once what it tells of is there.
+    fn count(&self, transaction: &Transaction) {
+        let counter = figures::counter_of(&self.kind);
+        transaction.on_commit(move || figures::count(counter, 1));
+    }
+
     /// Writes it down where events are kept.
     pub async fn put(self, transaction: &Transaction) -> Result<(), Error> {
+        self.count(transaction);
         let row = [
             self.id.to_string().into(),
             self.kind.into(),
@@ -68,6 +75,7 @@ impl Event {
     /// Writes it down where events go, until this time.
     pub async fn put_until(self, transaction: &Transaction, kept_until_ms: i64) -> Result<(), Error> {
         const INSERT: &str = "INSERT INTO outbox (id, type, subject, time_ms, data, kept_until_ms)";
+        self.count(transaction);
         let row = [
             self.id.to_string().into(),
             self.kind.into(),

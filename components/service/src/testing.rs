@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sql::Database;
 use tower::ServiceExt;
 
-use crate::Access;
+use crate::{Access, figures};
 
 pub use openapi::{Contract, INTERNAL_SECRET};
 
@@ -146,7 +146,7 @@ impl Ask {
 
     /// Sends it, beside others.
     pub async fn answer(self) -> Answered {
-        let Ok(response) = self.router.oneshot(self.request).await;
+        let Ok(response) = figures::said(self.router.oneshot(self.request)).await;
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answered { status: parts.status, headers: parts.headers, body }

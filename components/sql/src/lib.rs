@@ -8,7 +8,8 @@
 //! - [`Database::begin`] opens a connection of its own, since an open transaction must never be seen by the
 //!   other requests of the instance.
 
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use futures::future::poll_immediate;
 
@@ -62,7 +63,7 @@ impl Database {
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let connection = Connection::open(&self.label)?;
         connection.execute("BEGIN IMMEDIATE", Vec::new()).await?;
-        Ok(Transaction { connection })
+        Ok(Transaction { connection, on_commit: Mutex::default() })
     }
 
     fn connection(&self) -> Result<&Connection, Error> {
@@ -78,10 +79,12 @@ impl Database {
 ///
 /// Dropping it closes the connection, which rolls back. It must not say ROLLBACK there: that call would hold the whole
 /// instance until it is answered, and the answer may have to wait for a transaction of another request of the instance.
-#[derive(Debug)]
 pub struct Transaction {
     connection: Connection,
+    on_commit: Mutex<Vec<OnCommit>>,
 }
+
+type OnCommit = Box<dyn FnOnce() + Send>;
 
 impl Transaction {
     /// Runs one statement within the transaction.
@@ -123,9 +126,24 @@ impl Transaction {
         }
     }
 
+    /// Has something done once the changes are durable, and not otherwise.
+    pub fn on_commit(&self, then: impl FnOnce() + Send + 'static) {
+        // A push leaves the list whole.
+        self.on_commit.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(then));
+    }
+
     /// Makes the changes durable.
     pub async fn commit(self) -> Result<(), Error> {
-        self.connection.execute("COMMIT", Vec::new()).await.map(drop)
+        self.connection.execute("COMMIT", Vec::new()).await?;
+        let then = self.on_commit.into_inner().unwrap_or_else(PoisonError::into_inner);
+        then.into_iter().for_each(|then| then());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 
@@ -155,6 +173,29 @@ mod tests {
         let mut rows = database.read("SELECT n FROM t ORDER BY n DESC", &[]).unwrap();
         assert_eq!(rows.len(), VALUES_PER_INSERT + 1);
         assert_eq!(rows[0].take::<i64>(0).unwrap(), VALUES_PER_INSERT as i64);
+    }
+
+    #[test]
+    fn what_is_to_follow_a_commit_follows_nothing_else() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder);
+        let done = Arc::new(AtomicU32::new(0));
+        let begin = || async {
+            let (transaction, done) = (database.begin().await.unwrap(), done.clone());
+            transaction.on_commit(move || {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+            transaction
+        };
+        block_on(async {
+            drop(begin().await);
+            let committed = begin().await;
+            assert_eq!(done.load(Ordering::Relaxed), 0);
+            committed.commit().await.unwrap();
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -13,6 +13,8 @@ impl App {
         result: &Result<T, DeployError>,
         is_recorded: impl FnOnce(&T) -> bool,
     ) {
+        let end = if result.is_ok() { "ok" } else { "failed" };
+        self.telemetry.metrics.control_action(wanted.component, wanted.action, end);
         match result {
             Ok(done) if is_recorded(done) => tell(&wanted.done()),
             Ok(_) => self.audit(wanted.done()).await,
@@ -29,6 +31,11 @@ impl App {
         }
     }
 }
+
+/// What is counted from the start, because alerts and dashboards tell of it.
+pub(super) const DEPLOY: &str = "deploy";
+/// A former revision is put in force again.
+pub(super) const ROLLBACK: &str = "rollback";
 
 /// What a person wants.
 pub(super) struct Wanted<'a> {

@@ -16,6 +16,7 @@ use crate::engine::outbound_client::OutboundClient;
 use crate::engine::outbound_http::ServiceChain;
 use crate::router::{CHAINED_ROUTE, Match, RequestFacts};
 use crate::telemetry::request_context::{REQUEST_ID, RequestContext};
+use crate::telemetry::spans::Tracer;
 
 /// Where a request that one component sends to another by name seems to come from, as in Spin.
 const CHAIN_PEER: &str = "0.0.0.0:0";
@@ -83,6 +84,10 @@ impl ServiceChain for Worker {
 
     fn client(&self) -> &OutboundClient {
         &self.client
+    }
+
+    fn tracer_of(&self, context: &RequestContext) -> Option<&Tracer> {
+        self.app.telemetry.tracer_of(context)
     }
 }
 

@@ -9,9 +9,11 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::Worker;
 use crate::gateway::{Passage, Principal};
+use crate::router::CHAINED_ROUTE;
 use crate::telemetry::access_log::{self, LoggedBody};
 use crate::telemetry::metrics::{CacheOutcome, ComponentMetrics, HOST as HOST_COMPONENT};
 use crate::telemetry::request_context::RequestContext;
+use crate::telemetry::spans::{self, Kind, Span};
 
 /// A request that is not answered yet.
 pub(super) struct Asked {
@@ -82,6 +84,46 @@ pub(super) struct Answered<'a> {
     pub(super) failed: Option<StatusCode>,
 }
 
+/// What a trace tells of a request: not its path, in which secrets may be, but its route.
+fn span(
+    asked: &Asked,
+    context: &RequestContext,
+    component: &str,
+    answered: &Answered<'_>,
+    response: &Response<WasiBody>,
+) -> Span {
+    // A request from one component to another has the route of everything.
+    let is_chained = answered.route == CHAINED_ROUTE;
+    let about = if is_chained { component } else { answered.route };
+    let name = if about.is_empty() { asked.method.to_string() } else { format!("{} {about}", asked.method) };
+    let mut attributes =
+        vec![("bodega.component", component.to_owned()), ("bodega.request_id", context.request_id().to_owned())];
+    if !answered.route.is_empty() && !is_chained {
+        attributes.push(("http.route", answered.route.to_owned()));
+    }
+    if let Some(revision) = response.extensions().get::<Revision>() {
+        attributes.push(("bodega.revision", revision.0.revision().to_owned()));
+    }
+    if let Some(upstream) = &answered.upstream {
+        attributes.push(("bodega.upstream", upstream.clone()));
+    }
+    if let Some(cached) = asked.cached {
+        attributes.push(("bodega.cache", cached.as_str().to_owned()));
+    }
+    let (started, duration) = spans::began(asked.started);
+    Span {
+        trace: context.trace(),
+        parent: context.parent(),
+        kind: Kind::Server,
+        name,
+        method: asked.method.clone(),
+        status: Some(answered.failed.unwrap_or(response.status())),
+        started,
+        duration,
+        attributes,
+    }
+}
+
 impl Worker {
     /// Counts an answer that no component gave, and has the access log know of every one.
     pub(super) fn report(
@@ -95,6 +137,15 @@ impl Worker {
         if component.is_none() {
             let duration = asked.started.elapsed();
             self.app.telemetry.metrics.host_request(&asked.method, response.status(), duration);
+        }
+        if let Some(tracer) = self.app.telemetry.tracer_of(&context) {
+            tracer.record(span(
+                &asked,
+                &context,
+                component.map_or(HOST_COMPONENT, String::as_str),
+                &answered,
+                &response,
+            ));
         }
         if !access_log::is_on() {
             return response;

@@ -109,6 +109,7 @@ impl Live {
             let admission = Arc::downgrade(&admission);
             move || admission.upgrade().map_or(0, |admission| admission.queue_length())
         });
+        metrics.bounded(limits.instances_max, limits.queue_length_max);
         let pools = Pools::new(limits.instances_max, NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN));
         let live = Arc::new(Self { revision, admission, pools });
         for (index, worker) in workers.iter().enumerate() {

@@ -35,6 +35,15 @@ const ATTEMPTS_MAX: u32 = 4;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a host that stops waits for messages to be delivered: enough for all attempts at a URL that fails at once.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What becomes of a message, in metrics: it was taken.
+const OK: &str = "ok";
+/// The URL did not take it, however often it was tried.
+const FAILED: &str = "failed";
+/// Too many waited before it.
+const DROPPED: &str = "dropped";
+/// What may become of one.
+pub(super) const RESULTS: [&str; 3] = [OK, FAILED, DROPPED];
 /// How long the second attempt waits at most; each one after it twice as long.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// The part of a delay that is left to chance, so that many hosts do not all ask again at once.
@@ -163,6 +172,11 @@ impl Webhooks {
         Ok(Self { queues, untold, telemetry: telemetry.clone() })
     }
 
+    /// Whether anybody is told of a component.
+    pub(super) fn has(&self, component: &str) -> bool {
+        self.queues.get(component).is_some_and(|queues| !queues.is_empty())
+    }
+
     /// Waits until all has been told, but not for long, since the host is to stop.
     pub(super) async fn all_told(&self) {
         let mut untold = self.untold.subscribe();
@@ -189,7 +203,7 @@ impl Webhooks {
                     line,
                     "a webhook is not told of a change, since too many messages wait for it"
                 );
-                self.telemetry.metrics.webhook(component, "dropped");
+                self.telemetry.metrics.webhook(component, DROPPED);
             }
         }
     }
@@ -210,7 +224,7 @@ impl Webhook {
                 let (component, line) = (&self.component, self.uri.position.line);
                 tracing::warn!(component, line, "a webhook was not told of a change: {failure}");
             }
-            self.telemetry.metrics.webhook(&self.component, if sent.is_ok() { "ok" } else { "failed" });
+            self.telemetry.metrics.webhook(&self.component, if sent.is_ok() { OK } else { FAILED });
             self.untold.send_modify(|untold| *untold -= 1);
         }
     }

@@ -94,12 +94,12 @@ impl Worker {
             }
             response
         });
+        metrics.request(&method, response.status(), duration);
+        if access_log::is_on() || self.app.telemetry.tracer_of(&context).is_some() {
+            response.extensions_mut().insert(Revision(metrics.clone()));
+        }
         if let Some((copy, other)) = copied {
             response = copy.compare(response, other, context);
-        }
-        metrics.request(&method, response.status(), duration);
-        if access_log::is_on() {
-            response.extensions_mut().insert(Revision(metrics.clone()));
         }
         response
     }
@@ -202,7 +202,7 @@ impl Handler for Arc<Worker> {
         if let Some(response) = self.app.reserved(request.uri().path()) {
             return response;
         }
-        let mut context = Arc::new(RequestContext::of_request(request.headers()));
+        let mut context = Arc::new(self.app.telemetry.context_of(request.headers()));
         let mut asked = Asked::new(&request);
         let (mut parts, mut body) = request.into_parts();
         let scheme = if connection.tls { Scheme::HTTPS } else { Scheme::HTTP };
@@ -240,7 +240,7 @@ impl Handler for Arc<Worker> {
             Refusal::BodyTimeout => Problem::BodyTimeout,
             Refusal::BrokenBody => Problem::BrokenBody,
         };
-        let context = Arc::new(RequestContext::of_request(request.headers()));
+        let context = Arc::new(self.app.telemetry.context_of(request.headers()));
         let response = problem.response(context.request_id());
         self.report(Asked::new(request), context, Answered::default(), response)
     }

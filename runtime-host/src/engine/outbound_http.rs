@@ -1,6 +1,7 @@
 //! Requests that guests send: service chaining inside the process, and HTTP to the hosts that the manifest allows.
 
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use http::response;
@@ -13,6 +14,7 @@ use super::component::Component;
 use super::outbound_client::OutboundClient;
 use crate::allowed_hosts::{is_service_chaining_host, service_chaining_target};
 use crate::telemetry::request_context::RequestContext;
+use crate::telemetry::spans::{self, Kind, Span, Tracer};
 
 /// The host of requests that name none, which are requests to the app itself, as in Spin.
 pub(super) const SELF_ALT: &str = "self.alt";
@@ -44,6 +46,9 @@ pub trait ServiceChain: Send + Sync {
 
     /// The client for hosts outside of the app.
     fn client(&self) -> &OutboundClient;
+
+    /// Who records the trace of a request, if it is recorded.
+    fn tracer_of(&self, context: &RequestContext) -> Option<&Tracer>;
 }
 
 /// Stands for the chain of an instance that is only tried out; it is never made, so nothing can be called through it.
@@ -72,6 +77,10 @@ impl ServiceChain for NoChain {
     }
 
     fn client(&self) -> &OutboundClient {
+        match *self {}
+    }
+
+    fn tracer_of(&self, _: &RequestContext) -> Option<&Tracer> {
         match *self {}
     }
 }
@@ -117,7 +126,16 @@ impl Outbound {
                 context.write_headers(request.headers_mut());
                 let component = self.component.clone();
                 return Ok(Box::pin(async move {
-                    Ok((chain.client().send(&component.id, request, options).await?, done()))
+                    let Some(tracer) = chain.tracer_of(&context) else {
+                        return Ok((chain.client().send(&component.id, request, options).await?, done()));
+                    };
+                    let (started, mut span) =
+                        (Instant::now(), outbound_span(&component.id, &context, &request, &authority));
+                    let answer = chain.client().send(&component.id, request, options).await;
+                    span.status = answer.as_ref().ok().map(Response::status);
+                    (span.started, span.duration) = spans::began(started);
+                    tracer.record(span);
+                    Ok((answer?, done()))
                 }));
             }
             _ if context.depth() > CHAIN_DEPTH_MAX => {
@@ -174,6 +192,23 @@ impl<'h> Destination<'h> {
             None if matches!(host, "" | SELF_ALT) => Self::Own,
             None => Self::Outside,
         }
+    }
+}
+
+/// What a trace tells of a request to somebody outside: to which host, and not for what.
+fn outbound_span(component: &str, context: &RequestContext, request: &Request<WasiBody>, to: &Authority) -> Span {
+    let mut attributes = vec![("bodega.component", component.to_owned()), ("server.address", to.host().to_owned())];
+    attributes.extend(to.port().map(|port| ("server.port", port.as_str().to_owned())));
+    Span {
+        trace: context.trace(),
+        parent: context.parent(),
+        kind: Kind::Client,
+        name: request.method().to_string(),
+        method: request.method().clone(),
+        status: None,
+        started: SystemTime::UNIX_EPOCH,
+        duration: Duration::ZERO,
+        attributes,
     }
 }
 

@@ -82,6 +82,20 @@ pub enum Change {
 }
 
 impl Change {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::StepBegan,
+        Self::GateReached,
+        Self::Switched,
+        Self::Paused,
+        Self::Resumed,
+        Self::Stalled,
+        Self::Restarted,
+        Self::Promoted,
+        Self::RolledBack,
+        Self::Aborted,
+    ];
+
     /// One word, in metrics, in the log of actions and for webhooks.
     pub fn name(self) -> &'static str {
         match self {

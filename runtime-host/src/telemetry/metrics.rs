@@ -10,25 +10,32 @@
 //! | `bodega_instances_created_total`, `bodega_instances_live`, `bodega_queue_length` | component, revision |
 //! | `bodega_instances_trapped_total`, `bodega_requests_rejected_total`, `bodega_response_bodies_cut_total` | component, revision, reason |
 //! | `bodega_scheduled_runs_total` | component, revision, path, result |
-//! | `bodega_component_counts_total` | component, revision, name: what the component itself counts ([`guest_counters`](super::guest_counters)) |
+//! | `bodega_instances_max`, `bodega_queue_length_max` | component, revision |
+//! | `bodega_component_counts_total`, `bodega_component_level` | component, revision, name: what the component itself counts, and at what something stands ([`guest_counters`](super::guest_counters)) |
 //! | `bodega_gateway_refused_total` | reason |
 //! | `bodega_gateway_retries_total`, `bodega_gateway_fallbacks_total` | |
 //! | `bodega_gateway_breaker_changes_total` | target, change |
 //! | `bodega_upstream_requests_total`, `bodega_upstream_request_duration_seconds` | upstream, method, status_class |
 //! | `bodega_rollout_weight_percent` | component |
 //! | `bodega_rollout_transitions_total` | component, change |
+//! | `bodega_control_actions_total` | component, action, result: what people asked for through the control API |
 //! | `bodega_webhooks_total` | component, result |
-//! | `bodega_gateway_refused_total` | reason |
+//! | `bodega_disk_size_bytes`, `bodega_disk_free_bytes` | path: a folder of each file system in use ([`disk`](super::disk)) |
+//! | `bodega_store_size_bytes`, `bodega_store_size_max_bytes` | store_kind, store |
+//! | `bodega_build_info` | version |
+//! | `bodega_spans_exported_total`, `bodega_spans_failed_total`, `bodega_spans_dropped_total` | where traces are sent |
 //! | `bodega_gateway_cache_total` | outcome |
 //! | `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` | |
 //!
 //! Requests that no component answered (no route, a static response, over a limit) have [`HOST`] for their component.
-//! A gauge of the whole process is added with [`Metrics::gauge`].
+//! A gauge of the whole process is added with [`Metrics::gauge`]. A counter of what is rare and told of in alerts stands at 0 from the
+//! start ([`Metrics::expect`]): Prometheus sees no growth in a series that begins at 1.
 
 mod encode;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -37,6 +44,7 @@ use http::{HeaderMap, Method, StatusCode};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use super::disk::{Disk, StoreFile};
 use super::guest_counters::GuestCounters;
 use super::histogram::{Histograms, Observed};
 use super::process::ProcessMetrics;
@@ -126,6 +134,7 @@ type Read = Box<dyn Fn() -> u64 + Send + Sync>;
 pub struct Metrics {
     families: Arc<Families>,
     process: ProcessMetrics,
+    disk: Disk,
 }
 
 #[derive(Default)]
@@ -136,10 +145,13 @@ struct Families {
     /// Requests that no component answered.
     host: RequestCounts,
     gauges: Mutex<Vec<(&'static str, &'static str, Read)>>,
+    counters: Mutex<Vec<(&'static str, &'static str, Read)>>,
     /// Percent, by the component that is rolled out.
     rollout_weights: Mutex<BTreeMap<String, u8>>,
     /// By component and change.
     rollout_transitions: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By component, action and result.
+    control_actions: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     /// By reason.
     refused: Mutex<BTreeMap<&'static str, u64>>,
     retries: AtomicU64,
@@ -163,7 +175,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Self {
-        Self { families: Arc::default(), process: ProcessMetrics::new() }
+        Self { families: Arc::default(), process: ProcessMetrics::new(), disk: Disk::default() }
     }
 
     /// The counters of a component's revision; the same ones for the same names as long as somebody has them.
@@ -196,6 +208,39 @@ impl Metrics {
     /// A rollout has changed; `change` is one of a few fixed words.
     pub fn rollout_transition(&self, component: &str, change: &'static str) {
         *lock(&self.families.rollout_transitions).entry((component.to_owned(), change)).or_default() += 1;
+    }
+
+    /// Somebody asked for this through the control API; `action` and `result` are each one of a few fixed words.
+    pub fn control_action(&self, component: &str, action: &'static str, result: &'static str) {
+        *lock(&self.families.control_actions).entry((component.to_owned(), action, result)).or_default() += 1;
+    }
+
+    /// These changes of rollouts and actions may come for the component, and these results of its webhooks, and have not yet.
+    pub fn expect(
+        &self,
+        component: &str,
+        changes: impl IntoIterator<Item = &'static str>,
+        actions: impl IntoIterator<Item = &'static str>,
+        webhook_results: impl IntoIterator<Item = &'static str>,
+    ) {
+        let of = || component.to_owned();
+        let mut transitions = lock(&self.families.rollout_transitions);
+        for change in changes {
+            transitions.entry((of(), change)).or_default();
+        }
+        let mut done = lock(&self.families.control_actions);
+        for action in actions {
+            done.entry((of(), action, "ok")).or_default();
+        }
+        let mut webhooks = lock(&self.families.webhooks);
+        for result in webhook_results {
+            webhooks.entry((of(), result)).or_default();
+        }
+    }
+
+    /// Measures how full the file systems are of the state folder and these files of stores, and how large those are; blocks.
+    pub fn measure_disk(&self, state_dir: &Path, files: &[StoreFile]) {
+        self.disk.measure(state_dir, files);
     }
 
     /// The gateway has refused a request; `reason` is one of a few fixed words.
@@ -241,11 +286,17 @@ impl Metrics {
         lock(&self.families.gauges).push((name, help, Box::new(read)));
     }
 
+    /// Adds a counter without labels, whose value is read when it is asked for; `name` is without `_total`.
+    pub fn counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        lock(&self.families.counters).push((name, help, Box::new(read)));
+    }
+
     /// Everything as OpenMetrics text.
     pub fn render(&self) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.families.clone()));
         registry.register_collector(Box::new(self.process.clone()));
+        registry.register_collector(Box::new(self.disk.clone()));
         let mut rendered = String::new();
         // Writing to a string cannot fail.
         let _ = text::encode(&mut rendered, &registry);
@@ -305,6 +356,8 @@ pub struct ComponentMetrics {
     /// By path and result.
     scheduled: Mutex<BTreeMap<(String, &'static str), u64>>,
     queue_length: Mutex<Option<Read>>,
+    queue_length_max: AtomicU64,
+    instances_max: AtomicU64,
     own: GuestCounters,
 }
 
@@ -327,6 +380,8 @@ impl ComponentMetrics {
             bodies_cut: Mutex::default(),
             scheduled: Mutex::default(),
             queue_length: Mutex::default(),
+            queue_length_max: AtomicU64::new(0),
+            instances_max: AtomicU64::new(0),
             own: GuestCounters::default(),
         }
     }
@@ -395,6 +450,12 @@ impl ComponentMetrics {
     /// Says how many requests wait, when it is asked for; in place of what said so before.
     pub fn watch_queue(&self, length: impl Fn() -> usize + Send + Sync + 'static) {
         *lock(&self.queue_length) = Some(Box::new(move || length() as u64));
+    }
+
+    /// It may have so many instances, and so many requests that wait.
+    pub fn bounded(&self, instances_max: usize, queue_length_max: usize) {
+        self.instances_max.store(instances_max as u64, Ordering::Relaxed);
+        self.queue_length_max.store(queue_length_max as u64, Ordering::Relaxed);
     }
 
     fn own_labels(&self) -> [(&'static str, &str); 2] {

@@ -1,5 +1,6 @@
 //! Who a request is: its id and its place in a trace, on their way from the client through every component it passes.
 
+use std::num::NonZeroU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,6 +23,8 @@ const TRACESTATE_BYTES_MAX: usize = 512;
 pub struct RequestContext {
     request_id: HeaderValue,
     trace: TraceContext,
+    /// The span that this one is a part of.
+    parent: Option<NonZeroU64>,
     tracestate: Option<HeaderValue>,
     depth: u32,
     sides: Option<Sides>,
@@ -42,16 +45,28 @@ impl RequestContext {
         let parent = traceparents.next().and_then(|value| TraceContext::parse(value.as_bytes()));
         match parent {
             // More than one is as good as none.
-            Some(parent) if traceparents.next().is_none() => {
-                Self { request_id, trace: parent.child(), tracestate: tracestate(headers), depth: 0, sides: None }
-            }
-            _ => Self { request_id, trace: TraceContext::generate(), tracestate: None, depth: 0, sides: None },
+            Some(parent) if traceparents.next().is_none() => Self {
+                request_id,
+                trace: parent.child(),
+                parent: Some(parent.span_id),
+                tracestate: tracestate(headers),
+                depth: 0,
+                sides: None,
+            },
+            _ => Self {
+                request_id,
+                trace: TraceContext::generate(),
+                parent: None,
+                tracestate: None,
+                depth: 0,
+                sides: None,
+            },
         }
     }
 
     /// The context of a request that a component sends while it works on this one.
     pub fn child(&self) -> Self {
-        Self { trace: self.trace.child(), depth: self.depth + 1, ..self.clone() }
+        Self { trace: self.trace.child(), parent: Some(self.trace.span_id), depth: self.depth + 1, ..self.clone() }
     }
 
     /// The id, visible ASCII.
@@ -68,6 +83,16 @@ impl RequestContext {
     /// The place in the trace.
     pub fn trace(&self) -> TraceContext {
         self.trace
+    }
+
+    /// The span that this request is a part of, if it is of one.
+    pub fn parent(&self) -> Option<NonZeroU64> {
+        self.parent
+    }
+
+    /// Its trace is recorded, or not.
+    pub fn set_sampled(&mut self, sampled: bool) {
+        self.trace.sampled = sampled;
     }
 
     /// The place in the trace as the header's text.
@@ -161,6 +186,9 @@ mod tests {
         ]));
         let second = first.child().child();
         assert_eq!((first.depth(), second.depth()), (0, 2));
+        let parent = TraceContext::parse(PARENT.as_bytes()).unwrap();
+        assert_eq!(first.parent(), Some(parent.span_id));
+        assert_eq!(first.child().parent(), Some(first.trace().span_id));
         for context in [&first, &second] {
             let headers = written(context);
             assert_eq!(headers["x-request-id"], "order-17/retry");

@@ -11,9 +11,10 @@ use commerce::{Quantity, Sku, rfc3339, unix_ms};
 use serde::Deserialize;
 use serde_json::json;
 use service::request::{parse, read_body};
-use service::{Error, Violation, answer};
+use service::{Error, Violation, answer, figures};
 
 use super::Reply;
+use super::whole::OPENED;
 use crate::app::App;
 use crate::attempt::Condition;
 use crate::cart::{Cart, State as Stage};
@@ -85,6 +86,7 @@ pub(crate) async fn check_out(State(app): State<Arc<App>>, headers: HeaderMap, b
 /// `POST /internal/carts/sweep`: removes the carts whose time is up.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
+    figures::expect([OPENED]);
     Ok(answer::json(serde_json::to_string(&sweep_carts(&app, unix_ms).await?)?))
 }
 

@@ -10,8 +10,8 @@ use commerce::{not_modified, unix_ms};
 use pricing_client::Destination;
 use serde::Deserialize;
 use serde_json::json;
-use service::Error;
 use service::request::{parse, read_body};
+use service::{Error, figures};
 
 use super::{HEADERS, Reply, about, now};
 use crate::app::App;
@@ -24,6 +24,8 @@ use crate::merge::merge as merge_carts;
 use crate::owner::{Owner, Token};
 use crate::view::{Shown, shown};
 
+/// The counter of guests' carts.
+pub(crate) const OPENED: &str = "carts_opened_total";
 /// Longest region, in characters.
 const REGION_CHARS_MAX: usize = 100;
 /// Longest postcode, in letters and digits.
@@ -44,6 +46,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, headers: HeaderMap) -> Rep
     if !app.store.swap(owner.key(), None, &serde_json::to_vec(&cart)?)? {
         return Err(Refusal::Busy.into());
     }
+    figures::count(OPENED, 1);
     let body = json!({"cart": shown.cart, "token": token.as_str()});
     Ok(([(header::LOCATION, "/api/cart")], about(StatusCode::CREATED, &body, &shown.etag)).into_response())
 }

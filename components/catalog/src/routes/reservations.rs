@@ -8,15 +8,14 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use commerce::unix_ms;
 use serde_json::json;
-use service::Error;
-use service::answer;
 use service::request::{Pairs, Segments, parse, read_body};
 use service::tags::changed;
+use service::{Error, answer, figures};
 
 use crate::app::App;
 use crate::reservation::{Reservation, ReservationInput, State as Stage, Wish};
 use crate::restock::{Restock, RestockInput};
-use crate::store::reservations::Swept;
+use crate::store::reservations::{STOCK_OUTS, Swept};
 use crate::store::stock::products_of;
 use crate::store::{products, reservations, restocks};
 use crate::tags::{CATALOG, stock_changed};
@@ -96,6 +95,7 @@ pub(crate) async fn release(
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
     let mut freed = Swept::default();
+    figures::expect([STOCK_OUTS]);
     match reservations::sweep(&app.database, unix_ms(), &mut freed).await {
         Ok(expired) => Ok(moved(&app, answer::json(json!({ "expired": expired }).to_string()), &freed.skus)),
         // It may have ended some, of which not all are known.

@@ -3,7 +3,7 @@
 //! Every step is one statement, and so one transaction of its own; the triggers of the schema move the stock
 //! with it. The constraint that reserved stock never exceeds counted stock decides between two buyers.
 
-use service::Error;
+use service::{Error, figures};
 use sql::{Database, Row, Transaction, Value};
 
 use super::json_list;
@@ -14,6 +14,9 @@ use crate::reservation::{Line, Reservation, State};
 pub(crate) const SWEEP_MAX: u32 = 500;
 /// Sweeps that a buyer who found too little waits for at most.
 const SWEEPS_MAX: u32 = 100;
+
+/// The counter of orders for which there was not enough stock.
+pub(crate) const STOCK_OUTS: &str = "stock_outs_total";
 
 /// What sweeps have given back.
 #[derive(Default)]
@@ -60,7 +63,10 @@ pub(crate) async fn hold(
             Err(error) if is_shortage(&error) && sweeps < SWEEPS_MAX && sweep(database, now_ms, freed).await? > 0 => {
                 sweeps += 1
             }
-            Err(error) if is_shortage(&error) => return Err(Refusal::OutOfStock(short(database, lines).await?).into()),
+            Err(error) if is_shortage(&error) => {
+                figures::count(STOCK_OUTS, 1);
+                return Err(Refusal::OutOfStock(short(database, lines).await?).into());
+            }
             Err(error) => return Err(error.into()),
         }
     }

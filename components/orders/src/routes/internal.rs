@@ -6,14 +6,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use commerce::Id;
+use commerce::{Id, unix_ms};
 use serde::Deserialize;
 use serde_json::json;
 use service::request::{Pairs, parse, read_body};
-use service::{answer, outbox};
+use service::{answer, figures, outbox};
 
 use super::Reply;
 use crate::app::App;
+use crate::store::{journal, tasks};
 use crate::{parcel_news, payment_news, sweep as sweeping};
 
 #[derive(Deserialize)]
@@ -22,10 +23,16 @@ struct Changed {
     order_id: Id,
 }
 
-/// `POST /internal/orders/sweep`: takes up what was left.
+/// `POST /internal/orders/sweep`: takes up what was left, and says how much still is.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(serde_json::to_string(&sweeping::sweep(&app).await?)?))
+    let swept = sweeping::sweep(&app).await?;
+    let open = tasks::open_now(&app.database, unix_ms())?;
+    figures::level("tasks_open", open.tasks.into());
+    figures::level("tasks_oldest_seconds", open.oldest_s.into());
+    figures::level("tasks_stuck", open.stuck.into());
+    journal::expect_counts(app.peers.offers.currency());
+    Ok(answer::json(serde_json::to_string(&swept)?))
 }
 
 /// `POST /internal/payments/changed`: the payment of an order moved without its doing.

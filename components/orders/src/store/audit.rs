@@ -14,7 +14,7 @@ pub(crate) const STUCK_MS_MAX: i64 = 5 * 60 * 1000;
 /// another service is down for.
 pub(crate) const GOES_ON_MS_MAX: i64 = 60 * 60 * 1000;
 /// The same of a refund, which a bank may take its time with.
-const REFUND_GOES_ON_MS_MAX: i64 = 14 * 24 * 60 * 60 * 1000;
+pub(crate) const REFUND_GOES_ON_MS_MAX: i64 = 14 * 24 * 60 * 60 * 1000;
 
 /// What orders' own books say of an order. Amounts are minor units.
 #[derive(Clone, Debug)]

@@ -1,15 +1,16 @@
 //! What is only ever added to: what came of each step, the changes of state (the history), and the events for others
 //! (the outbox).
 
-use commerce::{Id, rfc3339};
+use commerce::{Currency, Id, Money, rfc3339};
 use serde_json::{Value, json};
 use service::Error;
 use service::column::id;
+use service::figures;
 use service::outbox::Event;
 use sql::{Database, Row, Transaction};
 
 use crate::order::{Actor, Order};
-use crate::refund::Refund;
+use crate::refund::{self, Refund};
 use crate::state::State;
 use crate::task::Task;
 
@@ -35,6 +36,9 @@ pub(crate) async fn record(
     now_ms: i64,
 ) -> Result<(), Error> {
     let what = if from.is_none() { "placed" } else { step.to.as_str() };
+    if from.is_some() && step.to == State::Paid {
+        count_money(transaction, "revenue_captured", order.total());
+    }
     add(transaction, order, from, step, what, now_ms).await
 }
 
@@ -102,6 +106,9 @@ pub(crate) async fn tell(
         })).collect::<Vec<_>>(),
     });
     if let Some(refund) = refund {
+        if refund.state == refund::State::Succeeded {
+            count_money(transaction, "revenue_refunded", refund.part.amount);
+        }
         data["refund"] = json!({"refund_id": refund.id, "state": refund.state, "amount": refund.part.amount});
     }
     if let Some(tracking) = &order.tracking {
@@ -111,6 +118,30 @@ pub(crate) async fn tell(
     let id = event.id();
     event.put(transaction).await?;
     Ok(id)
+}
+
+/// Counts money in minor units, once it has moved.
+fn count_money(transaction: &Transaction, what: &str, money: Money) {
+    let counter = money_counter(what, money.currency());
+    // Nothing is sold for less than nothing.
+    let minor = money.minor().unsigned_abs();
+    transaction.on_commit(move || figures::count(counter, minor));
+}
+
+/// The name of a counter of money: one for each currency.
+fn money_counter(what: &str, currency: Currency) -> String {
+    format!("{what}_minor_{}_total", currency.code().to_ascii_lowercase())
+}
+
+/// Says which counters there are, before any of it has happened.
+pub(crate) fn expect_counts(currency: Currency) {
+    let kinds = State::ALL.map(|state| match state {
+        State::Pending => "placed",
+        other => other.as_str(),
+    });
+    let kinds = kinds.into_iter().chain(["refund_succeeded", "refund_failed"]);
+    figures::expect(kinds.map(|kind| figures::counter_of(&format!("bodega.order.{kind}"))));
+    figures::expect(["revenue_captured", "revenue_refunded"].map(|what| money_counter(what, currency)));
 }
 
 /// Writes down what came of a step of the checkout, or of another task.

@@ -8,7 +8,11 @@ use service::Error;
 use service::column::{id, name};
 use sql::{Database, Row, Transaction};
 
+use super::audit::{GOES_ON_MS_MAX, REFUND_GOES_ON_MS_MAX, STUCK_MS_MAX};
 use crate::task::{Kind, LEASE_MS, Task};
+
+/// Tasks that are counted at most.
+const COUNTED_MAX: u32 = 1_000;
 
 const COLUMNS: &str = "seq, order_id, kind, reference, data, holder, attempts, created_at_ms";
 
@@ -50,6 +54,30 @@ pub(crate) async fn open(
 /// Whether there is anything to take up.
 pub(crate) fn is_any_due(database: &Database, now_ms: i64) -> Result<bool, Error> {
     Ok(!database.read("SELECT 1 FROM tasks WHERE due_at_ms <= ?1 LIMIT 1", &[now_ms.into()])?.is_empty())
+}
+
+/// What is still to be done, for who looks after the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Tasks; no more than [`COUNTED_MAX`] are counted.
+    pub(crate) tasks: u32,
+    /// How long the first of them has been there, but for refunds, with which a bank may take its time.
+    pub(crate) oldest_s: u32,
+    /// How many of them are stuck, as an audit says it.
+    pub(crate) stuck: u32,
+}
+
+/// Counts what is still to be done; what was opened first is counted first.
+pub(crate) fn open_now(database: &Database, now_ms: i64) -> Result<Open, Error> {
+    const COUNT: &str = "
+        SELECT count(*), ifnull(max(max(0, ?1 - created_at_ms)) FILTER (WHERE kind <> 'refund'), 0) / 1000,
+            count(*) FILTER (WHERE due_at_ms < ?1 - ?2 OR created_at_ms < ?1 - iif(kind = 'refund', ?4, ?3))
+        FROM (SELECT kind, due_at_ms, created_at_ms FROM tasks ORDER BY seq LIMIT ?5)";
+    let params =
+        [now_ms.into(), STUCK_MS_MAX.into(), GOES_ON_MS_MAX.into(), REFUND_GOES_ON_MS_MAX.into(), COUNTED_MAX.into()];
+    let counted = database.read(COUNT, &params)?.pop();
+    let mut row = counted.ok_or(sql::Error::Column { column: 0, expected: "a row of counts" })?;
+    Ok(Open { tasks: row.take(0)?, oldest_s: row.take(1)?, stuck: row.take(2)? })
 }
 
 /// Takes up the task that has been due for longest, of all orders. The tasks of a lane go in their order.

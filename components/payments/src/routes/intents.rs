@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use commerce::{Id, unix_ms};
 use identity::IdentityError;
 use serde_json::{Value, json};
 use service::request::{Segments, read_body};
-use service::{Error, answer, cards};
+use service::{Error, answer, cards, figures};
 
 use crate::app::App;
 use crate::intent::{Intent, State as IntentState};
@@ -23,18 +23,14 @@ use crate::{charges, refunds, sweep as sweeping, view};
 
 type Reply = Result<Response, Error>;
 
-/// By which a host that counts for its components is told what has happened.
-const COUNT: HeaderName = HeaderName::from_static("x-bodega-count");
-
 /// `POST /internal/intents`: holds the money of an order.
 pub(crate) async fn authorize(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Reply {
     app.access.internal(&headers)?;
     let input: ChargeInput = cards::parse_with_tokens(&read_body(body).await?, &TOKEN_PLACES)?;
     let charge = Charge::try_from(input).map_err(Error::Invalid)?;
     let intent = charges::authorize(&app, &charge).await?;
-    let mut answer = outcome(&app, &intent)?;
-    answer.headers_mut().insert(COUNT, HeaderValue::from_static(counts(&intent)));
-    Ok(answer)
+    counts(&intent).iter().for_each(|counter| figures::count(*counter, 1));
+    outcome(&app, &intent)
 }
 
 /// `GET /internal/intents/{order_id}`
@@ -68,7 +64,10 @@ pub(crate) async fn refund(State(app): State<Arc<App>>, headers: HeaderMap, orde
 /// `POST /internal/intents/sweep`
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(serde_json::to_string(&sweeping::sweep(&app).await?)?))
+    let swept = sweeping::sweep(&app).await?;
+    sweeping::say_what_waits(&app)?;
+    figures::expect(["payments_total", "payments_declined_total", "payments_failed_total"]);
+    Ok(answer::json(serde_json::to_string(&swept)?))
 }
 
 /// `POST /api/payments/intents/{order_id}/confirm`: the shopper did what was required. They see how the payment stands, and
@@ -107,11 +106,11 @@ fn shown(app: &App, intent: &Intent) -> Result<Value, Error> {
     Ok(view::intent(intent, &store::list(&app.database, intent)?))
 }
 
-fn counts(intent: &Intent) -> &'static str {
+fn counts(intent: &Intent) -> &'static [&'static str] {
     match intent.state {
-        IntentState::Declined => "payments_total, payments_declined_total",
-        IntentState::Failed => "payments_total, payments_failed_total",
-        _ => "payments_total",
+        IntentState::Declined => &["payments_total", "payments_declined_total"],
+        IntentState::Failed => &["payments_total", "payments_failed_total"],
+        _ => &["payments_total"],
     }
 }
 

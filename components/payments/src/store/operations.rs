@@ -10,6 +10,9 @@ use sql::{Database, Row, Transaction, Value};
 
 use crate::operation::{Kind, Operation};
 
+/// Operations that are counted at most.
+const COUNTED_MAX: u32 = 1_000;
+
 /// Writes an operation down that is due at this time, and tells whether it is new: there is one open operation of a
 /// kind.
 pub(crate) async fn open(transaction: &Transaction, operation: &Operation, due_at_ms: i64) -> Result<bool, Error> {
@@ -51,6 +54,16 @@ pub(crate) async fn claim(
     let mut params = vec![now_ms.into(), (now_ms + claim_ms).into()];
     params.extend(intent.map(id));
     database.execute(&claim, &params).await?.pop().map(read).transpose()
+}
+
+/// How many operations have an outcome that is not known, and for how many seconds the first of them has been open; no more
+/// than [`COUNTED_MAX`] are looked at.
+pub(crate) fn open_now(database: &Database, now_ms: i64) -> Result<(u32, u32), Error> {
+    const COUNT: &str = "
+        SELECT count(*), max(0, ?1 - ifnull(min(created_at_ms), ?1)) / 1000
+        FROM (SELECT created_at_ms FROM operations WHERE open = 1 LIMIT ?2)";
+    let mut counted = database.read(COUNT, &[now_ms.into(), COUNTED_MAX.into()])?;
+    counted.pop().map_or(Ok((0, 0)), |mut row| Ok((row.take(0)?, row.take(1)?)))
 }
 
 /// Leaves an operation open, to be taken up again at this time.

@@ -15,6 +15,8 @@ const RETRY: Retry = Retry { first_ms: 5_000, max_ms: 60 * 60 * 1000 };
 const FAILING_ATTEMPTS: u32 = 8;
 /// Webhooks that fail which are named at most.
 const FAILING_MAX: u32 = 20;
+/// Those that are counted at most.
+const COUNTED_MAX: u32 = 1_000;
 /// Old webhooks that one sweep clears away.
 const CLEARED_MAX: u32 = 200;
 
@@ -137,6 +139,14 @@ pub(crate) async fn failing(database: &Database) -> Result<Failing, Error> {
         });
     }
     Ok(failing)
+}
+
+/// How many wait though they were tried for long; no more than [`COUNTED_MAX`].
+pub(crate) fn count_failing(database: &Database) -> Result<u32, Error> {
+    const COUNT: &str = "
+        SELECT count(*) FROM (SELECT 1 FROM webhooks WHERE state = 'stored' AND attempts >= ?1 LIMIT ?2)";
+    let mut counted = database.read(COUNT, &[FAILING_ATTEMPTS.into(), COUNTED_MAX.into()])?;
+    counted.pop().map_or(Ok(0), |mut row| Ok(row.take(0)?))
 }
 
 /// Clears away old webhooks that were worked on.

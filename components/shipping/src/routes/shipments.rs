@@ -148,7 +148,9 @@ pub(crate) async fn cancel(
 /// `POST /internal/shipments/sweep`: tells the orders that have yet to hear.
 pub(crate) async fn sweep(State(app): State<Arc<App>>, headers: HeaderMap) -> Reply {
     app.access.internal(&headers)?;
-    Ok(answer::json(json!({"told": app.orders.sweep(&app.database).await?}).to_string()))
+    let told = app.orders.sweep(&app.database).await?;
+    news::say_what_waits(&app.database, unix_ms())?;
+    Ok(answer::json(json!({ "told": told }).to_string()))
 }
 
 /// `GET /internal/outbox?after=&limit=`: events in their order.

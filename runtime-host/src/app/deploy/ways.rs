@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{App, AtHand, Change, DeployError, Deployed, Digest, Prepared, blocking};
-use crate::app::audit::Wanted;
+use crate::app::audit::{DEPLOY, ROLLBACK, Wanted};
 use crate::app::configuration::{Configuration, Restored};
 use crate::app::rollouts::{Entry, Running, UNSAID, actions_of, in_words, now_unix_ms};
 use crate::app::tasks::to_the_end;
@@ -335,13 +335,13 @@ impl Found {
 
 impl Deployment {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { action: "deploy", component: &self.component, who: &self.who, why: &self.why }
+        Wanted { action: DEPLOY, component: &self.component, who: &self.who, why: &self.why }
     }
 }
 
 impl Rollback {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { action: "rollback", component: &self.component, who: &self.who, why: &self.why }
+        Wanted { action: ROLLBACK, component: &self.component, who: &self.who, why: &self.why }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -47,9 +48,13 @@ impl Collector for Families {
         counters(encoder, "bodega_instances_created", "Instances made", created)?;
         let live = each().map(|component| (component.labels(&[]), component.instances_live()));
         gauges(encoder, "bodega_instances_live", "Instances at this moment", live)?;
+        let bound = each().map(|component| (component.labels(&[]), component.instances_max.load(Ordering::Relaxed)));
+        gauges(encoder, "bodega_instances_max", "Instances that there may be", bound)?;
         let queues =
             each().filter_map(|component| Some((component.labels(&[]), lock(&component.queue_length).as_ref()?())));
         gauges(encoder, "bodega_queue_length", "Requests that wait for an instance", queues)?;
+        let bound = each().map(|component| (component.labels(&[]), component.queue_length_max.load(Ordering::Relaxed)));
+        gauges(encoder, "bodega_queue_length_max", "Requests that may wait for an instance", bound)?;
         let trapped = each().flat_map(|component| component.by_reason(&component.trapped));
         counters(encoder, "bodega_instances_trapped", "Instances lost to a trap", trapped)?;
         let rejected = each().flat_map(|component| component.by_reason(&component.rejected));
@@ -62,13 +67,13 @@ impl Collector for Families {
             (own.chain([("path", path.as_str()), ("result", *result)]).collect(), *count)
         });
         counters(encoder, "bodega_scheduled_runs", "Runs of schedules, and those that were skipped", runs)?;
-        let own: Vec<_> =
-            each().flat_map(|component| component.own.all().into_iter().map(move |own| (component, own))).collect();
-        let counted = own.iter().map(|(component, (name, count))| {
-            let labels = component.own_labels().into_iter().chain([("name", name.as_str())]);
-            (labels.collect(), *count)
-        });
-        counters(encoder, "bodega_component_counts", "What components count themselves", counted)?;
+        let own = |read: &dyn Fn(&ComponentMetrics) -> Vec<(String, u64)>| -> Vec<_> {
+            each().flat_map(|component| read(component).into_iter().map(move |own| (component, own))).collect()
+        };
+        let counted = own(&|component| component.own.all());
+        counters(encoder, "bodega_component_counts", "What components count themselves", counted.iter().map(named))?;
+        let levels = own(&|component| component.own.levels(Instant::now()));
+        gauges(encoder, "bodega_component_level", "At what something stands in a component", levels.iter().map(named))?;
         let weights = lock(&self.rollout_weights);
         let weights = weights.iter().map(|(component, weight)| (vec![("component", &**component)], u64::from(*weight)));
         gauges(encoder, "bodega_rollout_weight_percent", "Share of a revision that is rolled out", weights)?;
@@ -77,6 +82,13 @@ impl Collector for Families {
             .iter()
             .map(|((component, change), count)| (vec![("component", &**component), ("change", *change)], *count));
         counters(encoder, "bodega_rollout_transitions", "Changes of rollouts", transitions)?;
+        let actions = lock(&self.control_actions);
+        let actions = actions.iter().map(|((component, action, result), count)| {
+            (vec![("component", &**component), ("action", *action), ("result", *result)], *count)
+        });
+        counters(encoder, "bodega_control_actions", "What people asked for through the control API", actions)?;
+        let build = [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)];
+        gauges(encoder, "bodega_build_info", "Which host this is", build)?;
         let refused = lock(&self.refused);
         let refused = refused.iter().map(|(reason, count)| (vec![("reason", *reason)], *count));
         counters(encoder, "bodega_gateway_refused", "Requests that the gateway refused", refused)?;
@@ -108,11 +120,19 @@ impl Collector for Families {
             .iter()
             .map(|((component, result), count)| (vec![("component", &**component), ("result", *result)], *count));
         counters(encoder, "bodega_webhooks", "Messages to webhooks", webhooks)?;
+        for (name, help, read) in lock(&self.counters).iter() {
+            counters(encoder, name, help, [(Vec::new(), read())])?;
+        }
         for (name, help, read) in lock(&self.gauges).iter() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&read())?;
         }
         Ok(())
     }
+}
+
+/// What a component counts, with the name that it gives it.
+fn named<'m>((component, (name, value)): &'m (&'m ComponentMetrics, (String, u64))) -> (Labels<'m>, u64) {
+    (component.own_labels().into_iter().chain([("name", name.as_str())]).collect(), *value)
 }
 
 fn counters<'m>(

@@ -100,6 +100,7 @@ fn instances_queue_and_rejections() {
     component.request_rejected("queue_full");
     component.response_body_cut("stalled");
     component.watch_queue(|| 7);
+    component.bounded(16, 1_024);
     metrics.gauge("bodega_connections_open", "Open connections", || 3);
     let samples = samples(&metrics.render());
     let own = r#"component="ca\"rt",revision="a1""#;
@@ -110,10 +111,40 @@ fn instances_queue_and_rejections() {
         (format!("bodega_requests_rejected_total{{{own},reason=\"queue_full\"}}"), 2.0),
         (format!("bodega_response_bodies_cut_total{{{own},reason=\"stalled\"}}"), 1.0),
         (format!("bodega_queue_length{{{own}}}"), 7.0),
+        (format!("bodega_queue_length_max{{{own}}}"), 1_024.0),
+        (format!("bodega_instances_max{{{own}}}"), 16.0),
         ("bodega_connections_open".to_owned(), 3.0),
     ] {
         assert_eq!(samples.get(&sample), Some(&value), "{sample}");
     }
+}
+
+#[test]
+fn what_is_told_of_in_alerts_is_there_before_it_happens() {
+    let metrics = Metrics::new();
+    metrics.expect("cart", ["rolled-back"], ["rollback"], ["dropped"]);
+    metrics.rollout_transition("cart", "rolled-back");
+    metrics.expect("cart", ["rolled-back"], ["rollback"], ["dropped"]);
+    let samples = samples(&metrics.render());
+    for (sample, value) in [
+        (r#"bodega_rollout_transitions_total{component="cart",change="rolled-back"}"#, 1.0),
+        (r#"bodega_control_actions_total{component="cart",action="rollback",result="ok"}"#, 0.0),
+        (r#"bodega_webhooks_total{component="cart",result="dropped"}"#, 0.0),
+    ] {
+        assert_eq!(samples.get(sample), Some(&value), "{sample}");
+    }
+}
+
+#[test]
+fn what_a_component_counts_and_at_what_something_stands_have_its_names() {
+    let metrics = Metrics::new();
+    let component = metrics.component("orders", "a1");
+    let mut headers = HeaderMap::from_iter([(super::super::guest_counters::COUNT, "paid=2, open:7".parse().unwrap())]);
+    component.take_counts(&mut headers);
+    let samples = samples(&metrics.render());
+    let own = r#"component="orders",revision="a1""#;
+    assert_eq!(samples[&format!(r#"bodega_component_counts_total{{{own},name="paid"}}"#)], 2.0);
+    assert_eq!(samples[&format!(r#"bodega_component_level{{{own},name="open"}}"#)], 7.0);
 }
 
 #[test]
