@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tests::app::App;
 use tests::host::Host;
+use tests::redis::RedisServer;
+use tests::stores::StoresServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -13,6 +15,10 @@ use tokio::time::Instant;
 const GENERATIONS: [&str; 2] = ["interfaces", "interfaces-p2"];
 
 async fn host(settings: &str) -> Host {
+    app(settings).start().await
+}
+
+fn app(settings: &str) -> App {
     let mut app = App::new()
         .file("assets/words.txt", "words in a file")
         .file("outside", "not for guests")
@@ -29,7 +35,7 @@ async fn host(settings: &str) -> Host {
             ),
         );
     }
-    app.start().await
+    app
 }
 
 async fn ask(host: &Host, guest: &str, interface: &str, query: &[(&str, &str)]) -> Value {
@@ -47,26 +53,32 @@ fn assert_refused(answer: &Value, variant: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn key_value_stores() {
-    let host = host("").await;
+    check_key_value_stores(&host("").await).await;
+}
+
+async fn check_key_value_stores(host: &Host) {
     for guest in GENERATIONS {
-        let answer = ask(&host, guest, "key-value", &[("label", "default")]).await;
+        let answer = ask(host, guest, "key-value", &[("label", "default")]).await;
         let expected = json!({
             "missing": null, "keys": ["bytes", "word"], "word": "second",
             "bytes": [0, 255], "existed": true, "exists": false,
         });
         assert_eq!(answer, expected, "{guest}");
-        let answer = ask(&host, guest, "key-value", &[("label", "other")]).await;
+        let answer = ask(host, guest, "key-value", &[("label", "other")]).await;
         assert_refused(&answer, "AccessDenied");
         // The next guest uses the same store, which holds one word now.
-        assert_eq!(ask(&host, guest, "key-value", &[("label", "default")]).await, expected);
+        assert_eq!(ask(host, guest, "key-value", &[("label", "default")]).await, expected);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_databases() {
-    let host = host("").await;
+    check_sqlite_databases(&host("").await).await;
+}
+
+async fn check_sqlite_databases(host: &Host) {
     for guest in GENERATIONS {
-        let answer = ask(&host, guest, "sqlite", &[("label", "default")]).await;
+        let answer = ask(host, guest, "sqlite", &[("label", "default")]).await;
         assert_eq!(answer["columns"], json!(["i", "r", "t", "b", "n"]), "{guest}: {answer}");
         let values = json!([{ "integer": -7 }, { "real": 1.5 }, { "text": "text" }, { "blob": [0, 255] }, null]);
         assert_eq!(answer["values"], values, "{guest}");
@@ -74,10 +86,10 @@ async fn sqlite_databases() {
             let error = answer[refused].as_str().unwrap_or_else(|| panic!("{refused}: {answer}"));
             assert!(error.starts_with("Error::Io("), "{guest} {refused}: {error}");
         }
-        let answer = ask(&host, guest, "sqlite", &[("label", "other")]).await;
+        let answer = ask(host, guest, "sqlite", &[("label", "other")]).await;
         assert_refused(&answer, "AccessDenied");
     }
-    let answer = ask(&host, "interfaces", "sqlite", &[("label", "default")]).await;
+    let answer = ask(host, "interfaces", "sqlite", &[("label", "default")]).await;
     assert_eq!(answer["changes"], 1);
     assert_eq!(answer["last_insert_rowid"], 1);
     assert_eq!(answer["same_synchronously"], true);
@@ -85,33 +97,63 @@ async fn sqlite_databases() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_databases_of_the_generation_between() {
-    let host = host("").await;
-    let answer = ask(&host, "interfaces-p2", "sqlite-3", &[("label", "default")]).await;
+    check_sqlite_databases_of_the_generation_between(&host("").await).await;
+}
+
+async fn check_sqlite_databases_of_the_generation_between(host: &Host) {
+    let answer = ask(host, "interfaces-p2", "sqlite-3", &[("label", "default")]).await;
     assert_eq!(answer["columns"], json!(["n"]), "{answer}");
     assert_eq!(answer["values"], json!([2, 4]));
     assert_eq!(answer["changes"], 2);
     assert_eq!(answer["last_insert_rowid"], 2);
     assert!(answer["bad_syntax"].as_str().is_some_and(|error| error.starts_with("Error::Io(")));
-    let answer = ask(&host, "interfaces-p2", "sqlite-3", &[("label", "other")]).await;
+    let answer = ask(host, "interfaces-p2", "sqlite-3", &[("label", "other")]).await;
     assert_refused(&answer, "AccessDenied");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_may_ask_how_a_stream_ended_before_it_reads_it() {
-    let host = host("").await;
-    let answer = ask(&host, "interfaces", "key-value-end-first", &[("label", "default")]).await;
+    check_how_a_stream_ended_before_it_reads_it(&host("").await).await;
+}
+
+async fn check_how_a_stream_ended_before_it_reads_it(host: &Host) {
+    let answer = ask(host, "interfaces", "key-value-end-first", &[("label", "default")]).await;
     assert_eq!(answer, json!({ "keys": ["one", "two"] }));
-    let answer = ask(&host, "interfaces", "sqlite-end-first", &[("label", "default")]).await;
+    let answer = ask(host, "interfaces", "sqlite-end-first", &[("label", "default")]).await;
     assert_eq!(answer, json!({ "columns": 1, "rows": 2 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_end_with_their_connection() {
-    let host = host("").await;
+    check_transactions_end_with_their_connection(&host("").await).await;
+}
+
+async fn check_transactions_end_with_their_connection(host: &Host) {
     for guest in GENERATIONS {
-        let answer = ask(&host, guest, "transaction", &[("label", "default")]).await;
+        let answer = ask(host, guest, "transaction", &[("label", "default")]).await;
         assert_eq!(answer, json!({ "inside": 1, "rolled_back": 0, "after_drop": 0 }), "{guest}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_that_several_hosts_share_are_no_different() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let stores = StoresServer::start(&["default"]).await;
+    // Each finds an empty key-value store, as it does in a file.
+    let host = async |database: u32| {
+        let tables = format!(
+            "[sqlite_database.default]\n{}\n[key_value_store.default]\ntype = \"redis\"\nurl = \"{}\"\n",
+            stores.table("default"),
+            redis.url(database)
+        );
+        app("").runtime_config(&tables).start().await
+    };
+    check_key_value_stores(&host(0).await).await;
+    check_sqlite_databases(&host(1).await).await;
+    check_sqlite_databases_of_the_generation_between(&host(2).await).await;
+    check_how_a_stream_ended_before_it_reads_it(&host(3).await).await;
+    check_transactions_end_with_their_connection(&host(4).await).await;
+    check_wasi_key_value_with_batches_and_atomics(&host(5).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,15 +176,18 @@ async fn variables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wasi_key_value_with_batches_and_atomics() {
-    let host = host("").await;
-    let answer = ask(&host, "interfaces", "wasi-keyvalue", &[("label", "default")]).await;
+    check_wasi_key_value_with_batches_and_atomics(&host("").await).await;
+}
+
+async fn check_wasi_key_value_with_batches_and_atomics(host: &Host) {
+    let answer = ask(host, "interfaces", "wasi-keyvalue", &[("label", "default")]).await;
     let expected = json!({
         "many": [["a", "1"], ["missing", null]], "keys": ["c"], "sums": [5, 42, 40],
         "current": "old", "swapped": true, "current_of_the_loser": "new",
         "shown_again": "newer", "swapped_as_shown": true, "word": "newest",
     });
     assert_eq!(answer, expected);
-    let answer = ask(&host, "interfaces", "wasi-keyvalue", &[("label", "other")]).await;
+    let answer = ask(host, "interfaces", "wasi-keyvalue", &[("label", "other")]).await;
     assert_refused(&answer, "AccessDenied");
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 /// A shop whose carts are in the server.
 async fn shop(redis: &RedisServer) -> Shop {
-    let carts = format!("type = \"redis\"\nurl = \"{}\"", redis.url());
+    let carts = format!("type = \"redis\"\nurl = \"{}\"", redis.url(0));
     Shop::start_on(&[("key_value_store.cart", &carts)], TokenIssuer::new(), Shop::app()).await.with_products(2).await
 }
 

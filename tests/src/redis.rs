@@ -49,8 +49,8 @@ impl RedisServer {
         Some(Self { port, _process: process, _folder: folder })
     }
 
-    /// Its URL.
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+    /// The URL of one of its databases.
+    pub fn url(&self, database: u32) -> String {
+        format!("redis://127.0.0.1:{}/{database}", self.port)
     }
 }
