@@ -7,6 +7,7 @@
 mod archive;
 mod auth;
 mod error;
+mod folder;
 mod layers;
 mod lock;
 mod locked;

@@ -9,8 +9,8 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use super::OciError;
+use super::folder::usual;
 use super::layers::hex_of;
-use super::pull::usual;
 
 /// Bytes that all archives of an artifact have together once they are inflated.
 pub(super) const INFLATED_BYTES_MAX: u64 = 2 << 30;

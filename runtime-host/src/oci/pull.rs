@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use oci_client::manifest::{OciDescriptor, OciImageManifest};
-use serde::{Deserialize, Serialize};
 
 use super::archive::Inflation;
+use super::folder::{Origin, place, sync, usual};
 use super::layers::hex_of;
 use super::locked::LockedApp;
-use super::signature::{Evidence, PublicKey, verify};
-use super::unlock::{self, Content, Unlocked};
+use super::signature::{PublicKey, verify};
+use super::unlock::{self, Content};
 use super::{ArtifactReference, OciError, Registry, media_type};
 
 /// Layers of an artifact. Registries take some hundreds.
@@ -30,21 +29,6 @@ const LAYERS_AT_ONCE: usize = 8;
 const BLOBS: &str = ".blobs";
 /// What a folder's name begins with that is still filled.
 pub(super) const UNFINISHED_PREFIX: &str = ".unfinished-";
-/// Where a folder says which artifact it has.
-pub(super) const ORIGIN_FILE: &str = "artifact.json";
-const MANIFEST_FILE: &str = "spin.toml";
-
-/// Which artifact a folder has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Origin {
-    /// As it was asked for last.
-    pub(super) reference: String,
-    /// Of the manifest.
-    pub(super) digest: String,
-    /// The signature that was found good, if one was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) evidence: Option<Evidence>,
-}
 
 /// An artifact of which the manifest has been read, and its signature if one has to be there.
 pub(super) struct Artifact<'r> {
@@ -216,27 +200,6 @@ impl<'r> Artifact<'r> {
     }
 }
 
-impl Origin {
-    pub(super) fn write(&self, folder: &Path) -> Result<(), OciError> {
-        let path = folder.join(ORIGIN_FILE);
-        // Texts always serialize.
-        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        let failed = || OciError::file(&path, "written");
-        let aside = tempfile::Builder::new().permissions(usual(0o666)).tempfile_in(folder).map_err(failed())?;
-        fs::write(aside.path(), text).map_err(failed())?;
-        aside.persist(&path).map(drop).map_err(|error| failed()(error.error))
-    }
-
-    pub(super) fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.join(ORIGIN_FILE)).ok()?).ok()
-    }
-}
-
-/// What everybody may do who may at all: temporary files are their maker's alone otherwise, and these stay. The process's mask holds.
-pub(super) fn usual(mode: u32) -> fs::Permissions {
-    fs::Permissions::from_mode(mode)
-}
-
 fn is_wasm(layer: &OciDescriptor) -> bool {
     [media_type::WASM, media_type::WASM_PACKAGE].contains(&layer.media_type.as_str())
 }
@@ -278,43 +241,6 @@ fn parse_manifest(bytes: &[u8], reference: &ArtifactReference) -> Result<OciImag
         return Err(OciError::TooLarge { what, max: format!("{ARTIFACT_BYTES_MAX} bytes") });
     }
     Ok(manifest)
-}
-
-/// Gives content its places in the folder, which nothing but this has written to.
-fn place(unlocked: &Unlocked, folder: &Path, blobs: &Path) -> Result<(), OciError> {
-    for placement in &unlocked.placements {
-        let path = folder.join(&placement.path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(OciError::file(parent, "made"))?;
-        }
-        let failed = OciError::file(&path, "written");
-        match &placement.content {
-            Content::Inline(bytes) => fs::write(&path, bytes).map_err(failed)?,
-            Content::Blob(digest) => {
-                let blob = blobs.join(hex_of(digest).unwrap_or_default());
-                if !blob.is_file() {
-                    return Err(OciError::Content(format!("it has no layer with the digest {digest}, which it names")));
-                }
-                fs::copy(blob, &path).map(drop).map_err(failed)?;
-            }
-        }
-    }
-    let manifest = toml::to_string_pretty(&unlocked.manifest)
-        .map_err(|error| OciError::Content(format!("its manifest cannot be written: {error}")))?;
-    let path = folder.join(MANIFEST_FILE);
-    fs::write(&path, manifest).map_err(OciError::file(&path, "written"))
-}
-
-/// Has everything in the folder on disk.
-fn sync(folder: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => sync(&entry.path())?,
-            false => fs::File::open(entry.path())?.sync_all()?,
-        }
-    }
-    fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::folder::{ORIGIN_FILE, Origin};
 use super::layers::hex_of;
-use super::pull::{Artifact, Origin, UNFINISHED_PREFIX};
+use super::pull::{Artifact, UNFINISHED_PREFIX};
 use super::signature::PublicKey;
 use super::{ArtifactReference, OciError, Registry};
 
@@ -89,7 +90,7 @@ impl Store {
         let mut folders: Vec<_> = entries
             .filter(|folder| folder.is_dir())
             .map(|folder| {
-                let asked = fs::metadata(folder.join(super::pull::ORIGIN_FILE)).and_then(|file| file.modified());
+                let asked = fs::metadata(folder.join(ORIGIN_FILE)).and_then(|file| file.modified());
                 (asked.unwrap_or(SystemTime::UNIX_EPOCH), folder)
             })
             .collect();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::folder::{FOLDER_FILES_MAX, check_size};
 use super::super::layers::digest_of;
 use super::super::locked::LockedApp;
 use super::super::push::Image;
@@ -259,4 +260,25 @@ fn an_image_of_ours_is_within_the_bounds() {
     let image = Image::new(lock_in(folder.path()), Default::default()).unwrap();
     let reference: ArtifactReference = "ghcr.io/x/shop:1".parse().unwrap();
     assert_eq!(parse_manifest(&image.manifest, &reference).unwrap().layers.len(), 2);
+}
+
+#[test]
+fn one_layer_in_very_many_places_is_too_large_and_one_in_none_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = digest_of(b"many");
+    let blob = fs::File::create(folder.path().join(hex_of(&digest).unwrap())).unwrap();
+    // Without a byte on the disk.
+    blob.set_len(1 << 30).unwrap();
+    let check = |digest: &str, count: usize| {
+        let place = |number: usize| unlock::Placement {
+            path: number.to_string().into(),
+            content: Content::Blob(digest.to_owned()),
+        };
+        let unlocked = unlock::Unlocked { manifest: toml::Table::new(), placements: (0..count).map(place).collect() };
+        check_size(&unlocked, folder.path())
+    };
+    check(&digest, 4).unwrap();
+    assert!(check(&digest, 5).unwrap_err().to_string().contains("too large"));
+    assert!(check(&digest, FOLDER_FILES_MAX + 1).unwrap_err().to_string().contains("files"));
+    assert!(check(&digest_of(b"none"), 1).unwrap_err().to_string().contains("no layer with the digest"));
 }
