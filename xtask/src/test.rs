@@ -39,6 +39,7 @@ fn check(native: &Selection, wasm: &Selection) -> Result<()> {
     step("lint components", wasm.command("clippy").args(["--release", "--", "-D", "warnings"]))?;
     let mut doc = native.command("doc");
     step("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    crate::k8s::check_built()?;
     dependencies()
 }
 
@@ -96,7 +97,13 @@ impl Selection {
     /// All but the guests, for this machine.
     fn native(guests: &[String]) -> Self {
         let exclusions = guests.iter().flat_map(|guest| ["--exclude".to_owned(), guest.clone()]);
-        Self(["--workspace", "--features", "xtask/bench"].map(str::to_owned).into_iter().chain(exclusions).collect())
+        Self(
+            ["--workspace", "--features", "xtask/bench,xtask/k8s"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(exclusions)
+                .collect(),
+        )
     }
 
     /// These, for WebAssembly.

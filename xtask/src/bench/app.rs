@@ -60,14 +60,26 @@ impl App {
         command
     }
 
+    /// A subcommand that is told where the app, its stores and its state are.
+    pub(crate) fn located_command(&self, subcommand: &str) -> Command {
+        let mut command = self.command();
+        command.arg(subcommand).arg("-f").arg(self.folder.join("spin.toml"));
+        command.arg("--runtime-config-file").arg(self.folder.join("runtime-config.toml"));
+        command.arg("--state-dir").arg(self.folder.join("state"));
+        command
+    }
+
     /// Starts the host, and tells how long it took until `path` was answered 200.
     pub(crate) fn start(&self, path: &str) -> Result<(Server, Duration)> {
+        self.start_with(path, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(&self, path: &str, arguments: &[&str]) -> Result<(Server, Duration)> {
         let command = |address: SocketAddr| {
-            let mut command = self.command();
-            command.args(["up", "--admin-listen", "127.0.0.1:0", "--listen"]).arg(address.to_string());
-            command.arg("-f").arg(self.folder.join("spin.toml"));
-            command.arg("--runtime-config-file").arg(self.folder.join("runtime-config.toml"));
-            command.arg("--state-dir").arg(self.folder.join("state"));
+            let mut command = self.located_command("up");
+            command.args(arguments);
+            command.args(["--admin-listen", "127.0.0.1:0", "--listen"]).arg(address.to_string());
             // The whole catalogue goes in with one request.
             command.args(["--body-bytes-max", "0"]);
             command

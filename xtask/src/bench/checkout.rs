@@ -173,7 +173,8 @@ fn work_row(name: &str, figures: [f64; 5]) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(figures.map(|figure| format!("{figure:.1}"))).collect()
 }
 
-fn skus(stocked: &Stocked) -> Vec<String> {
+/// What shoppers buy: SKUs of which there is enough for a whole run.
+pub(crate) fn skus(stocked: &Stocked) -> Vec<String> {
     let variants = stocked.catalogue.products.iter().flat_map(|product| &product.variants);
     variants.filter(|variant| variant.stock >= STOCK_MIN).map(|variant| variant.sku.clone()).collect()
 }

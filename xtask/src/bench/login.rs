@@ -96,7 +96,7 @@ fn row(name: &str, alone: &[Throughput], beside: &[Throughput], figure: fn(&Thro
 }
 
 /// Registers accounts, and checks that one can log in.
-fn accounts(server: &Server) -> Result<Vec<Value>> {
+pub(crate) fn accounts(server: &Server) -> Result<Vec<Value>> {
     let account = |number| json!({ "email": format!("shopper-{number}@example.com"), "password": PASSWORD });
     let accounts: Vec<Value> = (0..ACCOUNTS).map(account).collect();
     for account in &accounts {
@@ -108,7 +108,7 @@ fn accounts(server: &Server) -> Result<Vec<Value>> {
 }
 
 /// Writes a script in which one account logs in after the other.
-fn script(path: PathBuf, accounts: &[Value]) -> Result<PathBuf> {
+pub(crate) fn script(path: PathBuf, accounts: &[Value]) -> Result<PathBuf> {
     let bodies: String = accounts.iter().map(|account| format!("  [[{account}]],\n")).collect();
     let script = format!(
         r#"local bodies = {{

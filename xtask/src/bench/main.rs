@@ -18,11 +18,13 @@ use crate::app::App;
 use crate::catalogue::Catalogue;
 use crate::load::{Load, Throughput};
 use crate::report::{Report, Section};
+use crate::server::{CpuTime, Server};
 use crate::shop::Shop;
 use crate::statistics::Pairs;
 use crate::wasmtime::Wasmtime;
 
 mod app;
+mod capacity;
 mod catalogue;
 mod checkout;
 mod checkout_steps;
@@ -40,6 +42,7 @@ mod machine;
 mod native_shop;
 mod nginx;
 mod product;
+mod recovery;
 mod report;
 mod reservations;
 mod rollout;
@@ -89,6 +92,8 @@ enum SectionName {
     Gateway,
     GatewayCache,
     Nginx,
+    Recovery,
+    Capacity,
 }
 
 /// A server that this program itself is.
@@ -168,6 +173,8 @@ impl Bench {
             SectionName::Gateway => gateway::run,
             SectionName::GatewayCache => gateway_cache::run,
             SectionName::Nginx => nginx::run,
+            SectionName::Recovery => recovery::run,
+            SectionName::Capacity => capacity::run,
         };
         let section = run(self)?;
         eprintln!("{section}");
@@ -190,6 +197,15 @@ impl Bench {
         ours.run(self.warm_up)?;
         theirs.run(self.warm_up)?;
         Pairs::measure(self.rounds, || ours.run(self.round), || theirs.run(self.round))
+    }
+
+    /// The CPU time that one request under `load` takes of `server`.
+    fn cpu_per_request(&self, server: &Server, load: &Load) -> Result<CpuTime> {
+        load.run(self.warm_up)?;
+        let before = server.cpu_time()?;
+        let run = load.run(self.round)?;
+        let used = server.cpu_time()?.since(before);
+        Ok(used.each(run.requests_per_s * self.round.as_secs_f64()))
     }
 
     /// The smallest component as an app, with lines of its `[component.hello.tool.bodega]` table.

@@ -42,9 +42,9 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
     }
     let (hello, _) = bench.hello("hello-beside-products", "")?.start("/")?;
     let products = |url| Load { url, connections: BUSY_CONNECTIONS, script: Some(script.clone()) };
-    let native = cpu_per_request(&theirs, &products(theirs.url("/")), bench)?;
-    let empty = cpu_per_request(&hello, &Load::get(hello.url("/"), BUSY_CONNECTIONS), bench)?;
-    let product = cpu_per_request(&ours, &products(ours.url("/")), bench)?;
+    let native = cost(bench, &theirs, &products(theirs.url("/")))?;
+    let empty = cost(bench, &hello, &Load::get(hello.url("/"), BUSY_CONNECTIONS))?;
+    let product = cost(bench, &ours, &products(ours.url("/")))?;
     Ok(Section {
         title: "Product by id",
         about: format!(
@@ -64,13 +64,9 @@ pub(crate) fn run(bench: &Bench) -> Result<Section> {
 }
 
 /// What one request costs `server` under `load`, as text.
-fn cpu_per_request(server: &Server, load: &Load, bench: &Bench) -> Result<String> {
-    load.run(bench.warm_up)?;
-    let before = server.cpu_time()?;
-    let run = load.run(bench.round)?;
-    let used = server.cpu_time()?.since(before);
-    let us = |seconds: f64| seconds * 1e6 / (run.requests_per_s * bench.round.as_secs_f64());
-    Ok(format!("{:.0} + {:.0} us", us(used.user_s), us(used.system_s)))
+fn cost(bench: &Bench, server: &Server, load: &Load) -> Result<String> {
+    let used = bench.cpu_per_request(server, load)?;
+    Ok(format!("{:.0} + {:.0} us", used.user_s * 1e6, used.system_s * 1e6))
 }
 
 /// Paths of products all over the catalogue.

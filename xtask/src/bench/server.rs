@@ -158,6 +158,16 @@ impl CpuTime {
         Ok(Self { user_s: seconds(11)?, system_s: seconds(12)? })
     }
 
+    /// The share of each, if this is what `count` took.
+    pub(crate) fn each(self, count: f64) -> Self {
+        Self { user_s: self.user_s / count, system_s: self.system_s / count }
+    }
+
+    /// All of it, in microseconds.
+    pub(crate) fn total_us(self) -> f64 {
+        (self.user_s + self.system_s) * 1e6
+    }
+
     /// What was used since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { user_s: self.user_s - earlier.user_s, system_s: self.system_s - earlier.system_s }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ::tests::tokens::{AUDIENCE, ISSUER, TokenIssuer};
@@ -43,6 +44,11 @@ impl Shop {
         self.app.start(READY_PATH)
     }
 
+    /// Starts a host for this component alone, and tells how long it took until that was ready.
+    pub(crate) fn start_alone(&self, component: &str) -> Result<(Server, Duration)> {
+        self.app.start_with("/readyz", &["--component-id", component])
+    }
+
     /// The catalogue's database; complete while the shop is stopped.
     pub(crate) fn database(&self) -> PathBuf {
         self.store("catalog")
@@ -64,6 +70,11 @@ impl Shop {
     /// The app's folder.
     pub(crate) fn folder(&self) -> &Path {
         self.app.folder()
+    }
+
+    /// `bodega backup` or `bodega restore` of its stores, to be completed with the folder.
+    pub(crate) fn stores_command(&self, subcommand: &str) -> Command {
+        self.app.located_command(subcommand)
     }
 
     /// The log of the last start.
