@@ -13,12 +13,14 @@ pub mod request_context;
 pub mod spans;
 pub mod trace_context;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
 
+use disk::StoreFile;
 use guest_output::GuestOutput;
 use health::{AppInfo, Health};
 use metrics::{ComponentMetrics, Metrics};
@@ -40,12 +42,10 @@ pub struct Telemetry {
 impl Telemetry {
     /// For the application `name`; `version` may be empty.
     pub fn new(name: &str, version: &str) -> Self {
-        Self {
-            health: Health::default(),
-            metrics: Metrics::new(),
-            info: AppInfo::new(name, version),
-            tracer: OnceLock::new(),
-        }
+        let (health, metrics) = (Health::default(), Metrics::new());
+        let asked = health.clone();
+        metrics.gauge("bodega_ready", "Whether new requests should come here.", move || asked.is_ready().into());
+        Self { health, metrics, info: AppInfo::new(name, version), tracer: OnceLock::new() }
     }
 
     /// The counters of a component's revision.
@@ -56,6 +56,21 @@ impl Telemetry {
     /// Where a component's instances write `stream`, which is `stdout` or `stderr`.
     pub fn guest_output(&self, component: &str, stream: &'static str) -> Arc<GuestOutput> {
         Arc::new(GuestOutput::new(component, stream))
+    }
+
+    /// Measures now and then how full the file systems of the state folder and the stores are; never ends.
+    pub async fn watch_disk(self: Arc<Self>, state_dir: PathBuf, files: Vec<StoreFile>) {
+        let watched = Arc::new((state_dir, files));
+        loop {
+            let (telemetry, watched) = (self.clone(), watched.clone());
+            // One at a time: while a file system hangs, what was measured before is told.
+            let measured =
+                tokio::task::spawn_blocking(move || telemetry.metrics.measure_disk(&watched.0, &watched.1)).await;
+            if let Err(error) = measured {
+                tracing::warn!("disk space could not be measured: {error}");
+            }
+            tokio::time::sleep(disk::PERIOD).await;
+        }
     }
 
     /// Records traces from now on.

@@ -9,12 +9,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+/// How often it is measured.
+pub(super) const PERIOD: Duration = Duration::from_secs(10);
 /// What SQLite writes to before the file itself.
 const LOG_SUFFIX: &str = "-wal";
 

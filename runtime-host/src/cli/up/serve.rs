@@ -14,17 +14,15 @@ use crate::cli::transfer;
 use crate::generated;
 use crate::listener::{Drain, Listener, drain_on_signals};
 use crate::service_manager::{self, PassedSockets};
-use crate::state_dir::{RunningHost, StateDir};
+use crate::state_dir::RunningHost;
 use crate::stores::{Others, Stores};
-use crate::telemetry::{Telemetry, spans};
+use crate::telemetry::spans;
 use crate::upgrade::former;
 use crate::upgrade::new::FormerEnd;
 use crate::upgrade::{Former, Upgrader};
 
 /// How often expired key-value entries are removed.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
-/// How often free disk space and the size of stores are measured.
-const DISK_PERIOD: Duration = Duration::from_secs(10);
 
 impl Up {
     pub(super) async fn serve(
@@ -99,14 +97,11 @@ impl Up {
         telemetry.metrics.gauge("bodega_connections_open", "Open connections of the public listener.", move || {
             open_connections.count() as u64
         });
-        let (health, connections_max) = (telemetry.health.clone(), self.listener_config().connections_max as u64);
+        let connections_max = self.listener_config().connections_max as u64;
         telemetry
             .metrics
             .gauge("bodega_connections_max", "Connections that may be open at once.", move || connections_max);
-        telemetry
-            .metrics
-            .gauge("bodega_ready", "Whether new requests should come here.", move || health.is_ready().into());
-        let disk = tokio::spawn(watch_disk(telemetry.clone(), state.clone(), stores.clone()));
+        let disk = tokio::spawn(telemetry.clone().watch_disk(state.path().to_owned(), stores.files()));
         let sweeper = tokio::spawn(sweep(stores.clone()));
         let gateway = tokio::spawn(keep_gateway_up(app.clone()));
         println!("listening on {}", host.url);
@@ -185,19 +180,6 @@ async fn tell_of_end(drain: Drain) {
 async fn keep_gateway_up(app: Arc<App>) {
     let Err(error) = app.gateway.keep_up().await;
     tracing::error!("changes of the gateway's configuration are not seen: {error}");
-}
-
-async fn watch_disk(telemetry: Arc<Telemetry>, state: StateDir, stores: Stores) {
-    let files = Arc::new(stores.files());
-    loop {
-        let (telemetry, state, files) = (telemetry.clone(), state.clone(), files.clone());
-        // One at a time: while a file system hangs, what was measured before is told.
-        let measured = tokio::task::spawn_blocking(move || telemetry.metrics.measure_disk(state.path(), &files)).await;
-        if let Err(error) = measured {
-            tracing::warn!("disk space could not be measured: {error}");
-        }
-        tokio::time::sleep(DISK_PERIOD).await;
-    }
 }
 
 async fn sweep(stores: Stores) {
