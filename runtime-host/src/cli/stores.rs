@@ -129,6 +129,7 @@ impl StoresCommand {
         });
         listener.limits.body_bytes_max = Some(PIPELINE_BYTES_MAX);
         listener.drain_timeout = self.drain_timeout_ms.map_or(listener.drain_timeout, Duration::from_millis);
+        let connections_max = listener.connections_max as u64;
         let scheme = if listener.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let listener = Listener::bind(listener, None).await.map_err(|error| about_address(error, "--listen"))?;
         let admin = Admin::bind(self.admin_listen, None, None).await;
@@ -141,6 +142,7 @@ impl StoresCommand {
         let metrics = &telemetry.metrics;
         metrics
             .gauge("bodega_connections_open", "Open connections of the stores' listener.", move || open.count() as u64);
+        metrics.gauge("bodega_connections_max", "Connections that may be open at once.", move || connections_max);
         let streams = server.clone();
         metrics.gauge("bodega_stores_streams_open", "Streams between two pipelines.", move || {
             streams.streams_open() as u64
@@ -149,6 +151,7 @@ impl StoresCommand {
         let admin = tokio::spawn(admin.run(routes, drain.clone()));
         let closing = server.clone();
         let closing = tokio::spawn(async move { closing.close_idle_streams().await });
+        let disk = tokio::spawn(telemetry.clone().watch_disk(state.path().to_owned(), stores.files()));
         println!("serving {} on {url}", labels.join(", "));
         println!("admin on {admin_url}");
         let on_serving = || {
@@ -157,6 +160,7 @@ impl StoresCommand {
         };
         let drained = listener.run(move |_| Serving(server.clone()), drain.clone(), on_serving).await?;
         closing.abort();
+        disk.abort();
         stores.close(Others::None).await;
         drain.end();
         // It ended with the drain; a panic of it is logged and hurts nothing any more.
