@@ -98,7 +98,7 @@ async fn a_path_without_a_route_is_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_static_response_needs_no_component() {
     let host = host().await;
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let client = tests::client::builder().redirect(reqwest::redirect::Policy::none()).build();
     let answer = client.expect("a client").get(host.url("/moved")).send().await.expect("an answer");
     assert_eq!(answer.status(), 301);
     assert_eq!(answer.headers()["location"], "/there");

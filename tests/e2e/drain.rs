@@ -31,12 +31,12 @@ async fn end_during(mut host: Host, client: Client, version: Version) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_on_its_way_is_answered() {
-    end_during(host().await, Client::new(), Version::HTTP_11).await;
+    end_during(host().await, tests::client::builder().build().expect("a client"), Version::HTTP_11).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_on_its_way_over_http_2_is_answered() {
-    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+    let client = tests::client::builder().http2_prior_knowledge().build().expect("a client");
     end_during(host().await, client, Version::HTTP_2).await;
 }
 

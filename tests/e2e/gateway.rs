@@ -392,7 +392,7 @@ async fn some_requests_are_not_answered_by_their_component() {
     );
     let host = app.start().await;
     assert_eq!(host.get("/hello/secret/plan").await.status(), 403);
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let client = tests::client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let answer = client.get(host.url("/hello/old/page?x=1")).send().await.expect("an answer");
     assert_eq!(answer.status(), 308);
     assert_eq!(header(answer.headers(), "location"), "https://shop.example/hello/old/page?x=1");

@@ -208,7 +208,7 @@ async fn of_many_who_ask_at_once_one_asks_the_component() {
     let all = async |path: &str, how: &str, say: &[&str]| {
         let asked = (0..CLIENTS).map(|_| async {
             // Each has a connection of its own, so that all threads are among those that wait.
-            let client = reqwest::Client::new();
+            let client = tests::client::builder().build().expect("a client");
             let request = client.get(host.url(&format!("/variant/{path}"))).header("x-say", how);
             let request = say.iter().fold(request, |request, header| request.header("x-say-header", *header));
             text(request.send().await.expect("an answer")).await

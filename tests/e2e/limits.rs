@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Version};
+use reqwest::Version;
 use tests::app::App;
 use tests::host::Host;
 use tests::raw::{RawConnection, status};
@@ -89,7 +89,7 @@ async fn a_body_that_never_ends_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_works_without_tls_by_prior_knowledge() {
     let host = host().await;
-    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+    let client = tests::client::builder().http2_prior_knowledge().build().expect("a client");
     let answer = client.get(host.url("/hello/")).send().await.expect("an answer");
     assert_eq!(answer.version(), Version::HTTP_2);
     assert_eq!(answer.text().await.expect("a body"), "Hello, world!\n");

@@ -101,7 +101,7 @@ async fn to_the_issuer_and_back(browser: &Client, host: &Host) -> (String, Strin
 async fn a_shopper_logs_in_by_another_issuer() {
     let issuer = Issuer::start().await;
     let host = issuer.shop().await;
-    let browser = Client::builder().redirect(Policy::none()).build().expect("a client");
+    let browser = tests::client::builder().redirect(Policy::none()).build().expect("a client");
     let mut accounts = Vec::new();
     for _ in 0..2 {
         let (cookie, back) = to_the_issuer_and_back(&browser, &host).await;

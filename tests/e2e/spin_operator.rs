@@ -6,7 +6,6 @@ mod pod;
 
 use std::time::Duration;
 
-use reqwest::Client;
 use rustix::process::Signal;
 use tests::host::{Host, PATIENCE};
 use tokio::time::{Instant, sleep};
@@ -21,7 +20,8 @@ const PROPAGATION: Duration = Duration::from_secs(2);
 
 /// One request over a connection of its own, as those of a proxy that has just learned of a pod.
 async fn status(url: &str) -> Result<u16, String> {
-    let client = Client::builder().timeout(PATIENCE).no_proxy().pool_max_idle_per_host(0).build().expect("a client");
+    let client =
+        tests::client::builder().timeout(PATIENCE).no_proxy().pool_max_idle_per_host(0).build().expect("a client");
     client.get(url).send().await.map(|answer| answer.status().as_u16()).map_err(|error| format!("{error:?}"))
 }
 

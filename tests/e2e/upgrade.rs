@@ -33,7 +33,7 @@ impl Load {
     fn start(host: &Host) -> Self {
         let mut load = Self { stop: Arc::default(), counted: Arc::default(), shoppers: JoinSet::new() };
         let client = |change: fn(ClientBuilder) -> ClientBuilder| {
-            change(Client::builder().timeout(PATIENCE).no_proxy()).build().expect("a client")
+            change(tests::client::builder().timeout(PATIENCE).no_proxy()).build().expect("a client")
         };
         for _ in 0..2 {
             load.shopper("kept open", client(|builder| builder), host);
