@@ -35,7 +35,7 @@ async fn answers_probes(host: &Host, pod: &Pod) {
 async fn each_spin_app_runs_alone_and_has_what_other_services_ask_of_it() {
     for service in SERVICES {
         let pod = Pod::of(service);
-        let mut host = pod.app().start().await;
+        let host = pod.app().start().await;
         answers_probes(&host, &pod).await;
         let document = host.json(&format!("/api/{service}/openapi.json")).await;
         assert!(document["openapi"].is_string(), "{service} answers its own routes: {document}");
@@ -50,9 +50,6 @@ async fn each_spin_app_runs_alone_and_has_what_other_services_ask_of_it() {
             let answer = request.send().await.expect("an answer");
             assert!(answer.status().is_success(), "{service}{sweep}: {answer:?}");
         }
-        host.signal(Signal::TERM);
-        host.signal(Signal::TERM);
-        host.ended().await;
     }
 }
 

@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode> {
     let mut is_good = true;
     for (name, check) in checks {
         let problems = check()?;
-        println!("   {name}: {}", if problems.is_empty() { "good" } else { "not good" });
+        println!("   {name}: {}", if problems.is_empty() { "nothing found" } else { "not good" });
         for problem in &problems {
             println!("      {problem}");
         }
