@@ -107,10 +107,8 @@ impl StoreServer {
         };
         // If the client goes away, this is dropped, and the stream with it: its transaction is rolled back.
         let (stream, results) = pipeline::run(stream, pipeline.requests, stands_still).await;
-        let baton = match stream.map(|stream| self.streams.keep(stream)).transpose() {
-            Ok(baton) => baton,
-            Err(unavailable) => return refusal(unavailable),
-        };
+        // What was done is done, so it is told; without room for the stream there is none any more, and with it no transaction.
+        let baton = stream.and_then(|stream| self.streams.keep(stream).ok());
         json(StatusCode::OK, &protocol::Answers { baton, base_url: None, results })
     }
 }

@@ -90,7 +90,9 @@ impl Push {
         let configured = runtime_config(&self.manifest, None)?.state_dir;
         let state = [Some(self.state_dir.state_dir.clone()), configured];
         let usual = self.manifest.path().with_file_name(".bodega");
-        Ok(state.into_iter().flatten().chain([beside, usual]).collect())
+        let configured = std::env::var_os("RUNTIME_CONFIG_FILE").map(PathBuf::from);
+        let named = [self.sign.clone(), configured];
+        Ok(state.into_iter().chain(named).flatten().chain([beside, usual]).collect())
     }
 }
 

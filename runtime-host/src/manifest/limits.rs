@@ -148,11 +148,19 @@ impl<'f> FromToml<'f> for DemoData {
         let mut table: Table = value.read()?;
         let data = Self {
             file: table.required("file", "a path")?,
-            post: table.required("post", "the path of a route")?,
+            post: table.required::<Value>("post", "the path of a route")?.parse(route_path)?.value,
             content_type: table.required("content_type", "a media type")?,
         };
         table.finish()?;
         Ok(data)
+    }
+}
+
+/// It is appended to the host's own address, and a token goes with it.
+fn route_path(path: &str) -> Result<String, String> {
+    match path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err(format!("`{path}` is no path; expected one that begins with `/`")),
     }
 }
 

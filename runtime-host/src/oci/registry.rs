@@ -110,6 +110,8 @@ impl Registry {
             return Err(OciError::DigestKind { digest: digest.clone() });
         }
         let bytes = u64::try_from(descriptor.size).unwrap_or_default();
+        // Nobody but the registry is asked: a descriptor may name other places.
+        let descriptor = &OciDescriptor { urls: None, ..descriptor.clone() };
         let mut counted = Counted { out: Box::pin(out), left: bytes, is_over: false };
         let pulled = self.client.pull_blob(reference.inner(), descriptor, &mut counted).await;
         let what = || format!("the layer {digest} of {reference}");

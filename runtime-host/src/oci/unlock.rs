@@ -59,6 +59,17 @@ fn check_requirements(requirements: &Map<String, Value>) -> Result<(), OciError>
     }
 }
 
+/// `up --demo` sends these files with a staff token: they have to be the artifact's own.
+fn check_demo(own: &OwnMetadata) -> Result<(), OciError> {
+    let entries = own.tool.get("demo").and_then(Value::as_array).into_iter().flatten();
+    for file in entries.filter_map(|entry| entry.get("file")) {
+        if !own.files.iter().any(|own| Value::from(own.path.as_str()) == *file) {
+            return Err(OciError::Content(format!("its demo data names {file}, which is none of its files")));
+        }
+    }
+    Ok(())
+}
+
 /// Makes the folder's content.
 pub(super) fn unlock(app: &LockedApp) -> Result<Unlocked, OciError> {
     let mut placements = Vec::new();
@@ -71,6 +82,7 @@ pub(super) fn unlock(app: &LockedApp) -> Result<Unlocked, OciError> {
         }
         placements.push(placement(path, &file.content)?);
     }
+    check_demo(&own)?;
     let mut components = toml::Table::new();
     for component in &app.components {
         let table = unlock_component(app, component, &mut placements)?;

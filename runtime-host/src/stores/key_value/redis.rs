@@ -110,7 +110,7 @@ struct Scripts {
 /// Whether a call may be sent again after the connection was lost, when nobody knows whether it was carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
-    /// Twice does the same as once.
+    /// Twice does the same as once, unless somebody else has written in between: then the last of all writes is this one.
     Once,
     /// It counts, or depends on what was there.
     Never,
