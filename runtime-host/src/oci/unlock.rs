@@ -63,7 +63,7 @@ fn check_requirements(requirements: &Map<String, Value>) -> Result<(), OciError>
 fn check_demo(own: &OwnMetadata) -> Result<(), OciError> {
     let entries = own.tool.get("demo").and_then(Value::as_array).into_iter().flatten();
     for file in entries.filter_map(|entry| entry.get("file")) {
-        if !own.files.iter().any(|own| Value::from(own.path.as_str()) == *file) {
+        if !own.files.iter().any(|own| file.as_str() == Some(&own.path)) {
             return Err(OciError::Content(format!("its demo data names {file}, which is none of its files")));
         }
     }

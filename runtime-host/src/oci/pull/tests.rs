@@ -205,13 +205,20 @@ fn an_older_document_is_read_without_what_is_no_more() {
 #[test]
 fn what_leads_elsewhere_or_needs_more_is_refused() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 14] = [
         ("leads elsewhere", |app| app["components"][0]["files"][0]["path"] = "../../x".into()),
         ("leads elsewhere", |app| app["components"][0]["files"][0]["path"] = "/etc/passwd".into()),
         ("no name of a component", |app| app["components"][0]["id"] = "../x".into()),
         ("no name of a component", |app| app["components"][0]["id"] = "".into()),
         ("not that of the digest", |app| app["components"][0]["files"][0]["inline"] = "aG8=".into()),
         ("cannot be used", |app| app["components"][0]["source"]["digest"] = "sha256:../../x".into()),
+        // What is sent goes with a staff token.
+        ("none of its files", |app| {
+            app["metadata"]["bodega"]["tool"]["demo"] = json!([{ "file": "/etc/passwd", "post": "/import" }]);
+        }),
+        ("none of its files", |app| {
+            app["metadata"]["bodega"]["tool"]["demo"] = json!([{ "file": "demo/0/missing", "post": "/import" }]);
+        }),
         ("does not belong there", |app| {
             let mut file = app["components"][0]["files"][0].clone();
             file["path"] = "runtime-config.toml".into();
