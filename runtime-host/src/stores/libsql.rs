@@ -250,11 +250,7 @@ impl Shared {
         };
         self.in_transaction.store(true, Ordering::SeqCst);
         let is_new = stream.baton.is_none();
-        let mut requests = vec![Request::Execute { stmt }];
-        let may_end = matches!(kind, Kind::Commit | Kind::Rollback | Kind::Release(_));
-        if may_end {
-            requests.push(Request::GetAutocommit);
-        }
+        let requests = vec![Request::Execute { stmt }, Request::GetAutocommit];
         let asked = self.database.ask(stream, requests, stands_still).await;
         let (stream, answers) = match asked {
             Ok(answered) => answered,
@@ -268,9 +264,13 @@ impl Shared {
         };
         let mut answers = answers.into_iter();
         let result = self.result(&kind, answers.next());
-        // Only what may end a transaction was followed by the question whether it did.
-        let has_ended = answers.next().map_or(is_new && result.is_err(), |answer| is_autocommit(&answer));
-        let is_lost = matches!(result, Err(Error::TransactionLost));
+        let is_without = answers.next().is_some_and(|answer| is_autocommit(&answer));
+        let may_end = is_new || matches!(kind, Kind::Commit | Kind::Rollback | Kind::Release(_));
+        let has_ended = (is_without && may_end) || (is_new && result.is_err());
+        // A server may roll back by itself, as for `INSERT OR ROLLBACK`, a full disk, or a limit of time. What the guest still takes
+        // for parts of its transaction must not be committed one by one.
+        let result = if is_without && !may_end { result.and(Err(Error::TransactionLost)) } else { result };
+        let is_lost = matches!(result, Err(Error::TransactionLost)) || (is_without && !may_end);
         *transaction = match stream {
             Some(stream) if has_ended || is_lost => {
                 let shared = self.clone();
